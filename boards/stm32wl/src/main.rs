@@ -1,0 +1,3 @@
+//! The socket on this board.
+#![no_std]
+#![no_main]
