@@ -1,0 +1,283 @@
+//! The events that go in and the effects that come out.
+
+use core::fmt;
+
+use sockeye_metering::Reading;
+use sockeye_protocol::Payload;
+use sockeye_settings::{Identity, Settings};
+
+use crate::{DelayTask, Ignored};
+
+/// Why the device started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetCause {
+    /// Supply power came back.
+    PowerOn,
+    /// The device restarted because it was told to.
+    Reboot,
+    /// The watchdog ended a hang.
+    Watchdog,
+    /// A fault handler or panic ended the last run.
+    Fault,
+}
+
+/// What the socket knows when it starts: the stored state and why it starts.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// The stored settings, or the defaults.
+    pub settings: Settings,
+    /// Who the device is.
+    pub identity: Identity,
+    /// Software version as `ff0a` sends it: `[0x01, 0x14]` reads 1.14.
+    pub software_version: [u8; 2],
+    /// The stored relay state: power was supplied when it was last written.
+    pub relay_was_on: bool,
+    /// The stored energy sum, in µWh.
+    pub energy_uwh: u64,
+    /// The stored delay task. A power cut drops it.
+    pub delay_task: Option<DelayTask>,
+    /// Why the device started.
+    pub cause: ResetCause,
+    /// The MAC has a session that resumes without a join.
+    pub session_stored: bool,
+    /// Seed of the random delays; different in each device and each start.
+    pub seed: u64,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The level of the button changed; it may bounce.
+    Button {
+        /// The button is down.
+        pressed: bool,
+    },
+    /// The meter was read. It comes ten times a second.
+    Reading(Reading),
+    /// The meter did not answer, or with a bad checksum.
+    MeterFailed,
+    /// The MAC accepted a downlink for the application.
+    Downlink {
+        /// Its application port.
+        port: u8,
+        /// Its deciphered payload.
+        payload: &'a [u8],
+        /// It came to a multicast group.
+        multicast: bool,
+    },
+    /// A join-request went out.
+    JoinRequested,
+    /// A join-accept was taken, or an ABP session began.
+    Joined,
+    /// A stored session resumed.
+    SessionResumed,
+    /// The supply monitor saw the mains go.
+    SupplyLost,
+    /// The newest value of a record is in flash. It answers [`Effect::Store`].
+    Stored(StoreItem),
+    /// The instant of [`next_due_ms`](crate::Socket::next_due_ms) has come.
+    Timer,
+}
+
+/// A record which the firmware reads off the socket and stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreItem {
+    /// [`settings`](crate::Socket::settings).
+    Settings,
+    /// [`relay_on`](crate::Socket::relay_on).
+    RelayState,
+    /// [`energy_uwh`](crate::Socket::energy_uwh).
+    Energy,
+    /// [`delay_task`](crate::Socket::delay_task).
+    DelayTask,
+}
+
+/// Who or what switched the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The state after a start.
+    PowerUp,
+    /// The button.
+    Button,
+    /// A unicast downlink.
+    Downlink,
+    /// A multicast downlink.
+    Multicast,
+    /// A D2D controller.
+    D2d,
+    /// The delay task ran out.
+    DelayTask,
+    /// The overcurrent protection.
+    Protection,
+    /// The hard limit of 130 % of the rated current.
+    HardLimit,
+    /// The NFC tag.
+    Nfc,
+}
+
+impl Cause {
+    /// Returns the name that logs and JSON lines use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PowerUp => "power_up",
+            Self::Button => "button",
+            Self::Downlink => "downlink",
+            Self::Multicast => "multicast",
+            Self::D2d => "d2d",
+            Self::DelayTask => "delay_task",
+            Self::Protection => "protection",
+            Self::HardLimit => "hard_limit",
+            Self::Nfc => "nfc",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which limit tripped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TripCause {
+    /// The overcurrent protection of the settings.
+    Protection,
+    /// The hard limit of 130 % of the rated current.
+    HardLimit,
+}
+
+impl TripCause {
+    /// Returns the name that logs and JSON lines use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Protection => "protection",
+            Self::HardLimit => "hard_limit",
+        }
+    }
+}
+
+impl fmt::Display for TripCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why the device restarts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebootCause {
+    /// `ff10` by unicast.
+    Downlink,
+    /// `ff10` by multicast.
+    Multicast,
+    /// The end of a factory reset: the firmware's own, after [`Effect::FactoryReset`].
+    FactoryReset,
+}
+
+impl RebootCause {
+    /// Returns the name that logs and JSON lines use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Downlink => "downlink",
+            Self::Multicast => "multicast",
+            Self::FactoryReset => "factory_reset",
+        }
+    }
+}
+
+impl fmt::Display for RebootCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What an uplink is, for the rules of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UplinkKind {
+    /// A report; a newer one takes the place of one that waits.
+    Report,
+    /// A report with the current that caused an alarm or a trip.
+    Alarm,
+    /// The `fe` answer to a unicast downlink.
+    Answer,
+    /// The basic information.
+    BasicInformation,
+    /// `ff3fff`: the supply is lost. It goes alone, before all others, and only once.
+    Outage,
+}
+
+/// An application payload on its way to the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uplink {
+    /// What it is.
+    pub kind: UplinkKind,
+    /// Its records. It may be longer than the present data rate allows: [`Outbox`](crate::Outbox) splits it.
+    pub payload: Payload,
+    /// The network is to acknowledge it.
+    pub confirmed: bool,
+    /// Application port.
+    pub port: u8,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Switch the relay. Comes once at the start, then for every change and only for changes.
+    Relay {
+        /// Supply power.
+        on: bool,
+        /// Who or what switched it.
+        cause: Cause,
+    },
+    /// Set the LED. Comes once at the start, then for every change and only for changes.
+    Led {
+        /// Light it.
+        on: bool,
+    },
+    /// Log a trip; the relay effect came before it.
+    Trip {
+        /// Which limit.
+        cause: TripCause,
+        /// The current that caused it, in mA.
+        current_ma: u32,
+    },
+    /// Log an overcurrent alarm.
+    Alarm {
+        /// The current that caused it, in mA.
+        current_ma: u32,
+    },
+    /// Log a welded contact: current flows though the relay is off.
+    WeldedContact {
+        /// The current that flows, in mA.
+        current_ma: u32,
+    },
+    /// Send an uplink.
+    Uplink(Uplink),
+    /// Join, or resume the stored session.
+    StartNetwork,
+    /// Store the newest value of a record, then hand in [`Event::Stored`]. At most one of each item is under
+    /// way; several may be answered by one event.
+    Store(StoreItem),
+    /// Restart. What had to be stored is stored.
+    Reboot {
+        /// Why.
+        cause: RebootCause,
+    },
+    /// Forget all settings and state that a factory reset clears, and restart.
+    FactoryReset,
+    /// Something was not obeyed, and counted.
+    Ignored {
+        /// What it was.
+        what: Ignored,
+    },
+}
+
+/// Places in [`Effects`]. What finds no place is not lost: [`next_due_ms`](crate::Socket::next_due_ms) is due
+/// at once, and the next event brings it.
+pub const MAX_EFFECTS: usize = 8;
+
+/// What one event brings. The caller takes all of them out before the next event.
+pub type Effects = heapless::Vec<Effect, MAX_EFFECTS>;
