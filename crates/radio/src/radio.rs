@@ -1,0 +1,669 @@
+//! The radio: what the chip is doing, and how it is brought back.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::{Pin, pin};
+
+use embassy_futures::select::{Either, select};
+use embedded_hal_async::delay::DelayNs;
+use embedded_hal_async::spi::SpiDevice;
+use lora_phy::RxMode as ChipRxMode;
+use lora_phy::mod_params::{ModulationParams, PacketParams, RadioError, RadioMode};
+use lora_phy::mod_traits::{InterfaceVariant, IrqState, RadioKind};
+use lora_phy::sx126x::{Config, DeviceSel, Sx126x, Sx126xVariant};
+use lorawan_device::async_device::Timings;
+use lorawan_device::async_device::radio::{
+    PhyRxTx, RfConfig, RxConfig, RxMode, RxQuality, RxStatus, TxConfig,
+};
+
+use crate::bounded::Bounded;
+use crate::power::Amplifier;
+use crate::tap::{
+    CRC_ERROR, HEADER_ERROR, IrqFlags, PREAMBLE_DETECTED, RESERVED, RX_DONE, TIMEOUT, TX_DONE, Tap,
+};
+use crate::timing::{
+    COMMANDS_LIMIT_MS, MARGIN_MS, MAX_SYMBOLS, PREAMBLE_SYMBOLS, QUIET_LIMIT_MS, WINDOW_LEAD_MS, airtime_ms,
+    receive_limit_ms, search_symbols,
+};
+
+/// How many interrupts in a row may report nothing before the line counts as stuck.
+const EMPTY_INTERRUPTS: u8 = 8;
+
+/// What went wrong. The radio resets and initialises the chip before its next operation, except after
+/// [`NotSetUp`](Self::NotSetUp) and [`FrameTooLong`](Self::FrameTooLong), where the chip was not touched.
+#[derive(Debug, PartialEq)]
+pub enum Error {
+    /// A command failed, or BUSY stayed high; what lora-phy made of it.
+    Chip(RadioError),
+    /// The chip did not report the end of an operation in time.
+    Overdue,
+    /// The chip reported interrupts that do not exist, or interrupted without any: the flags it gave.
+    Nonsense(u16),
+    /// A receive was asked for whose kind was not set up before.
+    NotSetUp,
+    /// A frame of this length, in bytes, does not fit in a packet.
+    FrameTooLong(usize),
+}
+
+impl From<RadioError> for Error {
+    fn from(error: RadioError) -> Self {
+        Self::Chip(error)
+    }
+}
+
+/// How often what has happened since the start. Counters wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames sent, seen by their TxDone.
+    pub sent: u32,
+    /// Frames handed to the caller.
+    pub received: u32,
+    /// Times that the chip was reset and initialised, the first one included.
+    pub resets: u32,
+    /// Operations that ended with [`Error::Overdue`], and receives that had to be ended by the clock.
+    pub overdue: u32,
+    /// Ends that the chip reached without the interrupt line telling.
+    pub missed_interrupts: u32,
+    /// Headers that did not fit their check.
+    pub header_errors: u32,
+    /// Frames dropped because their CRC did not fit.
+    pub crc_errors: u32,
+    /// Frames dropped because they were too long for the caller's buffer, nobody waited for their window
+    /// any more, or one was kept already.
+    pub dropped: u32,
+}
+
+impl Counters {
+    fn count(counter: &mut u32) {
+        *counter = counter.wrapping_add(1);
+    }
+}
+
+/// What the chip is known to be doing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    /// Nothing is known: never initialised, after an error, or a future was dropped among commands.
+    Unknown,
+    Standby,
+    /// In standby, with everything set for this receive but SetRx.
+    Ready(RxConfig),
+    Receiving(RxConfig),
+    /// On the way out of this receive, or stopped there by a dropped future.
+    Leaving(RxConfig),
+    Transmitting,
+}
+
+/// A frame that landed in the continuous receive as it was left.
+struct Landed {
+    bytes: [u8; 255],
+    /// `None` while there is no frame.
+    frame: Option<(usize, RxQuality)>,
+}
+
+/// A LoRa radio for LoRaWAN, over any chip that lora-phy knows.
+///
+/// `MAX_DBM` is the greatest power that the board may put out, in dBm.
+pub struct Radio<RK, D, const MAX_DBM: u8 = 22> {
+    kind: RK,
+    delay: D,
+    amplifier: Amplifier,
+    flags: &'static IrqFlags,
+    state: State,
+    /// What `setup_rx` asked for last: a receive comes back to it after an error or a transmission.
+    wanted: Option<RxConfig>,
+    /// A packet lies in the chip's buffer.
+    unread: bool,
+    /// A command of a receive is under way, or a future was dropped there.
+    commanding: bool,
+    landed: Landed,
+    /// The band whose image calibration the chip has.
+    calibrated: Option<u8>,
+    counters: Counters,
+}
+
+/// The type that [`sx126x`] makes.
+pub type Sx126xRadio<SPI, IV, C, D, const MAX_DBM: u8 = 22> =
+    Radio<Sx126x<Tap<SPI>, Bounded<IV, D>, C>, D, MAX_DBM>;
+
+/// Makes a radio of a board's SPI device, lines, chip and delay. The chip is touched first by the first
+/// operation.
+///
+/// `flags` is for this radio alone: keep it in a `static`.
+pub fn sx126x<SPI, IV, C, D, const MAX_DBM: u8>(
+    spi: SPI,
+    variant: IV,
+    config: Config<C>,
+    delay: D,
+    flags: &'static IrqFlags,
+) -> Sx126xRadio<SPI, IV, C, D, MAX_DBM>
+where
+    SPI: SpiDevice<u8>,
+    IV: InterfaceVariant,
+    C: Sx126xVariant,
+    D: DelayNs + Clone,
+{
+    let amplifier = match config.chip.get_device_sel() {
+        DeviceSel::HighPowerPA => Amplifier::High,
+        DeviceSel::LowPowerPA => Amplifier::Low,
+    };
+    let kind = Sx126x::new(Tap::new(spi, flags), Bounded::new(variant, delay.clone()), config);
+    Radio::new(kind, delay, amplifier, flags)
+}
+
+impl<RK, D, const MAX_DBM: u8> fmt::Debug for Radio<RK, D, MAX_DBM> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Radio")
+            .field("state", &self.state)
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<RK, D, const MAX_DBM: u8> Radio<RK, D, MAX_DBM>
+where
+    RK: RadioKind,
+    D: DelayNs + Clone,
+{
+    /// Makes a radio over a lora-phy driver, whose SPI device should pass through a [`Tap`] on `flags`:
+    /// without one, a header error that is read together with a preamble ends by the clock only.
+    pub fn new(kind: RK, delay: D, amplifier: Amplifier, flags: &'static IrqFlags) -> Self {
+        Self {
+            kind,
+            delay,
+            amplifier,
+            flags,
+            state: State::Unknown,
+            wanted: None,
+            unread: false,
+            reading: false,
+            landed: Landed { bytes: [0; 255], frame: None },
+            calibrated: None,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Tells how often what has happened, for diagnostics and the watchdog.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Brings the chip to standby from whatever it does, and keeps a frame that landed in a continuous receive.
+    async fn stand_by(&mut self) -> Result<(), Error> {
+        match self.state {
+            State::Standby | State::Ready(_) => Ok(()),
+            State::Unknown => self.initialise().await,
+            State::Transmitting => {
+                self.state = State::Unknown;
+                self.kind.set_standby().await?;
+                self.kind.process_irq_event(RadioMode::Transmit, None, true).await.ok();
+                self.flags.take();
+                self.state = State::Standby;
+                Ok(())
+            }
+            State::Receiving(config) | State::Leaving(config) => self.leave(config).await,
+        }
+    }
+
+    /// Ends a receive, and looks once whether a packet landed in it.
+    async fn leave(&mut self, config: RxConfig) -> Result<(), Error> {
+        self.state = State::Leaving(config);
+        if self.commanding {
+            self.finish_dropped_command().await?;
+        }
+        self.commanding = true;
+        self.kind.set_standby().await?;
+        self.process(chip_mode(config.mode, 0)).await?;
+        if self.unread {
+            self.commanding = true;
+            self.keep_landed(config).await?;
+            self.unread = false;
+        }
+        self.commanding = false;
+        self.state = State::Standby;
+        Ok(())
+    }
+
+    async fn keep_landed(&mut self, config: RxConfig) -> Result<(), Error> {
+        if config.mode != RxMode::Continuous || self.landed.frame.is_some() {
+            Counters::count(&mut self.counters.dropped);
+            return Ok(());
+        }
+        let params = packet_params(&self.kind, config.rf, u8::MAX, true)?;
+        let len = self.kind.get_rx_payload(&params, &mut self.landed.bytes).await?;
+        let status = self.kind.get_rx_packet_status().await?;
+        self.landed.frame = Some((usize::from(len), quality(status.rssi, status.snr)));
+        Ok(())
+    }
+
+    /// Reads the packet that the chip reported into `buf`; `None` when it is not one for the caller.
+    async fn fetch(&mut self, config: RxConfig, buf: &mut [u8]) -> Result<Option<(usize, RxQuality)>, Error> {
+        self.commanding = true;
+        let params = packet_params(&self.kind, config.rf, u8::MAX, true)?;
+        let len = match self.kind.get_rx_payload(&params, buf).await {
+            Ok(len) => Some(usize::from(len)),
+            Err(RadioError::PayloadSizeMismatch(..)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let status = self.kind.get_rx_packet_status().await?;
+        self.unread = false;
+        self.commanding = false;
+        let counter = if len.is_some() { &mut self.counters.received } else { &mut self.counters.dropped };
+        Counters::count(counter);
+        Ok(len.map(|len| (len, quality(status.rssi, status.snr))))
+    }
+
+    /// Ends an SPI transaction that a dropped future may have left open: the chip takes what follows as the
+    /// tail of that command, so what follows is one that does nothing (GetStatus).
+    async fn finish_dropped_command(&mut self) -> Result<(), Error> {
+        Ok(self.kind.ensure_ready(RadioMode::Sleep).await?)
+    }
+
+    /// Takes up a receive where a dropped future left it.
+    async fn resume(&mut self, mode: ChipRxMode) -> Result<(), Error> {
+        if self.commanding {
+            self.finish_dropped_command().await?;
+            self.process(mode).await?;
+        }
+        Ok(())
+    }
+
+    async fn initialise(&mut self) -> Result<(), Error> {
+        self.calibrated = None;
+        self.commanding = false;
+        self.unread = false;
+        Counters::count(&mut self.counters.resets);
+        // The reset may follow a dropped transaction, whose chip select still stands: see above. A chip
+        // that hangs does not answer this one, and is reset all the same.
+        self.kind.ensure_ready(RadioMode::Sleep).await.ok();
+        self.kind.reset(&mut self.delay).await?;
+        self.kind.ensure_ready(RadioMode::Standby).await?;
+        self.kind.set_standby().await?;
+        // The public sync word: D2D frames are told apart by their MHDR.
+        self.kind.init_lora(true).await?;
+        self.kind.set_tx_power_and_ramp_time(0, None, false).await?;
+        self.kind.set_irq_params(Some(RadioMode::Standby)).await?;
+        self.flags.take();
+        self.state = State::Standby;
+        Ok(())
+    }
+
+    async fn calibrate(&mut self, frequency_hz: u32) -> Result<(), Error> {
+        let band = image_band(frequency_hz);
+        if self.calibrated != Some(band) {
+            self.kind.calibrate_image(frequency_hz).await?;
+            self.calibrated = Some(band);
+        }
+        Ok(())
+    }
+
+    /// Sets the chip for a receive, up to SetRx.
+    async fn configure(&mut self, config: RxConfig) -> Result<(), Error> {
+        self.stand_by().await?;
+        let modulation = modulation_params(&self.kind, config.rf)?;
+        let packet = packet_params(&self.kind, config.rf, u8::MAX, true)?;
+        self.state = State::Unknown;
+        self.calibrate(config.rf.frequency).await?;
+        self.kind.set_modulation_params(&modulation).await?;
+        self.kind.set_packet_params(&packet).await?;
+        self.kind.set_channel(config.rf.frequency).await?;
+        self.kind.set_irq_params(Some(RadioMode::Receive(chip_mode(config.mode, 0)))).await?;
+        self.state = State::Ready(config);
+        Ok(())
+    }
+
+    /// Opens the receiver; `symbols` is the time-out of a single receive.
+    async fn open(&mut self, config: RxConfig, symbols: u16) -> Result<(), Error> {
+        if self.state != State::Ready(config) {
+            self.configure(config).await?;
+        }
+        self.state = State::Unknown;
+        self.flags.take();
+        self.unread = false;
+        self.kind.do_rx(chip_mode(config.mode, symbols)).await?;
+        self.state = State::Receiving(config);
+        Ok(())
+    }
+
+    /// Reads and clears the interrupts, and gives them back; nothing is lost when it is dropped.
+    async fn process(&mut self, mode: ChipRxMode) -> Result<u16, Error> {
+        self.commanding = true;
+        match self.kind.process_irq_event(RadioMode::Receive(mode), None, true).await {
+            Ok(Some(IrqState::Done)) => self.flags.add(RX_DONE),
+            Ok(Some(IrqState::PreambleReceived)) => self.flags.add(PREAMBLE_DETECTED),
+            Err(RadioError::ReceiveTimeout) => self.flags.add(TIMEOUT),
+            Ok(None) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.commanding = false;
+        let flags = self.flags.take();
+        if flags & RESERVED != 0 {
+            return Err(Error::Nonsense(flags));
+        }
+        if flags & HEADER_ERROR != 0 {
+            Counters::count(&mut self.counters.header_errors);
+        }
+        if flags & RX_DONE != 0 {
+            if flags & CRC_ERROR != 0 {
+                Counters::count(&mut self.counters.crc_errors);
+            } else {
+                self.unread = true;
+            }
+        }
+        Ok(flags)
+    }
+
+    /// Waits for the interrupt line; `false` when the timer was first. The only wait that is selected.
+    async fn interrupt(&mut self, timer: Pin<&mut impl Future<Output = ()>>) -> Result<bool, Error> {
+        match select(timer, self.kind.await_irq()).await {
+            Either::First(()) => Ok(false),
+            Either::Second(result) => Ok(result.map(|()| true)?),
+        }
+    }
+
+    async fn send(&mut self, config: TxConfig, bytes: &[u8], len: u8) -> Result<(), Error> {
+        self.stand_by().await?;
+        let modulation = modulation_params(&self.kind, config.rf)?;
+        let packet = packet_params(&self.kind, config.rf, len, false)?;
+        let power_dbm = self.amplifier.clamp_dbm(i32::from(config.pw).min(i32::from(MAX_DBM)));
+        self.state = State::Unknown;
+        self.calibrate(config.rf.frequency).await?;
+        self.kind.set_modulation_params(&modulation).await?;
+        self.kind.set_tx_power_and_ramp_time(power_dbm, Some(&modulation), true).await?;
+        self.kind.set_packet_params(&packet).await?;
+        self.kind.set_channel(config.rf.frequency).await?;
+        self.kind.set_payload(bytes).await?;
+        self.kind.set_irq_params(Some(RadioMode::Transmit)).await?;
+        self.flags.take();
+        self.kind.do_tx().await?;
+        self.state = State::Transmitting;
+        Ok(())
+    }
+
+    async fn await_sent(&mut self, limit_ms: u32) -> Result<(), Error> {
+        let mut delay = self.delay.clone();
+        let mut timer = pin!(delay.delay_ms(limit_ms));
+        let mut empty = 0;
+        loop {
+            let interrupted = self.interrupt(timer.as_mut()).await?;
+            match self.kind.process_irq_event(RadioMode::Transmit, None, true).await? {
+                Some(_) => self.flags.add(TX_DONE),
+                None => empty += 1,
+            }
+            let flags = self.flags.take();
+            if flags & RESERVED != 0 || (interrupted && empty >= EMPTY_INTERRUPTS) {
+                return Err(Error::Nonsense(flags));
+            }
+            if flags & TX_DONE != 0 {
+                Counters::count(&mut self.counters.sent);
+                // A chip that has sent without the line telling is initialised again before it is trusted.
+                self.state = if interrupted { State::Standby } else { State::Unknown };
+                if !interrupted {
+                    Counters::count(&mut self.counters.missed_interrupts);
+                }
+                return Ok(());
+            }
+            if !interrupted {
+                return Err(Error::Overdue);
+            }
+        }
+    }
+
+    async fn receive_single(&mut self, config: RxConfig, buf: &mut [u8]) -> Result<RxStatus, Error> {
+        let RxMode::Single { ms } = config.mode else { return Err(Error::NotSetUp) };
+        let mut symbols = 0;
+        if self.state != State::Receiving(config) {
+            symbols = search_symbols(&config.rf.bb, ms);
+            symbols = self.open_for(config, symbols).await?;
+        }
+        let mut delay = self.delay.clone();
+        let mut timer = pin!(delay.delay_ms(receive_limit_ms(&config.rf.bb, config.mode)));
+        let mode = chip_mode(config.mode, 0);
+        let mut empty = 0;
+        loop {
+            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.resume(mode)).await?;
+            if self.unread {
+                let frame = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.fetch(config, buf)).await?;
+                self.state = State::Standby;
+                return Ok(frame.map_or(RxStatus::RxTimeout, |(len, quality)| RxStatus::Rx(len, quality)));
+            }
+            let interrupted = self.interrupt(timer.as_mut()).await?;
+            let flags = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.process(mode)).await?;
+            if !interrupted {
+                // The chip stands where no interrupt comes from any more, or its line is dead.
+                Counters::count(&mut self.counters.overdue);
+                if flags & (RX_DONE | TIMEOUT) != 0 {
+                    Counters::count(&mut self.counters.missed_interrupts);
+                }
+                if !self.unread {
+                    self.state = State::Unknown;
+                    return Ok(RxStatus::RxTimeout);
+                }
+                continue;
+            }
+            empty = if flags == 0 { empty + 1 } else { 0 };
+            if empty >= EMPTY_INTERRUPTS {
+                return Err(Error::Nonsense(flags));
+            }
+            if self.unread {
+                continue;
+            }
+            if flags & (RX_DONE | HEADER_ERROR) != 0 {
+                // The window's frame is lost: LoRaWAN sends no second one into it.
+                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.leave(config)).await?;
+                return Ok(RxStatus::RxTimeout);
+            }
+            if flags & TIMEOUT != 0 {
+                self.state = State::Ready(config);
+                if symbols == 0 {
+                    return Ok(RxStatus::RxTimeout);
+                }
+                symbols = self.open_for(config, symbols).await?;
+            }
+        }
+    }
+
+    /// Opens a single receive for as many of `symbols` as the chip can count, and tells how many are left.
+    async fn open_for(&mut self, config: RxConfig, symbols: u32) -> Result<u32, Error> {
+        let now = u16::try_from(symbols).unwrap_or(MAX_SYMBOLS).min(MAX_SYMBOLS);
+        limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, now)).await?;
+        Ok(symbols.saturating_sub(u32::from(now)))
+    }
+
+    async fn receive_continuous(&mut self, buf: &mut [u8]) -> Result<(usize, RxQuality), Error> {
+        let mut empty = 0;
+        loop {
+            if let Some((len, quality)) = self.landed.frame.take() {
+                if let (Some(to), Some(from)) = (buf.get_mut(..len), self.landed.bytes.get(..len)) {
+                    to.copy_from_slice(from);
+                    Counters::count(&mut self.counters.received);
+                    return Ok((len, quality));
+                }
+                Counters::count(&mut self.counters.dropped);
+            }
+            let config = match self.wanted {
+                Some(config) if config.mode == RxMode::Continuous => config,
+                _ => return Err(Error::NotSetUp),
+            };
+            if self.state != State::Receiving(config) {
+                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, 0)).await?;
+                continue;
+            }
+            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.resume(ChipRxMode::Continuous)).await?;
+            if self.unread {
+                match limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.fetch(config, buf)).await? {
+                    Some(frame) => return Ok(frame),
+                    None => continue,
+                }
+            }
+            let mut delay = self.delay.clone();
+            let timer = pin!(delay.delay_ms(QUIET_LIMIT_MS));
+            let interrupted = self.interrupt(timer).await?;
+            if interrupted {
+                let processing = self.process(ChipRxMode::Continuous);
+                let flags = limited(self.delay.clone(), COMMANDS_LIMIT_MS, processing).await?;
+                empty = if flags == 0 { empty + 1 } else { 0 };
+                if empty >= EMPTY_INTERRUPTS {
+                    return Err(Error::Nonsense(flags));
+                }
+            } else {
+                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.leave(config)).await?;
+                if self.landed.frame.is_some() {
+                    // Heard, but the line did not tell.
+                    Counters::count(&mut self.counters.missed_interrupts);
+                    self.state = State::Unknown;
+                }
+            }
+        }
+    }
+
+    /// Notes an error: unless the chip was not touched, its state is unknown from here.
+    fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        match &result {
+            Ok(_) | Err(Error::NotSetUp | Error::FrameTooLong(_)) => {}
+            Err(error) => {
+                if *error == Error::Overdue {
+                    Counters::count(&mut self.counters.overdue);
+                }
+                self.state = State::Unknown;
+            }
+        }
+        result
+    }
+}
+
+impl<RK, D, const MAX_DBM: u8> PhyRxTx for Radio<RK, D, MAX_DBM>
+where
+    RK: RadioKind,
+    D: DelayNs + Clone,
+{
+    type PhyError = Error;
+
+    const MAX_RADIO_POWER: u8 = MAX_DBM;
+
+    /// Sends a frame, and gives 0 at the moment its TxDone is seen.
+    ///
+    /// # Errors
+    /// [`Error::Overdue`] when no TxDone comes within the time on air and [`MARGIN_MS`].
+    ///
+    /// # Cancel safety
+    /// A dropped future may leave the frame half sent; the next operation stops the chip.
+    async fn tx(&mut self, config: TxConfig, buf: &[u8]) -> Result<u32, Error> {
+        let Ok(len) = u8::try_from(buf.len()) else { return Err(Error::FrameTooLong(buf.len())) };
+        let mut result = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.send(config, buf, len)).await;
+        if result.is_ok() {
+            result = self.await_sent(airtime_ms(&config.rf.bb, len).saturating_add(MARGIN_MS)).await;
+        }
+        self.note(result).map(|()| 0)
+    }
+
+    /// Sets the chip for a receive. A continuous one is open from here; a single one is opened by
+    /// `rx_single`. Asking again for the continuous receive that is open changes nothing.
+    async fn setup_rx(&mut self, config: RxConfig) -> Result<(), Error> {
+        self.wanted = Some(config);
+        let result = if config.mode != RxMode::Continuous {
+            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.configure(config)).await
+        } else if self.state != State::Receiving(config) {
+            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, 0)).await
+        } else {
+            Ok(())
+        };
+        self.note(result)
+    }
+
+    /// Waits for a frame in the continuous receive, for ever.
+    ///
+    /// # Errors
+    /// [`Error::NotSetUp`] when the last `setup_rx` was for a single receive. After any other error a new
+    /// call initialises the chip and listens again.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: the chip goes on listening, and the next call goes on where this one was dropped.
+    async fn rx_continuous(&mut self, rx_buf: &mut [u8]) -> Result<(usize, RxQuality), Error> {
+        let result = self.receive_continuous(rx_buf).await;
+        self.note(result)
+    }
+
+    /// Opens the window that was set up, and waits for its frame or its end: at the latest after the
+    /// search, the longest frame and [`MARGIN_MS`].
+    ///
+    /// # Cancel safety
+    /// The next call goes on with the same window, unless `setup_rx` or `tx` came between.
+    async fn rx_single(&mut self, buf: &mut [u8]) -> Result<RxStatus, Error> {
+        let Some(config) = self.wanted else { return Err(Error::NotSetUp) };
+        let result = self.receive_single(config, buf).await;
+        self.note(result)
+    }
+
+    /// Goes to standby: a mains socket does not let its radio sleep, since waking it costs milliseconds of
+    /// each window.
+    async fn low_power(&mut self) -> Result<(), Error> {
+        let result = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.stand_by()).await;
+        self.note(result)
+    }
+}
+
+impl<RK, D, const MAX_DBM: u8> Timings for Radio<RK, D, MAX_DBM> {
+    fn get_rx_window_lead_time_ms(&self) -> u32 {
+        WINDOW_LEAD_MS
+    }
+}
+
+/// Ends a group of commands that takes too long.
+async fn limited<T>(
+    mut delay: impl DelayNs,
+    limit_ms: u32,
+    commands: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match select(commands, delay.delay_ms(limit_ms)).await {
+        Either::First(result) => result,
+        Either::Second(()) => Err(Error::Overdue),
+    }
+}
+
+fn modulation_params(kind: &impl RadioKind, rf: RfConfig) -> Result<ModulationParams, Error> {
+    Ok(kind.create_modulation_params(rf.bb.sf, rf.bb.bw, rf.bb.cr, rf.frequency)?)
+}
+
+/// LoRaWAN's packets (TS001-1.0.3 section 3): explicit header; a CRC in uplinks only; downlinks with
+/// inverted IQ.
+fn packet_params(
+    kind: &impl RadioKind,
+    rf: RfConfig,
+    len: u8,
+    downlink: bool,
+) -> Result<PacketParams, Error> {
+    let modulation = modulation_params(kind, rf)?;
+    Ok(kind.create_packet_params(
+        u16::from(PREAMBLE_SYMBOLS),
+        false,
+        len,
+        !downlink,
+        downlink,
+        &modulation,
+    )?)
+}
+
+fn chip_mode(mode: RxMode, symbols: u16) -> ChipRxMode {
+    match mode {
+        RxMode::Continuous => ChipRxMode::Continuous,
+        RxMode::Single { .. } => ChipRxMode::Single(symbols),
+    }
+}
+
+fn quality(rssi: i16, snr: i16) -> RxQuality {
+    let snr = snr.clamp(i16::from(i8::MIN), i16::from(i8::MAX));
+    RxQuality::new(rssi, i8::try_from(snr).unwrap_or(0))
+}
+
+/// Numbers the bands of image calibration (SX1261/2 data sheet table 9-2), as lora-phy divides them.
+fn image_band(frequency_hz: u32) -> u8 {
+    match frequency_hz {
+        ..=425_000_000 => 0,
+        425_000_001..=460_000_000 => 1,
+        460_000_001..=770_000_000 => 2,
+        770_000_001..=850_000_000 => 3,
+        850_000_001..=900_000_000 => 4,
+        900_000_001.. => 5,
+    }
+}
