@@ -1,0 +1,187 @@
+//! From a chip's counts to units, in integers.
+
+use crate::Reading;
+use crate::bl0942::Counts;
+
+/// The analogue parts in front of a meter chip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrontEnd {
+    /// The current shunt, in µΩ.
+    pub shunt_uohm: u32,
+    /// The voltage divider's part towards the mains, in Ω.
+    pub divider_top_ohm: u32,
+    /// The voltage divider's part towards ground, over which the chip measures, in Ω.
+    pub divider_bottom_ohm: u32,
+}
+
+impl FrontEnd {
+    /// The usual circuit around a BL0942: 1 mΩ, 5 × 390 kΩ over 510 Ω.
+    pub const TYPICAL: Self =
+        Self { shunt_uohm: 1000, divider_top_ohm: 5 * 390_000, divider_bottom_ohm: 510 };
+}
+
+/// How a chip's counts become units. Gains are Q8.24: `value = (counts · gain) >> 24`, rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calibration {
+    /// mV per count (BL0942) or per mHz (BL0937), Q8.24.
+    pub voltage_q24: u32,
+    /// mA per count or mHz, Q8.24.
+    pub current_q24: u32,
+    /// mA per count of the fast current register, Q8.24. A BL0937 has none and ignores it.
+    pub fast_current_q24: u32,
+    /// mW per count or mHz, Q8.24.
+    pub power_q24: u32,
+    /// Energy of one pulse of the chip, in nWh.
+    pub pulse_nwh: u32,
+    /// Below this current in mA, the reading shows no current, no power and a power factor of 0.
+    pub creep_ma: u16,
+}
+
+/// Both chips' reference voltage: 1.218 V, in mV (BL0942 and BL0937 data sheets).
+const VREF_MV: u128 = 1218;
+
+impl Calibration {
+    /// The creep threshold to begin with: 5 mA, about 1 W at 230 V. A choice of ours; the BL0942's own
+    /// creep threshold (WA_CREEP at its default) stops power and energy at some 0.2 W.
+    pub const DEFAULT_CREEP_MA: u16 = 5;
+
+    /// Works out the calibration of a BL0942 behind these parts, at its default gain of 16, from the data
+    /// sheet's equations (VRMS and IRMS in mV at the pins, Vref = 1.218 V):
+    /// I_RMS = 305978·Vi/Vref, V_RMS = 73989·Vv/Vref, WATT = 3537·Vi·Vv·cos/Vref², I_FAST_RMS =
+    /// 0.363·I_RMS, one CF pulse each 1638.4·256/WATT seconds.
+    #[must_use]
+    #[allow(clippy::arithmetic_side_effects)] // Three u32 and the constants stay below 2^92.
+    pub const fn bl0942(parts: FrontEnd) -> Self {
+        let shunt_uohm = parts.shunt_uohm as u128;
+        let bottom_ohm = parts.divider_bottom_ohm as u128;
+        let whole_ohm = parts.divider_top_ohm as u128 + bottom_ohm;
+        let current = (Q24 * 1000 * VREF_MV, 305_978 * shunt_uohm);
+        // WATT per W, the other way up: Vref² · whole / (3537 · shunt · bottom).
+        let watts_per_count = (VREF_MV * VREF_MV * whole_ohm, 3537 * shunt_uohm * bottom_ohm);
+        Self {
+            voltage_q24: ratio(Q24 * VREF_MV * whole_ohm, 73_989 * 1000 * bottom_ohm),
+            current_q24: ratio(current.0, current.1),
+            fast_current_q24: ratio(current.0 * 1000, current.1 * 363),
+            // 1000 for mW; Vref² in mV², the shunt in µΩ: 10^-6.
+            power_q24: ratio(Q24 * watts_per_count.0, 1000 * watts_per_count.1),
+            // 419430.4 J per WATT, 10^9 nWh = 3600 J, Vref² as above.
+            pulse_nwh: ratio(4_194_304 * 1_000 * watts_per_count.0, 36_000 * watts_per_count.1),
+            creep_ma: Self::DEFAULT_CREEP_MA,
+        }
+    }
+
+    /// Works out the calibration of a BL0937 behind these parts, from the data sheet's equations (f in Hz):
+    /// P = f·Vref²·div/R/1721506, I = f·Vref/R/94638, U = f·Vref·div/15397.
+    #[must_use]
+    #[allow(clippy::arithmetic_side_effects)] // Three u32 and the constants stay below 2^92.
+    pub const fn bl0937(parts: FrontEnd) -> Self {
+        let shunt_uohm = parts.shunt_uohm as u128;
+        let bottom_ohm = parts.divider_bottom_ohm as u128;
+        let whole_ohm = parts.divider_top_ohm as u128 + bottom_ohm;
+        let current_q24 = ratio(Q24 * 1000 * VREF_MV, 94_638 * shunt_uohm);
+        // W per Hz, and so J per pulse.
+        let joule = (VREF_MV * VREF_MV * whole_ohm, 1_721_506 * shunt_uohm * bottom_ohm);
+        Self {
+            voltage_q24: ratio(Q24 * VREF_MV * whole_ohm, 15_397 * 1000 * bottom_ohm),
+            current_q24,
+            fast_current_q24: current_q24,
+            power_q24: ratio(Q24 * joule.0, joule.1),
+            pulse_nwh: ratio(1_000_000_000 * joule.0, 3600 * joule.1),
+            creep_ma: Self::DEFAULT_CREEP_MA,
+        }
+    }
+
+    /// Corrects the gains, as the meter shows `shown` where the reference meter shows `truth` (voltage,
+    /// current and power count). `None` when one of them is 0 or off by more than 20 %: that is a wrong
+    /// part or a wrong reading, not a tolerance.
+    #[must_use]
+    pub fn corrected(&self, shown: &Reading, truth: &Reading) -> Option<Self> {
+        let current = |gain| scaled(gain, truth.current_ma, shown.current_ma);
+        let power = |gain| scaled(gain, truth.power_mw, shown.power_mw);
+        Some(Self {
+            voltage_q24: scaled(self.voltage_q24, truth.voltage_mv, shown.voltage_mv)?,
+            current_q24: current(self.current_q24)?,
+            fast_current_q24: current(self.fast_current_q24)?,
+            power_q24: power(self.power_q24)?,
+            pulse_nwh: power(self.pulse_nwh)?,
+            creep_ma: self.creep_ma,
+        })
+    }
+
+    /// Turns a BL0942's counts into a reading; `energy_uwh` is taken as it is.
+    #[must_use]
+    pub fn reading(&self, counts: &Counts, energy_uwh: u32) -> Reading {
+        self.values(Values {
+            voltage: counts.v_rms,
+            current: counts.i_rms,
+            fast_current: counts.i_fast_rms,
+            power: counts.watt.unsigned_abs(),
+            energy_uwh,
+        })
+    }
+
+    pub(crate) fn values(&self, values: Values) -> Reading {
+        let above_creep =
+            |current_ma: u32| if current_ma < u32::from(self.creep_ma) { 0 } else { current_ma };
+        let current_ma = above_creep(convert(values.current, self.current_q24));
+        Reading {
+            voltage_mv: convert(values.voltage, self.voltage_q24),
+            current_ma,
+            power_mw: if current_ma == 0 { 0 } else { convert(values.power, self.power_q24) },
+            energy_uwh: values.energy_uwh,
+            fast_current_ma: above_creep(convert(values.fast_current, self.fast_current_q24)),
+        }
+    }
+}
+
+/// What a chip measured, in its own counts.
+pub(crate) struct Values {
+    pub voltage: u32,
+    pub current: u32,
+    pub fast_current: u32,
+    pub power: u32,
+    pub energy_uwh: u32,
+}
+
+/// Pulses into energy; what is less than 1 µWh is carried over, so that a sum of readings never drifts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PulseEnergy {
+    carried_nwh: u64,
+}
+
+impl PulseEnergy {
+    pub(crate) fn take(&mut self, pulses: u32, pulse_nwh: u32) -> u32 {
+        let nwh = u64::from(pulses).saturating_mul(u64::from(pulse_nwh)).saturating_add(self.carried_nwh);
+        let uwh = u32::try_from(nwh / 1000).unwrap_or(u32::MAX);
+        self.carried_nwh = nwh.saturating_sub(u64::from(uwh).saturating_mul(1000));
+        uwh
+    }
+}
+
+/// 1 in Q8.24.
+const Q24: u128 = 1 << 24;
+
+fn convert(counts: u32, gain_q24: u32) -> u32 {
+    const HALF: u64 = 1 << 23;
+    let product = u64::from(counts).saturating_mul(u64::from(gain_q24));
+    u32::try_from(product.saturating_add(HALF) >> 24).unwrap_or(u32::MAX)
+}
+
+/// `numerator / denominator`, rounded; the greatest value where it does not fit.
+#[allow(clippy::arithmetic_side_effects)] // Callers keep within 2^126: two u32 and constants of 2^60.
+const fn ratio(numerator: u128, denominator: u128) -> u32 {
+    if denominator == 0 {
+        return u32::MAX;
+    }
+    let value = (numerator + denominator / 2) / denominator;
+    if value > u32::MAX as u128 { u32::MAX } else { value as u32 }
+}
+
+fn scaled(gain: u32, truth: u32, shown: u32) -> Option<u32> {
+    let (truth, shown) = (u64::from(truth), u64::from(shown));
+    let within = truth.abs_diff(shown).checked_mul(5)? <= shown;
+    if !within {
+        return None;
+    }
+    u32::try_from(u64::from(gain).checked_mul(truth)?.checked_div(shown)?).ok()
+}
