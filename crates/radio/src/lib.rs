@@ -25,13 +25,17 @@
 #![deny(missing_docs)]
 
 mod bounded;
+mod phy;
 mod power;
 mod radio;
+mod receive;
+mod report;
 mod tap;
 mod timing;
 
 pub use bounded::{BUSY_LIMIT_MS, Bounded};
 pub use power::Amplifier;
-pub use radio::{Counters, Error, Radio, Sx126xRadio, sx126x};
+pub use radio::{Radio, Sx126xRadio, sx126x};
+pub use report::{Counters, Error};
 pub use tap::{IrqFlags, Tap};
 pub use timing::{COMMANDS_LIMIT_MS, MARGIN_MS, QUIET_LIMIT_MS, WINDOW_LEAD_MS};

@@ -11,77 +11,22 @@ use lora_phy::RxMode as ChipRxMode;
 use lora_phy::mod_params::{ModulationParams, PacketParams, RadioError, RadioMode};
 use lora_phy::mod_traits::{InterfaceVariant, IrqState, RadioKind};
 use lora_phy::sx126x::{Config, DeviceSel, Sx126x, Sx126xVariant};
-use lorawan_device::async_device::Timings;
-use lorawan_device::async_device::radio::{
-    PhyRxTx, RfConfig, RxConfig, RxMode, RxQuality, RxStatus, TxConfig,
-};
+use lorawan_device::async_device::radio::{RfConfig, RxConfig, RxMode, RxQuality, TxConfig};
 
 use crate::bounded::Bounded;
 use crate::power::Amplifier;
+use crate::report::{Counters, Error};
 use crate::tap::{
     CRC_ERROR, HEADER_ERROR, IrqFlags, PREAMBLE_DETECTED, RESERVED, RX_DONE, TIMEOUT, TX_DONE, Tap,
 };
-use crate::timing::{
-    COMMANDS_LIMIT_MS, MARGIN_MS, MAX_SYMBOLS, PREAMBLE_SYMBOLS, QUIET_LIMIT_MS, WINDOW_LEAD_MS, airtime_ms,
-    receive_limit_ms, search_symbols,
-};
+use crate::timing::PREAMBLE_SYMBOLS;
 
 /// How many interrupts in a row may report nothing before the line counts as stuck.
-const EMPTY_INTERRUPTS: u8 = 8;
-
-/// What went wrong. The radio resets and initialises the chip before its next operation, except after
-/// [`NotSetUp`](Self::NotSetUp) and [`FrameTooLong`](Self::FrameTooLong), where the chip was not touched.
-#[derive(Debug, PartialEq)]
-pub enum Error {
-    /// A command failed, or BUSY stayed high; what lora-phy made of it.
-    Chip(RadioError),
-    /// The chip did not report the end of an operation in time.
-    Overdue,
-    /// The chip reported interrupts that do not exist, or interrupted without any: the flags it gave.
-    Nonsense(u16),
-    /// A receive was asked for whose kind was not set up before.
-    NotSetUp,
-    /// A frame of this length, in bytes, does not fit in a packet.
-    FrameTooLong(usize),
-}
-
-impl From<RadioError> for Error {
-    fn from(error: RadioError) -> Self {
-        Self::Chip(error)
-    }
-}
-
-/// How often what has happened since the start. Counters wrap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Frames sent, seen by their TxDone.
-    pub sent: u32,
-    /// Frames handed to the caller.
-    pub received: u32,
-    /// Times that the chip was reset and initialised, the first one included.
-    pub resets: u32,
-    /// Operations that ended with [`Error::Overdue`], and receives that had to be ended by the clock.
-    pub overdue: u32,
-    /// Ends that the chip reached without the interrupt line telling.
-    pub missed_interrupts: u32,
-    /// Headers that did not fit their check.
-    pub header_errors: u32,
-    /// Frames dropped because their CRC did not fit.
-    pub crc_errors: u32,
-    /// Frames dropped because they were too long for the caller's buffer, nobody waited for their window
-    /// any more, or one was kept already.
-    pub dropped: u32,
-}
-
-impl Counters {
-    fn count(counter: &mut u32) {
-        *counter = counter.wrapping_add(1);
-    }
-}
+pub(crate) const EMPTY_INTERRUPTS: u8 = 8;
 
 /// What the chip is known to be doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum State {
+pub(crate) enum State {
     /// Nothing is known: never initialised, after an error, or a future was dropped among commands.
     Unknown,
     Standby,
@@ -94,31 +39,31 @@ enum State {
 }
 
 /// A frame that landed in the continuous receive as it was left.
-struct Landed {
-    bytes: [u8; 255],
+pub(crate) struct Landed {
+    pub(crate) bytes: [u8; 255],
     /// `None` while there is no frame.
-    frame: Option<(usize, RxQuality)>,
+    pub(crate) frame: Option<(usize, RxQuality)>,
 }
 
 /// A LoRa radio for LoRaWAN, over any chip that lora-phy knows.
 ///
 /// `MAX_DBM` is the greatest power that the board may put out, in dBm.
 pub struct Radio<RK, D, const MAX_DBM: u8 = 22> {
-    kind: RK,
-    delay: D,
-    amplifier: Amplifier,
-    flags: &'static IrqFlags,
-    state: State,
+    pub(crate) kind: RK,
+    pub(crate) delay: D,
+    pub(crate) amplifier: Amplifier,
+    pub(crate) flags: &'static IrqFlags,
+    pub(crate) state: State,
     /// What `setup_rx` asked for last: a receive comes back to it after an error or a transmission.
-    wanted: Option<RxConfig>,
+    pub(crate) wanted: Option<RxConfig>,
     /// A packet lies in the chip's buffer.
-    unread: bool,
+    pub(crate) unread: bool,
     /// A command of a receive is under way, or a future was dropped there.
-    commanding: bool,
-    landed: Landed,
+    pub(crate) commanding: bool,
+    pub(crate) landed: Landed,
     /// The band whose image calibration the chip has.
-    calibrated: Option<u8>,
-    counters: Counters,
+    pub(crate) calibrated: Option<u8>,
+    pub(crate) counters: Counters,
 }
 
 /// The type that [`sx126x`] makes.
@@ -175,7 +120,7 @@ where
             state: State::Unknown,
             wanted: None,
             unread: false,
-            reading: false,
+            commanding: false,
             landed: Landed { bytes: [0; 255], frame: None },
             calibrated: None,
             counters: Counters::default(),
@@ -189,7 +134,7 @@ where
     }
 
     /// Brings the chip to standby from whatever it does, and keeps a frame that landed in a continuous receive.
-    async fn stand_by(&mut self) -> Result<(), Error> {
+    pub(crate) async fn stand_by(&mut self) -> Result<(), Error> {
         match self.state {
             State::Standby | State::Ready(_) => Ok(()),
             State::Unknown => self.initialise().await,
@@ -206,7 +151,7 @@ where
     }
 
     /// Ends a receive, and looks once whether a packet landed in it.
-    async fn leave(&mut self, config: RxConfig) -> Result<(), Error> {
+    pub(crate) async fn leave(&mut self, config: RxConfig) -> Result<(), Error> {
         self.state = State::Leaving(config);
         if self.commanding {
             self.finish_dropped_command().await?;
@@ -236,23 +181,6 @@ where
         Ok(())
     }
 
-    /// Reads the packet that the chip reported into `buf`; `None` when it is not one for the caller.
-    async fn fetch(&mut self, config: RxConfig, buf: &mut [u8]) -> Result<Option<(usize, RxQuality)>, Error> {
-        self.commanding = true;
-        let params = packet_params(&self.kind, config.rf, u8::MAX, true)?;
-        let len = match self.kind.get_rx_payload(&params, buf).await {
-            Ok(len) => Some(usize::from(len)),
-            Err(RadioError::PayloadSizeMismatch(..)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let status = self.kind.get_rx_packet_status().await?;
-        self.unread = false;
-        self.commanding = false;
-        let counter = if len.is_some() { &mut self.counters.received } else { &mut self.counters.dropped };
-        Counters::count(counter);
-        Ok(len.map(|len| (len, quality(status.rssi, status.snr))))
-    }
-
     /// Ends an SPI transaction that a dropped future may have left open: the chip takes what follows as the
     /// tail of that command, so what follows is one that does nothing (GetStatus).
     async fn finish_dropped_command(&mut self) -> Result<(), Error> {
@@ -260,7 +188,7 @@ where
     }
 
     /// Takes up a receive where a dropped future left it.
-    async fn resume(&mut self, mode: ChipRxMode) -> Result<(), Error> {
+    pub(crate) async fn resume(&mut self, mode: ChipRxMode) -> Result<(), Error> {
         if self.commanding {
             self.finish_dropped_command().await?;
             self.process(mode).await?;
@@ -298,7 +226,7 @@ where
     }
 
     /// Sets the chip for a receive, up to SetRx.
-    async fn configure(&mut self, config: RxConfig) -> Result<(), Error> {
+    pub(crate) async fn configure(&mut self, config: RxConfig) -> Result<(), Error> {
         self.stand_by().await?;
         let modulation = modulation_params(&self.kind, config.rf)?;
         let packet = packet_params(&self.kind, config.rf, u8::MAX, true)?;
@@ -313,7 +241,7 @@ where
     }
 
     /// Opens the receiver; `symbols` is the time-out of a single receive.
-    async fn open(&mut self, config: RxConfig, symbols: u16) -> Result<(), Error> {
+    pub(crate) async fn open(&mut self, config: RxConfig, symbols: u16) -> Result<(), Error> {
         if self.state != State::Ready(config) {
             self.configure(config).await?;
         }
@@ -326,7 +254,7 @@ where
     }
 
     /// Reads and clears the interrupts, and gives them back; nothing is lost when it is dropped.
-    async fn process(&mut self, mode: ChipRxMode) -> Result<u16, Error> {
+    pub(crate) async fn process(&mut self, mode: ChipRxMode) -> Result<u16, Error> {
         self.commanding = true;
         match self.kind.process_irq_event(RadioMode::Receive(mode), None, true).await {
             Ok(Some(IrqState::Done)) => self.flags.add(RX_DONE),
@@ -354,14 +282,17 @@ where
     }
 
     /// Waits for the interrupt line; `false` when the timer was first. The only wait that is selected.
-    async fn interrupt(&mut self, timer: Pin<&mut impl Future<Output = ()>>) -> Result<bool, Error> {
+    pub(crate) async fn interrupt(
+        &mut self,
+        timer: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<bool, Error> {
         match select(timer, self.kind.await_irq()).await {
             Either::First(()) => Ok(false),
             Either::Second(result) => Ok(result.map(|()| true)?),
         }
     }
 
-    async fn send(&mut self, config: TxConfig, bytes: &[u8], len: u8) -> Result<(), Error> {
+    pub(crate) async fn send(&mut self, config: TxConfig, bytes: &[u8], len: u8) -> Result<(), Error> {
         self.stand_by().await?;
         let modulation = modulation_params(&self.kind, config.rf)?;
         let packet = packet_params(&self.kind, config.rf, len, false)?;
@@ -380,7 +311,7 @@ where
         Ok(())
     }
 
-    async fn await_sent(&mut self, limit_ms: u32) -> Result<(), Error> {
+    pub(crate) async fn await_sent(&mut self, limit_ms: u32) -> Result<(), Error> {
         let mut delay = self.delay.clone();
         let mut timer = pin!(delay.delay_ms(limit_ms));
         let mut empty = 0;
@@ -409,116 +340,8 @@ where
         }
     }
 
-    async fn receive_single(&mut self, config: RxConfig, buf: &mut [u8]) -> Result<RxStatus, Error> {
-        let RxMode::Single { ms } = config.mode else { return Err(Error::NotSetUp) };
-        let mut symbols = 0;
-        if self.state != State::Receiving(config) {
-            symbols = search_symbols(&config.rf.bb, ms);
-            symbols = self.open_for(config, symbols).await?;
-        }
-        let mut delay = self.delay.clone();
-        let mut timer = pin!(delay.delay_ms(receive_limit_ms(&config.rf.bb, config.mode)));
-        let mode = chip_mode(config.mode, 0);
-        let mut empty = 0;
-        loop {
-            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.resume(mode)).await?;
-            if self.unread {
-                let frame = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.fetch(config, buf)).await?;
-                self.state = State::Standby;
-                return Ok(frame.map_or(RxStatus::RxTimeout, |(len, quality)| RxStatus::Rx(len, quality)));
-            }
-            let interrupted = self.interrupt(timer.as_mut()).await?;
-            let flags = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.process(mode)).await?;
-            if !interrupted {
-                // The chip stands where no interrupt comes from any more, or its line is dead.
-                Counters::count(&mut self.counters.overdue);
-                if flags & (RX_DONE | TIMEOUT) != 0 {
-                    Counters::count(&mut self.counters.missed_interrupts);
-                }
-                if !self.unread {
-                    self.state = State::Unknown;
-                    return Ok(RxStatus::RxTimeout);
-                }
-                continue;
-            }
-            empty = if flags == 0 { empty + 1 } else { 0 };
-            if empty >= EMPTY_INTERRUPTS {
-                return Err(Error::Nonsense(flags));
-            }
-            if self.unread {
-                continue;
-            }
-            if flags & (RX_DONE | HEADER_ERROR) != 0 {
-                // The window's frame is lost: LoRaWAN sends no second one into it.
-                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.leave(config)).await?;
-                return Ok(RxStatus::RxTimeout);
-            }
-            if flags & TIMEOUT != 0 {
-                self.state = State::Ready(config);
-                if symbols == 0 {
-                    return Ok(RxStatus::RxTimeout);
-                }
-                symbols = self.open_for(config, symbols).await?;
-            }
-        }
-    }
-
-    /// Opens a single receive for as many of `symbols` as the chip can count, and tells how many are left.
-    async fn open_for(&mut self, config: RxConfig, symbols: u32) -> Result<u32, Error> {
-        let now = u16::try_from(symbols).unwrap_or(MAX_SYMBOLS).min(MAX_SYMBOLS);
-        limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, now)).await?;
-        Ok(symbols.saturating_sub(u32::from(now)))
-    }
-
-    async fn receive_continuous(&mut self, buf: &mut [u8]) -> Result<(usize, RxQuality), Error> {
-        let mut empty = 0;
-        loop {
-            if let Some((len, quality)) = self.landed.frame.take() {
-                if let (Some(to), Some(from)) = (buf.get_mut(..len), self.landed.bytes.get(..len)) {
-                    to.copy_from_slice(from);
-                    Counters::count(&mut self.counters.received);
-                    return Ok((len, quality));
-                }
-                Counters::count(&mut self.counters.dropped);
-            }
-            let config = match self.wanted {
-                Some(config) if config.mode == RxMode::Continuous => config,
-                _ => return Err(Error::NotSetUp),
-            };
-            if self.state != State::Receiving(config) {
-                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, 0)).await?;
-                continue;
-            }
-            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.resume(ChipRxMode::Continuous)).await?;
-            if self.unread {
-                match limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.fetch(config, buf)).await? {
-                    Some(frame) => return Ok(frame),
-                    None => continue,
-                }
-            }
-            let mut delay = self.delay.clone();
-            let timer = pin!(delay.delay_ms(QUIET_LIMIT_MS));
-            let interrupted = self.interrupt(timer).await?;
-            if interrupted {
-                let processing = self.process(ChipRxMode::Continuous);
-                let flags = limited(self.delay.clone(), COMMANDS_LIMIT_MS, processing).await?;
-                empty = if flags == 0 { empty + 1 } else { 0 };
-                if empty >= EMPTY_INTERRUPTS {
-                    return Err(Error::Nonsense(flags));
-                }
-            } else {
-                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.leave(config)).await?;
-                if self.landed.frame.is_some() {
-                    // Heard, but the line did not tell.
-                    Counters::count(&mut self.counters.missed_interrupts);
-                    self.state = State::Unknown;
-                }
-            }
-        }
-    }
-
     /// Notes an error: unless the chip was not touched, its state is unknown from here.
-    fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) | Err(Error::NotSetUp | Error::FrameTooLong(_)) => {}
             Err(error) => {
@@ -532,85 +355,8 @@ where
     }
 }
 
-impl<RK, D, const MAX_DBM: u8> PhyRxTx for Radio<RK, D, MAX_DBM>
-where
-    RK: RadioKind,
-    D: DelayNs + Clone,
-{
-    type PhyError = Error;
-
-    const MAX_RADIO_POWER: u8 = MAX_DBM;
-
-    /// Sends a frame, and gives 0 at the moment its TxDone is seen.
-    ///
-    /// # Errors
-    /// [`Error::Overdue`] when no TxDone comes within the time on air and [`MARGIN_MS`].
-    ///
-    /// # Cancel safety
-    /// A dropped future may leave the frame half sent; the next operation stops the chip.
-    async fn tx(&mut self, config: TxConfig, buf: &[u8]) -> Result<u32, Error> {
-        let Ok(len) = u8::try_from(buf.len()) else { return Err(Error::FrameTooLong(buf.len())) };
-        let mut result = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.send(config, buf, len)).await;
-        if result.is_ok() {
-            result = self.await_sent(airtime_ms(&config.rf.bb, len).saturating_add(MARGIN_MS)).await;
-        }
-        self.note(result).map(|()| 0)
-    }
-
-    /// Sets the chip for a receive. A continuous one is open from here; a single one is opened by
-    /// `rx_single`. Asking again for the continuous receive that is open changes nothing.
-    async fn setup_rx(&mut self, config: RxConfig) -> Result<(), Error> {
-        self.wanted = Some(config);
-        let result = if config.mode != RxMode::Continuous {
-            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.configure(config)).await
-        } else if self.state != State::Receiving(config) {
-            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, 0)).await
-        } else {
-            Ok(())
-        };
-        self.note(result)
-    }
-
-    /// Waits for a frame in the continuous receive, for ever.
-    ///
-    /// # Errors
-    /// [`Error::NotSetUp`] when the last `setup_rx` was for a single receive. After any other error a new
-    /// call initialises the chip and listens again.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost: the chip goes on listening, and the next call goes on where this one was dropped.
-    async fn rx_continuous(&mut self, rx_buf: &mut [u8]) -> Result<(usize, RxQuality), Error> {
-        let result = self.receive_continuous(rx_buf).await;
-        self.note(result)
-    }
-
-    /// Opens the window that was set up, and waits for its frame or its end: at the latest after the
-    /// search, the longest frame and [`MARGIN_MS`].
-    ///
-    /// # Cancel safety
-    /// The next call goes on with the same window, unless `setup_rx` or `tx` came between.
-    async fn rx_single(&mut self, buf: &mut [u8]) -> Result<RxStatus, Error> {
-        let Some(config) = self.wanted else { return Err(Error::NotSetUp) };
-        let result = self.receive_single(config, buf).await;
-        self.note(result)
-    }
-
-    /// Goes to standby: a mains socket does not let its radio sleep, since waking it costs milliseconds of
-    /// each window.
-    async fn low_power(&mut self) -> Result<(), Error> {
-        let result = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.stand_by()).await;
-        self.note(result)
-    }
-}
-
-impl<RK, D, const MAX_DBM: u8> Timings for Radio<RK, D, MAX_DBM> {
-    fn get_rx_window_lead_time_ms(&self) -> u32 {
-        WINDOW_LEAD_MS
-    }
-}
-
 /// Ends a group of commands that takes too long.
-async fn limited<T>(
+pub(crate) async fn limited<T>(
     mut delay: impl DelayNs,
     limit_ms: u32,
     commands: impl Future<Output = Result<T, Error>>,
@@ -627,7 +373,7 @@ fn modulation_params(kind: &impl RadioKind, rf: RfConfig) -> Result<ModulationPa
 
 /// LoRaWAN's packets (TS001-1.0.3 section 3): explicit header; a CRC in uplinks only; downlinks with
 /// inverted IQ.
-fn packet_params(
+pub(crate) fn packet_params(
     kind: &impl RadioKind,
     rf: RfConfig,
     len: u8,
@@ -644,14 +390,14 @@ fn packet_params(
     )?)
 }
 
-fn chip_mode(mode: RxMode, symbols: u16) -> ChipRxMode {
+pub(crate) fn chip_mode(mode: RxMode, symbols: u16) -> ChipRxMode {
     match mode {
         RxMode::Continuous => ChipRxMode::Continuous,
         RxMode::Single { .. } => ChipRxMode::Single(symbols),
     }
 }
 
-fn quality(rssi: i16, snr: i16) -> RxQuality {
+pub(crate) fn quality(rssi: i16, snr: i16) -> RxQuality {
     let snr = snr.clamp(i16::from(i8::MIN), i16::from(i8::MAX));
     RxQuality::new(rssi, i8::try_from(snr).unwrap_or(0))
 }

@@ -1,0 +1,87 @@
+//! lorawan-device's traits.
+
+use embedded_hal_async::delay::DelayNs;
+use lora_phy::mod_traits::RadioKind;
+use lorawan_device::async_device::Timings;
+use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxMode, RxQuality, RxStatus, TxConfig};
+
+use crate::radio::{Radio, State, limited};
+use crate::report::Error;
+use crate::timing::{COMMANDS_LIMIT_MS, MARGIN_MS, WINDOW_LEAD_MS, airtime_ms};
+
+impl<RK, D, const MAX_DBM: u8> PhyRxTx for Radio<RK, D, MAX_DBM>
+where
+    RK: RadioKind,
+    D: DelayNs + Clone,
+{
+    type PhyError = Error;
+
+    const MAX_RADIO_POWER: u8 = MAX_DBM;
+
+    /// Sends a frame, and gives 0 at the moment its TxDone is seen.
+    ///
+    /// # Errors
+    /// [`Error::Overdue`] when no TxDone comes within the time on air and [`MARGIN_MS`].
+    ///
+    /// # Cancel safety
+    /// A dropped future may leave the frame half sent; the next operation stops the chip.
+    async fn tx(&mut self, config: TxConfig, buf: &[u8]) -> Result<u32, Error> {
+        let Ok(len) = u8::try_from(buf.len()) else { return Err(Error::FrameTooLong(buf.len())) };
+        let mut result = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.send(config, buf, len)).await;
+        if result.is_ok() {
+            result = self.await_sent(airtime_ms(&config.rf.bb, len).saturating_add(MARGIN_MS)).await;
+        }
+        self.note(result).map(|()| 0)
+    }
+
+    /// Sets the chip for a receive. A continuous one is open from here; a single one is opened by
+    /// `rx_single`. Asking again for the continuous receive that is open changes nothing.
+    async fn setup_rx(&mut self, config: RxConfig) -> Result<(), Error> {
+        self.wanted = Some(config);
+        let result = if config.mode != RxMode::Continuous {
+            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.configure(config)).await
+        } else if self.state != State::Receiving(config) {
+            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, 0)).await
+        } else {
+            Ok(())
+        };
+        self.note(result)
+    }
+
+    /// Waits for a frame in the continuous receive, for ever.
+    ///
+    /// # Errors
+    /// [`Error::NotSetUp`] when the last `setup_rx` was for a single receive. After any other error a new
+    /// call initialises the chip and listens again.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: the chip goes on listening, and the next call goes on where this one was dropped.
+    async fn rx_continuous(&mut self, rx_buf: &mut [u8]) -> Result<(usize, RxQuality), Error> {
+        let result = self.receive_continuous(rx_buf).await;
+        self.note(result)
+    }
+
+    /// Opens the window that was set up, and waits for its frame or its end: at the latest after the
+    /// search, the longest frame and [`MARGIN_MS`].
+    ///
+    /// # Cancel safety
+    /// The next call goes on with the same window, unless `setup_rx` or `tx` came between.
+    async fn rx_single(&mut self, buf: &mut [u8]) -> Result<RxStatus, Error> {
+        let Some(config) = self.wanted else { return Err(Error::NotSetUp) };
+        let result = self.receive_single(config, buf).await;
+        self.note(result)
+    }
+
+    /// Goes to standby: a mains socket does not let its radio sleep, since waking it costs milliseconds of
+    /// each window.
+    async fn low_power(&mut self) -> Result<(), Error> {
+        let result = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.stand_by()).await;
+        self.note(result)
+    }
+}
+
+impl<RK, D, const MAX_DBM: u8> Timings for Radio<RK, D, MAX_DBM> {
+    fn get_rx_window_lead_time_ms(&self) -> u32 {
+        WINDOW_LEAD_MS
+    }
+}
