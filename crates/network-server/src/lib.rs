@@ -1,2 +1,26 @@
-//! See Cargo.toml.
+//! A small LoRaWAN network and application server with one gateway, for runs without a real network.
+//!
+//! It lets devices in (OTAA and ABP), checks and deciphers what they send, and says what the gateway
+//! transmits, and at which microsecond. It has no clock and no I/O: time goes in with each call, and
+//! [`NetworkServer::next_due_us`] tells when to call [`NetworkServer::take_due`].
+//!
+//! LoRaWAN 1.0.x, Class A and C, EU868. Frames are built and checked by `lrwn`, the library of the
+//! ChirpStack network server, and not by the code of our own device: a misunderstanding of ours shows.
+//! [`forge`] holds the tools of an adversary, for tests.
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod airtime;
+mod config;
+mod device;
+pub mod forge;
+mod frames;
+mod heard;
+mod server;
+
+pub use airtime::airtime_us;
+pub use config::{Config, Downlink, Kind, Transmission, UplinkMeta, Window};
+pub use device::Session;
+pub use frames::{DataDown, Keys};
+pub use heard::{Heard, MacRequest, MacUp, RejectReason, Uplink};
+pub use server::{Error, MulticastGroup, NetworkServer};
