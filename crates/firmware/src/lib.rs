@@ -1,4 +1,34 @@
-//! See Cargo.toml.
+//! The socket's firmware: three async tasks, generic over a [`Board`].
+//!
+//! A board fills a [`Parts`] and either calls [`run`], or calls [`start`] and spawns the three futures
+//! [`control`], [`radio`] and [`service`] itself: control on an interrupt executor above the others.
+//!
+//! No byte that comes in by radio, flash or meter can panic the tasks; what goes wrong is told as a
+//! [`Notice`] and the tasks go on.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+// The futures are joined or spawned where all types are known, so no caller needs to name their bounds.
+#![allow(async_fn_in_trait)]
+
+#[cfg(test)]
+extern crate std;
+
+mod board;
+mod control;
+mod mac_config;
+mod notice;
+mod radio;
+mod records;
+mod service;
+mod shared;
+mod start;
+
+pub use board::{Board, Clock, Parts, SupplyMonitor, System};
+pub use control::{Control, control};
+pub use notice::{Notice, Observer};
+pub use radio::{RadioTask, radio};
+pub use service::{Service, service};
+pub use shared::{MAX_PAYLOAD, Shared};
+pub use start::{SOFTWARE_VERSION, StartError, Tasks, run, start};

@@ -1,0 +1,197 @@
+//! The control task: button, meter and state machine in, relay and LED out.
+//!
+//! It never waits for the radio, the tag or the flash: what it asks of them lies in mailboxes until they come
+//! to it. The relay is written here and nowhere else (design rule 1).
+
+use embassy_futures::join::join3;
+use embassy_futures::select::{Either4, select4};
+use embedded_hal::digital::{InputPin, OutputPin};
+use embedded_hal_async::digital::Wait;
+use sockeye_metering::EnergyMeter;
+use sockeye_state_machine::{Effect, Effects, Event, Socket, StoreItem};
+
+use crate::board::{Board, Clock, SupplyMonitor};
+use crate::notice::{Notice, Observer};
+use crate::shared::{ControlEvent, MeterFailure, Shared};
+
+/// Time between two readings of the meter (behaviour.md: ten times a second).
+const METER_PERIOD_MS: u64 = 100;
+
+/// How soon to look at the button again when its pin cannot be read.
+const BUTTON_RETRY_MS: u64 = 100;
+
+/// What the control task owns.
+pub struct Control<B: Board> {
+    pub(crate) clock: B::Clock,
+    pub(crate) outputs: Outputs<B>,
+    pub(crate) button: B::Button,
+    pub(crate) meter: B::Meter,
+    pub(crate) supply: B::Supply,
+    pub(crate) socket: Socket,
+}
+
+impl<B: Board> core::fmt::Debug for Control<B> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+/// The pins that control writes, and where its notices go.
+pub(crate) struct Outputs<B: Board> {
+    pub(crate) relay: B::Relay,
+    pub(crate) led: B::Led,
+    pub(crate) observer: B::Observer,
+}
+
+impl<B: Board> Outputs<B> {
+    fn error(&self, what: &'static str) {
+        self.observer.observe(Notice::Error { what });
+    }
+
+    /// Does what the state machine decided.
+    pub(crate) fn apply(&mut self, now_ms: u64, socket: &Socket, effects: &mut Effects, shared: &Shared) {
+        for effect in effects.drain() {
+            match effect {
+                Effect::Relay { on, cause } => {
+                    if self.relay.set_state(on.into()).is_err() {
+                        self.error("relay pin");
+                    }
+                    self.observer.observe(Notice::Relay { on, cause });
+                }
+                Effect::Led { on } => {
+                    if self.led.set_state(on.into()).is_err() {
+                        self.error("LED pin");
+                    }
+                    self.observer.observe(Notice::Led { on });
+                }
+                Effect::Trip { cause, current_ma } => {
+                    self.observer.observe(Notice::Trip { cause, current_ma });
+                }
+                Effect::Alarm { current_ma } => self.observer.observe(Notice::Alarm { current_ma }),
+                Effect::WeldedContact { .. } => self.error("relay: current flows though it is off (welded contact)"),
+                Effect::Ignored { what } => self.error(what.name()),
+                Effect::Uplink(uplink) => shared.radio.put(|work| work.outbox.push(uplink)),
+                Effect::StartNetwork => shared.radio.put(|work| work.start = true),
+                Effect::Store(item) => store(now_ms, item, socket, shared),
+                Effect::Reboot { cause } => shared.service.put(|work| work.reboot = Some(cause)),
+                Effect::FactoryReset => shared.service.put(|work| work.factory_reset = true),
+            }
+        }
+    }
+}
+
+/// Leaves the newest value of a record with the service task.
+fn store(now_ms: u64, item: StoreItem, socket: &Socket, shared: &Shared) {
+    shared.service.put(|work| match item {
+        StoreItem::Settings => work.settings = Some(socket.settings().clone()),
+        StoreItem::RelayState => work.relay_on = Some(socket.relay_on()),
+        StoreItem::Energy => work.energy_uwh = Some(socket.energy_uwh()),
+        StoreItem::DelayTask => work.delay_task = Some(socket.delay_task(now_ms)),
+    });
+}
+
+/// Runs the control task. It never returns.
+///
+/// # Cancel safety
+/// None: it is meant to be spawned once and kept. Dropped, it leaves relay and LED as they are.
+pub async fn control<B: Board>(control: Control<B>, shared: &Shared) -> ! {
+    let Control { clock, mut outputs, button, meter, supply, mut socket } = control;
+    join3(
+        read_meter(meter, clock.clone(), shared),
+        watch_supply(supply, shared),
+        decide::<B>(&clock, &mut outputs, button, &mut socket, shared),
+    )
+    .await
+    .2
+}
+
+/// Reads the meter ten times a second, and hands over the newest result.
+async fn read_meter<M: EnergyMeter, C: Clock>(mut meter: M, clock: C, shared: &Shared) -> ! {
+    let mut due_ms = clock.now_ms();
+    loop {
+        clock.until_ms(due_ms).await;
+        let result = meter.read().await.map_err(|_| MeterFailure);
+        shared.reading.signal(result);
+        // A meter that took longer than a period is read again at once, not several times in a row.
+        due_ms = due_ms.saturating_add(METER_PERIOD_MS).max(clock.now_ms());
+    }
+}
+
+async fn watch_supply<S: SupplyMonitor>(mut supply: S, shared: &Shared) -> ! {
+    loop {
+        supply.lost().await;
+        shared.events.send(ControlEvent::SupplyLost).await;
+    }
+}
+
+/// Feeds the state machine with whatever comes first, and does what it decides.
+async fn decide<B: Board>(
+    clock: &B::Clock,
+    outputs: &mut Outputs<B>,
+    mut button: B::Button,
+    socket: &mut Socket,
+    shared: &Shared,
+) -> ! {
+    let mut effects = Effects::new();
+    let mut pressed = false;
+    loop {
+        let now_ms = clock.now_ms();
+        shared.control_alive.beat(now_ms);
+        if socket.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+            socket.handle(now_ms, Event::Timer, &mut effects);
+            outputs.apply(now_ms, socket, &mut effects, shared);
+            continue;
+        }
+        let timer = async {
+            match socket.next_due_ms() {
+                Some(due_ms) => clock.until_ms(due_ms).await,
+                None => core::future::pending().await,
+            }
+        };
+        let heard = select4(
+            shared.reading.wait(),
+            shared.events.receive(),
+            wait_for_change(&mut button, pressed, clock),
+            timer,
+        )
+        .await;
+        let now_ms = clock.now_ms();
+        match heard {
+            Either4::First(Ok(reading)) => {
+                outputs.observer.observe(Notice::Reading(&reading));
+                socket.handle(now_ms, Event::Reading(reading), &mut effects);
+            }
+            Either4::First(Err(MeterFailure)) => {
+                socket.handle(now_ms, Event::MeterFailed, &mut effects);
+            }
+            Either4::Second(event) => match &event {
+                ControlEvent::Downlink { port, payload, multicast } => {
+                    let event = Event::Downlink { port: *port, payload, multicast: *multicast };
+                    socket.handle(now_ms, event, &mut effects);
+                }
+                ControlEvent::JoinRequested => socket.handle(now_ms, Event::JoinRequested, &mut effects),
+                ControlEvent::Joined => socket.handle(now_ms, Event::Joined, &mut effects),
+                ControlEvent::SessionResumed => socket.handle(now_ms, Event::SessionResumed, &mut effects),
+                ControlEvent::SupplyLost => socket.handle(now_ms, Event::SupplyLost, &mut effects),
+                ControlEvent::Stored(item) => socket.handle(now_ms, Event::Stored(*item), &mut effects),
+            },
+            Either4::Third(level) => {
+                pressed = level;
+                socket.handle(now_ms, Event::Button { pressed }, &mut effects);
+            }
+            Either4::Fourth(()) => continue,
+        }
+        outputs.apply(now_ms, socket, &mut effects, shared);
+    }
+}
+
+/// Waits until the button's pin (low is pressed) differs from `pressed`, and tells its new state.
+async fn wait_for_change<P: InputPin + Wait, C: Clock>(button: &mut P, pressed: bool, clock: &C) -> bool {
+    loop {
+        let changed = if pressed { button.wait_for_high().await } else { button.wait_for_low().await };
+        if changed.is_ok() {
+            return !pressed;
+        }
+        clock.until_ms(clock.now_ms().saturating_add(BUTTON_RETRY_MS)).await;
+    }
+}

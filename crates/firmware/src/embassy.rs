@@ -1,0 +1,19 @@
+//! The firmware's clock on embassy's time driver, for every board that has one.
+
+use embassy_time::{Instant, Timer};
+
+use crate::board::Clock;
+
+/// A [`Clock`] on embassy's time driver, which counts from 0 at reset.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EmbassyClock;
+
+impl Clock for EmbassyClock {
+    fn now_ms(&self) -> u64 {
+        Instant::now().as_millis()
+    }
+
+    async fn until_ms(&self, at_ms: u64) {
+        Timer::at(Instant::from_millis(at_ms)).await;
+    }
+}

@@ -1,0 +1,217 @@
+//! The radio task: the MAC and the radio, which it never gives away.
+
+use embassy_futures::select::{Either3, select3};
+use heapless::Vec;
+use lorawan_device::async_device::radio::Timer;
+use sockeye_lorawan_mac as mac;
+
+use crate::board::{Board, Clock};
+use crate::notice::{Notice, Observer};
+use crate::shared::{ControlEvent, Shared};
+
+/// How often the task shows that it is alive.
+const HEARTBEAT_MS: u64 = 1000;
+
+/// How long to wait before a record that could not be stored is tried again.
+const STORE_RETRY_MS: u64 = 1000;
+
+/// What the radio task owns.
+pub struct RadioTask<B: Board> {
+    pub(crate) clock: B::Clock,
+    pub(crate) driver: mac::Driver<B::Phy, MacTimer<B::Clock>>,
+    pub(crate) observer: B::Observer,
+    /// The settings leave no channel to send on.
+    pub(crate) silent: bool,
+}
+
+impl<B: Board> core::fmt::Debug for RadioTask<B> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("RadioTask").finish_non_exhaustive()
+    }
+}
+
+/// Runs the radio task. It never returns.
+///
+/// # Cancel safety
+/// None: it is meant to be spawned once and kept.
+pub async fn radio<B: Board>(mut task: RadioTask<B>, shared: &Shared) -> ! {
+    // True while a frame of the outbox is with the MAC.
+    let mut in_flight = false;
+    loop {
+        let send_at_ms = task.feed_mac(&mut in_flight, shared);
+        let RadioTask { clock, driver, .. } = &mut task;
+        match driver.next(wake(clock, send_at_ms, shared)).await {
+            mac::Event::Woken => {}
+            mac::Event::Store { record, bytes } => task.store(record, bytes, shared).await,
+            mac::Event::UplinkDone { port, .. } if in_flight && port != Some(0) && port.is_some() => {
+                in_flight = false;
+                shared.radio.look(|work| work.outbox.sent());
+            }
+            mac::Event::UplinkFailed { port } if in_flight && port != Some(0) && port.is_some() => {
+                in_flight = false;
+                task.observer.observe(Notice::Error { what: "radio: an uplink could not be sent" });
+                shared.radio.look(|work| work.outbox.failed());
+            }
+            event => task.tell(event, shared).await,
+        }
+    }
+}
+
+/// Completes when there is something to do for the MAC: new work, or the time to send what waits.
+///
+/// Shows on the way that the task is alive: this is polled whenever the MAC listens.
+async fn wake<C: Clock>(clock: &C, send_at_ms: Option<u64>, shared: &Shared) {
+    loop {
+        let now_ms = clock.now_ms();
+        shared.radio_alive.beat(now_ms);
+        let send = async {
+            match send_at_ms {
+                Some(at_ms) => clock.until_ms(at_ms).await,
+                None => core::future::pending().await,
+            }
+        };
+        let beat = clock.until_ms(now_ms.saturating_add(HEARTBEAT_MS));
+        match select3(shared.radio.changed(), send, beat).await {
+            Either3::First(()) | Either3::Second(()) => return,
+            Either3::Third(()) => {}
+        }
+    }
+}
+
+impl<B: Board> RadioTask<B> {
+    /// Gives the MAC what it can take now, and tells when to try again if the duty cycle forbids it yet.
+    fn feed_mac(&mut self, in_flight: &mut bool, shared: &Shared) -> Option<u64> {
+        let now_ms = self.clock.now_ms();
+        let mac = self.driver.mac();
+        shared.radio.look(|work| {
+            if core::mem::take(&mut work.start) {
+                if self.silent {
+                    self.observer.observe(Notice::Error { what: "LoRaWAN: every channel is disabled" });
+                } else if !mac.is_joined() {
+                    mac.join(now_ms);
+                }
+            }
+            if self.silent || *in_flight || !mac.can_send() {
+                return None;
+            }
+            loop {
+                let limit = mac.max_payload();
+                let frame = work.outbox.next(limit)?;
+                let free_at_ms = mac.free_at_ms(now_ms, frame.bytes.len());
+                if free_at_ms > now_ms {
+                    return Some(free_at_ms);
+                }
+                match mac.send(now_ms, frame.port, frame.bytes, frame.confirmed) {
+                    Ok(()) => {
+                        *in_flight = true;
+                        return None;
+                    }
+                    // It comes back to this with the next event of the MAC.
+                    Err(mac::SendError::Busy | mac::SendError::NotJoined | mac::SendError::TooLong { .. }) => {
+                        return None;
+                    }
+                    Err(
+                        mac::SendError::Port(_)
+                        | mac::SendError::CounterExhausted
+                        | mac::SendError::CountersLost,
+                    ) => {
+                        self.observer.observe(Notice::Error { what: "radio: an uplink was refused" });
+                        work.outbox.sent();
+                    }
+                }
+            }
+        })
+    }
+
+    /// Has a record stored, however long it takes: nothing may go on air before.
+    async fn store(&mut self, record: mac::Record, bytes: mac::RecordBytes, shared: &Shared) {
+        loop {
+            shared.mac_stored.reset();
+            shared.service.put(|work| work.mac = Some((record, bytes.clone())));
+            if shared.mac_stored.wait().await {
+                break;
+            }
+            self.clock.until_ms(self.clock.now_ms().saturating_add(STORE_RETRY_MS)).await;
+        }
+        self.driver.stored();
+    }
+
+    /// Tells control and the observer what the MAC tells.
+    async fn tell(&mut self, event: mac::Event, shared: &Shared) {
+        match event {
+            mac::Event::JoinRequestSent { dev_nonce, dr, freq_hz } => {
+                self.observer.observe(Notice::JoinRequest { dev_nonce, dr, freq_hz });
+                shared.events.send(ControlEvent::JoinRequested).await;
+            }
+            mac::Event::Joined { dev_addr } => {
+                self.observer.observe(Notice::Joined { dev_addr });
+                shared.events.send(ControlEvent::Joined).await;
+            }
+            mac::Event::SessionResumed { dev_addr } => {
+                self.observer.observe(Notice::Resumed { dev_addr });
+                shared.events.send(ControlEvent::SessionResumed).await;
+            }
+            mac::Event::UplinkSent { port, fcnt, dr, freq_hz, confirmed } => {
+                self.observer.observe(Notice::Uplink { port, fcnt, dr, freq_hz, confirmed });
+            }
+            mac::Event::Downlink { port, payload, fcnt, .. } => {
+                self.observer.observe(Notice::Downlink { port, payload: &payload, fcnt, multicast: false });
+                let payload = Vec::from_slice(&payload).unwrap_or_default();
+                shared.events.send(ControlEvent::Downlink { port, payload, multicast: false }).await;
+            }
+            mac::Event::Error(error) => self.observer.observe(Notice::Error { what: error_name(error) }),
+            // Asked for by nobody yet, or handled by the loop.
+            mac::Event::LinkCheckAnswer { .. }
+            | mac::Event::DeviceTime { .. }
+            | mac::Event::UplinkDone { .. }
+            | mac::Event::UplinkFailed { .. }
+            | mac::Event::Store { .. }
+            | mac::Event::Woken => {}
+        }
+    }
+}
+
+fn error_name(error: mac::Error) -> &'static str {
+    match error {
+        mac::Error::Radio => "radio: an operation failed",
+        mac::Error::RadioTimeout => "radio: an operation did not end in time",
+        mac::Error::DevNonceExhausted => "LoRaWAN: every DevNonce is used; new keys are needed",
+        mac::Error::FCntUpExhausted => "LoRaWAN: every frame counter is used; a join is needed",
+        mac::Error::CountersLost => "LoRaWAN: the ABP counters are lost; new keys are needed",
+        mac::Error::DownlinkOverflow { .. } => "LoRaWAN: downlinks came faster than they were taken",
+    }
+}
+
+/// A board's [`Clock`] in the shape that the MAC's driver asks for.
+#[derive(Debug)]
+pub struct MacTimer<C> {
+    clock: C,
+    zero_ms: u64,
+}
+
+impl<C: Clock> MacTimer<C> {
+    pub(crate) fn new(clock: C) -> Self {
+        let zero_ms = clock.now_ms();
+        Self { clock, zero_ms }
+    }
+}
+
+impl<C: Clock> Timer for MacTimer<C> {
+    fn reset(&mut self) {
+        self.zero_ms = self.clock.now_ms();
+    }
+
+    async fn at(&mut self, millis: u64) {
+        self.clock.until_ms(self.zero_ms.saturating_add(millis)).await;
+    }
+
+    async fn delay_ms(&mut self, millis: u64) {
+        self.clock.until_ms(self.clock.now_ms().saturating_add(millis)).await;
+    }
+}
+
+impl<C: Clock> mac::Clock for MacTimer<C> {
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+}

@@ -1,0 +1,133 @@
+//! The service task: everything that may take long. It owns the flash, feeds the watchdog and restarts the chip.
+
+use embassy_futures::select::{Either, select};
+use sockeye_state_machine::{RebootCause, StoreItem};
+use sockeye_storage::{RecordId, Storage};
+
+use crate::board::{Board, Clock, System};
+use crate::notice::{Notice, Observer};
+use crate::records;
+use crate::shared::{ControlEvent, ServiceWork, Shared};
+
+/// How often the watchdog is fed.
+const WATCHDOG_PERIOD_MS: u64 = 1000;
+
+/// The longest silence of the control task: it reads the meter ten times a second.
+const CONTROL_LIMIT_S: u32 = 3;
+
+/// The longest silence of the radio task: it is silent while it transmits (at most 2.8 s at SF12) and while a
+/// radio that hangs is given up and started anew.
+const RADIO_LIMIT_S: u32 = 10;
+
+/// What the service task owns.
+pub struct Service<B: Board> {
+    pub(crate) clock: B::Clock,
+    pub(crate) storage: Storage<B::Flash>,
+    pub(crate) system: B::System,
+    pub(crate) observer: B::Observer,
+}
+
+impl<B: Board> core::fmt::Debug for Service<B> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
+
+/// Runs the service task. It never returns.
+///
+/// # Cancel safety
+/// None: it is meant to be spawned once and kept.
+pub async fn service<B: Board>(mut service: Service<B>, shared: &Shared) -> ! {
+    let mut feed_ms = service.clock.now_ms();
+    loop {
+        match select(shared.service.changed(), service.clock.until_ms(feed_ms)).await {
+            Either::First(()) => {
+                let work = shared.service.take();
+                service.work(work, shared).await;
+            }
+            Either::Second(()) => {
+                let now_ms = service.clock.now_ms();
+                if shared.control_alive.is_recent(now_ms, CONTROL_LIMIT_S)
+                    && shared.radio_alive.is_recent(now_ms, RADIO_LIMIT_S)
+                {
+                    service.system.feed_watchdog();
+                }
+                feed_ms = now_ms.saturating_add(WATCHDOG_PERIOD_MS);
+            }
+        }
+    }
+}
+
+impl<B: Board> Service<B> {
+    /// Does all that was asked, what the MAC waits for first, a restart last.
+    async fn work(&mut self, work: ServiceWork, shared: &Shared) {
+        if let Some((record, bytes)) = work.mac {
+            let stored = self.store(records::mac_record(record), &bytes).await;
+            shared.mac_stored.signal(stored);
+        }
+        if let Some(on) = work.relay_on {
+            self.store_for_control(RecordId::RelayState, &[u8::from(on)], StoreItem::RelayState, shared).await;
+        }
+        if let Some(settings) = work.settings {
+            let mut bytes = [0; records::MAX_RECORD];
+            match settings.encode(&mut bytes) {
+                Ok(length) => {
+                    let encoded = bytes.get(..length).unwrap_or_default();
+                    self.store_for_control(RecordId::Settings, encoded, StoreItem::Settings, shared).await;
+                }
+                Err(_) => self.observer.observe(Notice::Error { what: "settings do not fit their record" }),
+            }
+        }
+        if let Some(energy_uwh) = work.energy_uwh {
+            self.store_for_control(RecordId::Energy, &energy_uwh.to_le_bytes(), StoreItem::Energy, shared).await;
+        }
+        if let Some(task) = work.delay_task {
+            let bytes = records::encode_delay_task(task);
+            self.store_for_control(RecordId::DelayTask, &bytes, StoreItem::DelayTask, shared).await;
+        }
+        if work.factory_reset {
+            self.factory_reset().await;
+            self.restart(RebootCause::FactoryReset).await;
+        }
+        if let Some(cause) = work.reboot {
+            self.restart(cause).await;
+        }
+    }
+
+    async fn store_for_control(&mut self, id: RecordId, bytes: &[u8], item: StoreItem, shared: &Shared) {
+        if self.store(id, bytes).await {
+            shared.events.send(ControlEvent::Stored(item)).await;
+        }
+    }
+
+    async fn store(&mut self, id: RecordId, bytes: &[u8]) -> bool {
+        let stored = self.storage.store(id, bytes).await.is_ok();
+        self.observer.observe(match stored {
+            true => Notice::Stored { record: id.name() },
+            false => Notice::Error { what: "flash: a record could not be stored" },
+        });
+        stored
+    }
+
+    /// Forgets all but who the device is and the counters that must never be used twice (behaviour.md,
+    /// Settings by NFC: identity, calibration and the DevNonce counter stay).
+    async fn factory_reset(&mut self) {
+        for id in [
+            RecordId::Settings,
+            RecordId::MacSession,
+            RecordId::RelayState,
+            RecordId::Energy,
+            RecordId::DelayTask,
+        ] {
+            if self.storage.clear(id).await.is_err() {
+                self.observer.observe(Notice::Error { what: "flash: a record could not be cleared" });
+            }
+        }
+    }
+
+    async fn restart(&mut self, cause: RebootCause) {
+        self.observer.observe(Notice::Reboot { cause });
+        self.system.reset();
+        core::future::pending().await
+    }
+}

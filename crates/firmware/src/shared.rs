@@ -1,0 +1,168 @@
+//! What the three tasks share: a bounded channel, mailboxes, and nothing that one of them could hold on to.
+
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use embassy_sync::blocking_mutex::Mutex;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::channel::Channel;
+use embassy_sync::signal::Signal;
+use heapless::Vec;
+use sockeye_lorawan_mac as mac;
+use sockeye_metering::Reading;
+use sockeye_settings::Settings;
+use sockeye_state_machine::{DelayTask, Outbox, RebootCause, StoreItem};
+
+/// Longest application payload of any data rate, in bytes (LoRaWAN regional parameters, N at M = 250).
+pub const MAX_PAYLOAD: usize = 242;
+
+/// What control hears from the other two tasks.
+#[derive(Debug)]
+pub(crate) enum ControlEvent {
+    Downlink { port: u8, payload: Vec<u8, MAX_PAYLOAD>, multicast: bool },
+    JoinRequested,
+    Joined,
+    SessionResumed,
+    SupplyLost,
+    Stored(StoreItem),
+}
+
+/// What control asks of the radio task.
+#[derive(Default)]
+pub(crate) struct RadioWork {
+    /// Join, or resume the stored session.
+    pub(crate) start: bool,
+    /// What waits to be sent. It drops by its own rules, never for lack of a place in a channel.
+    pub(crate) outbox: Outbox,
+}
+
+/// What is asked of the service task. Of each record only the newest value counts.
+#[derive(Default)]
+pub(crate) struct ServiceWork {
+    pub(crate) settings: Option<Settings>,
+    pub(crate) relay_on: Option<bool>,
+    pub(crate) energy_uwh: Option<u64>,
+    pub(crate) delay_task: Option<Option<DelayTask>>,
+    pub(crate) mac: Option<(mac::Record, mac::RecordBytes)>,
+    pub(crate) factory_reset: bool,
+    pub(crate) reboot: Option<RebootCause>,
+}
+
+/// A place where one task leaves work for another, who is woken by it.
+pub(crate) struct Mailbox<T> {
+    work: Mutex<CriticalSectionRawMutex, RefCell<T>>,
+    changed: Signal<CriticalSectionRawMutex, ()>,
+}
+
+impl<T: Default> Mailbox<T> {
+    fn new() -> Self {
+        Self { work: Mutex::new(RefCell::new(T::default())), changed: Signal::new() }
+    }
+
+    /// Changes the work, and wakes the task that does it.
+    pub(crate) fn put(&self, change: impl FnOnce(&mut T)) {
+        self.look(change);
+        self.changed.signal(());
+    }
+
+    /// Reads or changes the work without waking anybody.
+    pub(crate) fn look<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
+        self.work.lock(|work| with(&mut work.borrow_mut()))
+    }
+
+    /// Takes all of the work.
+    pub(crate) fn take(&self) -> T {
+        self.look(core::mem::take)
+    }
+
+    /// Waits for work that was put since the last wait.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: the work stays where it is.
+    pub(crate) async fn changed(&self) {
+        self.changed.wait().await;
+    }
+}
+
+/// The last reading, or that there was none.
+pub(crate) type MeterResult = Result<Reading, MeterFailure>;
+
+/// The meter did not answer, or what it answered was dropped by its driver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MeterFailure;
+
+/// Channels and signals between control, radio and service.
+///
+/// One for each socket; on a chip it lies in a `StaticCell`.
+pub struct Shared {
+    pub(crate) events: Channel<CriticalSectionRawMutex, ControlEvent, 6>,
+    pub(crate) radio: Mailbox<RadioWork>,
+    pub(crate) service: Mailbox<ServiceWork>,
+    pub(crate) reading: Signal<CriticalSectionRawMutex, MeterResult>,
+    pub(crate) mac_stored: Signal<CriticalSectionRawMutex, bool>,
+    pub(crate) control_alive: Heartbeat,
+    pub(crate) radio_alive: Heartbeat,
+}
+
+impl Shared {
+    /// Makes empty channels.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            events: Channel::new(),
+            radio: Mailbox::new(),
+            service: Mailbox::new(),
+            reading: Signal::new(),
+            mac_stored: Signal::new(),
+            control_alive: Heartbeat::new(),
+            radio_alive: Heartbeat::new(),
+        }
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl core::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// When a task last showed that it makes progress, in seconds since reset. Wraps after 136 years.
+#[derive(Debug)]
+pub(crate) struct Heartbeat(AtomicU32);
+
+impl Heartbeat {
+    const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "136 years fit")]
+    pub(crate) fn beat(&self, now_ms: u64) {
+        self.0.store((now_ms / 1000) as u32, Ordering::Relaxed);
+    }
+
+    /// Tells whether the last beat lies at most `limit_s` back.
+    #[expect(clippy::cast_possible_truncation, reason = "136 years fit")]
+    pub(crate) fn is_recent(&self, now_ms: u64, limit_s: u32) -> bool {
+        ((now_ms / 1000) as u32).wrapping_sub(self.0.load(Ordering::Relaxed)) <= limit_s
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_is_recent_up_to_its_limit_and_not_beyond() {
+        let heart = Heartbeat::new();
+        heart.beat(10_000);
+        for (now_ms, recent) in [(10_000, true), (15_999, true), (16_000, false)] {
+            assert_eq!(heart.is_recent(now_ms, 5), recent, "{now_ms}");
+        }
+    }
+}
