@@ -9,3 +9,7 @@
 
 pub mod delay;
 pub mod sim;
+pub mod bl0942;
+pub mod button;
+pub mod mains;
+pub mod output;
