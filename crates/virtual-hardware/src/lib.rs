@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 
 pub mod delay;
+pub mod flash;
 pub mod sim;
 pub mod bl0942;
 pub mod button;
