@@ -29,8 +29,6 @@ pub enum Job {
     Report,
     /// Send the report that a change of the relay asked for.
     RelayReport,
-    /// Look whether the energy sum is to be stored.
-    StoreEnergy,
     /// Store the time that is left to the delay task.
     StoreDelayTask,
     /// Give up waiting for a store.
@@ -42,7 +40,7 @@ pub enum Job {
 }
 
 impl Job {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 12] = [
         Self::Button,
         Self::DelayTask,
         Self::LockEnd,
@@ -51,7 +49,6 @@ impl Job {
         Self::BasicInformation,
         Self::Report,
         Self::RelayReport,
-        Self::StoreEnergy,
         Self::StoreDelayTask,
         Self::StoreTimeout,
         Self::Reboot,
@@ -161,12 +158,16 @@ impl Scheduler {
     }
 
     /// Changes the report interval. It counts from the last report of the interval: when that lies further
-    /// back than the new interval, a report is due at once. Setting the interval it has changes nothing, so
-    /// that a server that repeats itself does not hold the reports up.
-    pub fn set_interval(&mut self, now_ms: u64, report_interval_s: u32) {
-        self.interval_ms = milliseconds(report_interval_s);
+    /// back than the new interval, a report is due at `not_before_ms`. Setting the interval it has changes
+    /// nothing, so that a server that repeats itself does not hold the reports up.
+    pub fn set_interval(&mut self, not_before_ms: u64, report_interval_s: u32) {
+        let interval_ms = milliseconds(report_interval_s);
+        if interval_ms == self.interval_ms {
+            return;
+        }
+        self.interval_ms = interval_ms;
         if self.due_ms(Job::Report).is_some() {
-            self.set(Job::Report, self.interval_start_ms.saturating_add(self.interval_ms).max(now_ms));
+            self.set(Job::Report, self.interval_start_ms.saturating_add(interval_ms).max(not_before_ms));
         }
     }
 

@@ -223,6 +223,7 @@ pub struct Uplink {
 }
 
 /// What is to be done.
+#[expect(clippy::large_enum_variant, reason = "no allocation here; MAX_EFFECTS keeps the whole to some 2 KB")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Switch the relay. Comes once at the start, then for every change and only for changes.

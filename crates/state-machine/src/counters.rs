@@ -16,7 +16,7 @@ pub enum Ignored {
     /// The button, while it is locked.
     ButtonLocked,
     /// A delay task that would have switched on after a trip.
-    TripLatched,
+    TrippedDelayTask,
     /// A reading that cannot be.
     ImplausibleReading,
     /// The meter did not answer.
@@ -35,7 +35,7 @@ impl Ignored {
         Self::TruncatedCommand,
         Self::OutOfRange,
         Self::ButtonLocked,
-        Self::TripLatched,
+        Self::TrippedDelayTask,
         Self::ImplausibleReading,
         Self::MeterFailure,
         Self::NotStored,
@@ -51,7 +51,7 @@ impl Ignored {
             Self::TruncatedCommand => "truncated command",
             Self::OutOfRange => "command out of range",
             Self::ButtonLocked => "button locked",
-            Self::TripLatched => "delay task after a trip",
+            Self::TrippedDelayTask => "delay task dropped by a trip",
             Self::ImplausibleReading => "implausible reading",
             Self::MeterFailure => "meter failed",
             Self::NotStored => "record not stored",

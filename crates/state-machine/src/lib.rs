@@ -9,14 +9,29 @@
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+#[cfg(test)]
+extern crate std;
 
 mod api;
+mod button;
+mod commands;
 mod counters;
+mod led;
+mod outbox;
+mod socket;
+mod stores;
+mod uplinks;
 
 pub use api::{
     Boot, Cause, Effect, Effects, Event, MAX_EFFECTS, RebootCause, ResetCause, StoreItem, TripCause, Uplink,
     UplinkKind,
 };
 pub use counters::{Counters, Ignored};
+pub use outbox::{Frame, Outbox};
+pub use socket::Socket;
 pub use sockeye_scheduler::DelayTask;

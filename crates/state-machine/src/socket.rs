@@ -1,0 +1,637 @@
+//! The socket: what it knows, and how events become effects.
+//!
+//! An event only changes what the socket knows, and marks in `pending` which kinds of effects are due. Then
+//! `flush` makes them, the relay first. So the relay and the LED are told of a change once, however often an
+//! event turned them over, and what finds no place in [`Effects`] stays pending and comes with the next call.
+
+use sockeye_metering::{EnergySum, Plausibility, Reading, TripCurve, WeldedContact};
+use sockeye_protocol::Payload;
+use sockeye_scheduler::{Job, Scheduler};
+use sockeye_settings::{Identity, PowerRestore, Settings};
+
+use crate::button::{Button, Press};
+use crate::led::{Led, STEP_MS};
+use crate::stores::Stores;
+use crate::{
+    Boot, Cause, Counters, DelayTask, Effect, Effects, Event, Ignored, RebootCause, ResetCause, StoreItem,
+    TripCause,
+};
+
+/// How long a store may take, in ms: page erases wait for the end of a transaction on the air.
+const STORE_TIMEOUT_MS: u64 = 10_000;
+
+/// How long a restart waits for its stores, in ms.
+const REBOOT_STORE_MS: u64 = 2_000;
+
+/// How often the time that is left to a delay task is stored, in ms: an unexpected reset makes it at most as
+/// much later.
+const DELAY_TASK_STORE_MS: u64 = 5 * 60 * 1000;
+
+/// Join-requests in a row that blink (guide, section 2.4, note 2).
+const BLINKING_JOIN_REQUESTS: u32 = 32;
+
+/// An outage alert is not repeated within this time, in ms, so that a flickering supply does not fill the air.
+const OUTAGE_HOLD_MS: u64 = 60_000;
+
+/// Kinds of effects, as bits; the lowest is made first.
+pub(crate) mod pending {
+    use crate::{Ignored, StoreItem};
+
+    pub(crate) const RELAY: u32 = 1;
+    pub(crate) const LED: u32 = 1 << 1;
+    pub(crate) const TRIP: u32 = 1 << 2;
+    pub(crate) const ALARM: u32 = 1 << 3;
+    pub(crate) const WELDED: u32 = 1 << 4;
+    pub(crate) const OUTAGE: u32 = 1 << 5;
+    pub(crate) const STORE: u32 = 1 << 6;
+    pub(crate) const ALARM_REPORT: u32 = 1 << 7;
+    pub(crate) const ANSWER: u32 = 1 << 8;
+    pub(crate) const BASIC_INFORMATION: u32 = 1 << 9;
+    pub(crate) const REPORT: u32 = 1 << 10;
+    pub(crate) const START_NETWORK: u32 = 1 << 11;
+    pub(crate) const IGNORED_FIRST: u32 = 12;
+    pub(crate) const FACTORY_RESET: u32 = 1 << 30;
+    pub(crate) const REBOOT: u32 = 1 << 31;
+
+    // The kinds of ignored things lie between.
+    const _: () = assert!(IGNORED_FIRST as usize + Ignored::ALL.len() <= 30);
+    const _: () = assert!(StoreItem::ALL.len() <= 8);
+
+    pub(crate) const fn ignored(what: Ignored) -> u32 {
+        1 << (IGNORED_FIRST + what as u32)
+    }
+}
+
+/// The socket. Its rules are those of the module documentation and of docs/BEHAVIOUR.md.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    pub(crate) settings: Settings,
+    pub(crate) identity: Identity,
+    pub(crate) software_version: [u8; 2],
+    pub(crate) scheduler: Scheduler,
+    pub(crate) pending: u32,
+    pub(crate) counters: Counters,
+
+    pub(crate) relay_on: bool,
+    relay_cause: Cause,
+    /// Many sockets changed with this one.
+    relay_spread: bool,
+    /// The delay task came by multicast.
+    delay_task_spread: bool,
+    /// What the relay and the LED were told last.
+    relay_told: Option<bool>,
+    led_told: Option<bool>,
+    led: Led,
+    button: Button,
+
+    pub(crate) trip_curve: TripCurve,
+    plausibility: Plausibility,
+    welded: WeldedContact,
+    pub(crate) energy: EnergySum,
+    /// The last reading that could be, and when it came.
+    pub(crate) reading: Option<(u64, Reading)>,
+    reading_dropped: bool,
+    meter_failing: bool,
+    /// The reading of the last alarm or trip, with the current that caused it.
+    pub(crate) alarm_reading: Reading,
+    trip: (TripCause, u32),
+
+    /// The network can be reached: a session exists.
+    pub(crate) online: bool,
+    /// The first uplink waits until then.
+    quiet_until_ms: u64,
+    /// The basic information that is due is that of a join or a start: a report follows it.
+    announcing: bool,
+    /// No basic information has been sent since the start.
+    pub(crate) power_on_untold: bool,
+    join_requests: u32,
+    outage_ms: Option<u64>,
+
+    pub(crate) stores: Stores,
+    /// Answers that wait until the settings are in flash.
+    pub(crate) answer: Payload,
+    pub(crate) reboot: Option<RebootCause>,
+    /// The answer to the reboot command waits for the flash.
+    pub(crate) reboot_unanswered: bool,
+    /// The stores before the restart are under way.
+    reboot_ready: bool,
+}
+
+impl Socket {
+    /// Starts the socket. The first effect is the relay: after a power cut by the setting for it, after any
+    /// other start as it was.
+    pub fn new(now_ms: u64, boot: Boot, effects: &mut Effects) -> Self {
+        let Boot { settings, identity, .. } = boot;
+        let rated_current_a = identity.model.rated_current_a();
+        let relay_on = match (boot.cause, settings.general.power_restore) {
+            (ResetCause::PowerOn, PowerRestore::Off) => false,
+            (ResetCause::PowerOn, PowerRestore::On) => true,
+            _ => boot.relay_was_on,
+        };
+        let mut socket = Self {
+            scheduler: Scheduler::new(boot.seed, settings.general.reporting_interval_s),
+            pending: pending::RELAY | pending::LED,
+            counters: Counters::default(),
+            relay_on,
+            relay_cause: Cause::PowerUp,
+            relay_spread: false,
+            delay_task_spread: false,
+            relay_told: None,
+            led_told: None,
+            led: Led::default(),
+            button: Button::default(),
+            trip_curve: TripCurve::new(rated_current_a),
+            plausibility: Plausibility::new(rated_current_a),
+            welded: WeldedContact::new(),
+            energy: EnergySum::new(now_ms, boot.energy_uwh),
+            reading: None,
+            reading_dropped: false,
+            meter_failing: false,
+            alarm_reading: Reading::default(),
+            trip: (TripCause::Protection, 0),
+            online: false,
+            quiet_until_ms: now_ms,
+            announcing: false,
+            power_on_untold: true,
+            join_requests: 0,
+            outage_ms: None,
+            stores: Stores::default(),
+            answer: Payload::new(),
+            reboot: None,
+            reboot_unanswered: false,
+            reboot_ready: false,
+            software_version: boot.software_version,
+            settings,
+            identity,
+        };
+        if relay_on != boot.relay_was_on {
+            socket.want_store(StoreItem::RelayState);
+        }
+        socket.restore_delay_task(now_ms, boot.delay_task, boot.cause);
+        socket.apply_limits();
+        socket.energy.set_enabled(socket.settings.general.power_consumption);
+        socket.apply_button_lock(now_ms);
+        if boot.cause != ResetCause::Reboot {
+            // A building whose power comes back must not transmit all at once (behaviour.md, Start). A restart
+            // that was asked for concerns one socket, or has been spread before.
+            socket.quiet_until_ms = now_ms.saturating_add(socket.scheduler.spread_ms());
+        }
+        let start_ms = if boot.session_stored { now_ms } else { socket.quiet_until_ms };
+        socket.scheduler.set(Job::StartNetwork, start_ms);
+        socket.run_due(now_ms);
+        socket.flush(now_ms, effects);
+        socket
+    }
+
+    /// Takes an event, and says what is to be done. Whatever is due by `now_ms` is done before it, so that
+    /// events and timers act in the order of their times. `now_ms` must not go back.
+    pub fn handle(&mut self, now_ms: u64, event: Event<'_>, effects: &mut Effects) {
+        self.run_due(now_ms);
+        match event {
+            Event::Reading(reading) => self.reading(now_ms, reading),
+            Event::MeterFailed => self.meter_failed(now_ms),
+            Event::Button { pressed } => {
+                self.button.set_level(now_ms, pressed);
+                self.watch_button();
+            }
+            Event::Downlink { port, payload, multicast } => self.downlink(now_ms, port, payload, multicast),
+            Event::JoinRequested => self.join_requested(now_ms),
+            Event::Joined => self.joined(now_ms),
+            Event::SessionResumed => self.announce(now_ms, self.quiet_until_ms),
+            Event::SupplyLost => self.supply_lost(now_ms),
+            Event::Stored(item) => self.stored(now_ms, item),
+            Event::Timer => {}
+        }
+        // What an event made due at once, such as a delay task of 0 s, is done with it.
+        self.run_due(now_ms);
+        if self.pending != 0 {
+            self.flush(now_ms, effects);
+        }
+    }
+
+    /// Returns when to call [`handle`](Self::handle) with [`Event::Timer`], if nothing happens before; 0 for
+    /// at once, as more effects wait.
+    #[must_use]
+    pub fn next_due_ms(&self) -> Option<u64> {
+        if self.pending != 0 { Some(0) } else { self.scheduler.next_due_ms() }
+    }
+
+    /// Returns the settings as they apply now.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Tells whether power is supplied.
+    #[must_use]
+    pub fn relay_on(&self) -> bool {
+        self.relay_on
+    }
+
+    /// Returns the energy sum, in µWh.
+    #[must_use]
+    pub fn energy_uwh(&self) -> u64 {
+        self.energy.uwh()
+    }
+
+    /// Returns the delay task with the time that is left.
+    #[must_use]
+    pub fn delay_task(&self, now_ms: u64) -> Option<DelayTask> {
+        self.scheduler.delay_task(now_ms)
+    }
+
+    /// Returns what was counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Switches the relay. A trip is latched because nothing calls this with `on` but somebody's will.
+    /// `spread`: other sockets change at the same time.
+    pub(crate) fn set_relay(&mut self, on: bool, cause: Cause, spread: bool) {
+        if on != self.relay_on {
+            self.relay_on = on;
+            self.relay_cause = cause;
+            self.relay_spread = spread;
+            self.pending |= pending::RELAY | pending::LED;
+        }
+    }
+
+    /// Counts something that is not obeyed, and tells of it once per call of [`handle`](Self::handle).
+    pub(crate) fn ignore(&mut self, what: Ignored) {
+        self.counters.count_ignored(what);
+        self.pending |= pending::ignored(what);
+    }
+
+    pub(crate) fn want_store(&mut self, item: StoreItem) {
+        self.stores.want(item);
+        self.pending |= pending::STORE;
+    }
+
+    pub(crate) fn led_changed(&mut self) {
+        self.pending |= pending::LED;
+    }
+
+    /// Gives the thresholds of the settings to the trip curve.
+    pub(crate) fn apply_limits(&mut self) {
+        let general = &self.settings.general;
+        let (alarm, protection) = (general.overcurrent_alarm, general.overcurrent_protection);
+        self.trip_curve.set_alarm(alarm.enabled.then_some(alarm.current_a));
+        self.trip_curve.set_protection(protection.enabled.then_some(protection.current_a));
+    }
+
+    /// Begins the time of the button lock, or takes it back.
+    pub(crate) fn apply_button_lock(&mut self, now_ms: u64) {
+        let lock = self.settings.general.button_lock;
+        if lock.enabled && lock.minutes > 0 {
+            let lock_ms = u64::from(lock.minutes).saturating_mul(60_000);
+            self.scheduler.set(Job::LockEnd, now_ms.saturating_add(lock_ms));
+        } else {
+            self.scheduler.cancel(Job::LockEnd);
+        }
+    }
+
+    /// Sets the delay task, in place of one that is set. `spread`: other sockets have the same.
+    pub(crate) fn set_delay_task(&mut self, now_ms: u64, task: DelayTask, spread: bool) {
+        self.delay_task_spread = spread;
+        self.scheduler.set_delay_task(now_ms, task);
+        self.scheduler.set(Job::StoreDelayTask, now_ms.saturating_add(DELAY_TASK_STORE_MS));
+        self.want_store(StoreItem::DelayTask);
+    }
+
+    /// Takes the delay task back, if there is one.
+    pub(crate) fn drop_delay_task(&mut self) {
+        if self.scheduler.due_ms(Job::DelayTask).is_some() {
+            self.scheduler.cancel(Job::DelayTask);
+            self.delay_task_ended();
+        }
+    }
+
+    fn delay_task_ended(&mut self) {
+        self.scheduler.cancel(Job::StoreDelayTask);
+        self.want_store(StoreItem::DelayTask);
+    }
+
+    fn restore_delay_task(&mut self, now_ms: u64, task: Option<DelayTask>, cause: ResetCause) {
+        match (task, cause) {
+            (None, _) => {}
+            (Some(_), ResetCause::PowerOn) => self.want_store(StoreItem::DelayTask),
+            (Some(task), _) => {
+                self.scheduler.set_delay_task(now_ms, task);
+                self.scheduler.set(Job::StoreDelayTask, now_ms.saturating_add(DELAY_TASK_STORE_MS));
+            }
+        }
+    }
+
+    fn run_due(&mut self, now_ms: u64) {
+        while let Some(job) = self.scheduler.take_due(now_ms) {
+            match job {
+                Job::Button => self.button_due(now_ms),
+                Job::DelayTask => {
+                    self.set_relay(self.scheduler.delayed_on(), Cause::DelayTask, self.delay_task_spread);
+                    self.delay_task_ended();
+                }
+                Job::LockEnd => {
+                    let lock = &mut self.settings.general.button_lock;
+                    (lock.enabled, lock.minutes) = (false, 0);
+                    self.want_store(StoreItem::Settings);
+                }
+                Job::Led => self.led_step(now_ms),
+                Job::StartNetwork => self.pending |= pending::START_NETWORK,
+                Job::BasicInformation => self.basic_information_due(now_ms),
+                Job::Report | Job::RelayReport => self.want_report(),
+                Job::StoreDelayTask => {
+                    self.scheduler.set(Job::StoreDelayTask, now_ms.saturating_add(DELAY_TASK_STORE_MS));
+                    self.want_store(StoreItem::DelayTask);
+                }
+                Job::StoreTimeout => self.store_timeout(),
+                Job::Reboot => self.prepare_reboot(now_ms),
+                Job::RebootDeadline => self.pending |= pending::REBOOT,
+            }
+        }
+    }
+
+    /// Marks a report as due now. Without a session none is: joining brings one.
+    pub(crate) fn want_report(&mut self) {
+        if self.online {
+            self.pending |= pending::REPORT;
+        }
+    }
+
+    fn basic_information_due(&mut self, now_ms: u64) {
+        self.pending |= pending::BASIC_INFORMATION;
+        if core::mem::take(&mut self.announcing) {
+            self.want_report();
+            self.scheduler.start_interval(now_ms);
+        }
+    }
+
+    /// Tells the network who this is, at an instant; a report follows, and the reporting interval begins.
+    fn announce(&mut self, now_ms: u64, at_ms: u64) {
+        self.online = true;
+        self.announcing = true;
+        self.join_requests = 0;
+        self.scheduler.set(Job::BasicInformation, at_ms.max(now_ms));
+    }
+
+    fn join_requested(&mut self, now_ms: u64) {
+        self.join_requests = self.join_requests.saturating_add(1);
+        if self.join_requests <= BLINKING_JOIN_REQUESTS {
+            self.blink(now_ms, 1);
+        }
+    }
+
+    fn joined(&mut self, now_ms: u64) {
+        self.announce(now_ms, now_ms);
+        self.blink(now_ms, 2);
+    }
+
+    fn blink(&mut self, now_ms: u64, times: u8) {
+        if self.relay_on && self.settings.general.led && !self.led.is_resetting() {
+            self.led.blink(times);
+            self.led_changed();
+            self.scheduler.set(Job::Led, now_ms.saturating_add(STEP_MS));
+        }
+    }
+
+    fn led_step(&mut self, now_ms: u64) {
+        let was_resetting = self.led.is_resetting();
+        self.led.step();
+        self.led_changed();
+        if self.led.is_blinking() {
+            self.scheduler.set(Job::Led, now_ms.saturating_add(STEP_MS));
+        } else if was_resetting {
+            self.pending |= pending::FACTORY_RESET;
+        }
+    }
+
+    fn watch_button(&mut self) {
+        match self.button.due_ms() {
+            Some(due_ms) => self.scheduler.set(Job::Button, due_ms),
+            None => self.scheduler.cancel(Job::Button),
+        }
+    }
+
+    fn button_due(&mut self, now_ms: u64) {
+        match self.button.poll(now_ms) {
+            Some(Press::Short) if self.settings.general.button_lock.enabled => {
+                self.ignore(Ignored::ButtonLocked)
+            }
+            Some(Press::Short) => self.set_relay(!self.relay_on, Cause::Button, false),
+            Some(Press::Long) => {
+                self.led.blink_reset();
+                self.led_changed();
+                self.scheduler.set(Job::Led, now_ms.saturating_add(STEP_MS));
+            }
+            None => {}
+        }
+        self.watch_button();
+    }
+
+    fn reading(&mut self, now_ms: u64, reading: Reading) {
+        self.meter_failing = false;
+        if self.plausibility.check(now_ms, &reading).is_err() {
+            self.ignore_first(Ignored::ImplausibleReading, self.reading_dropped);
+            self.reading_dropped = true;
+            return;
+        }
+        self.reading_dropped = false;
+        self.reading = Some((now_ms, reading));
+        self.energy.add(reading.energy_uwh);
+        self.store_energy_if_due(now_ms);
+
+        let verdict = self.trip_curve.sample(now_ms, reading.fast_current_ma);
+        if verdict.alarm {
+            self.pending |= pending::ALARM | pending::ALARM_REPORT;
+            self.alarm_reading = Reading { current_ma: reading.fast_current_ma, ..reading };
+        }
+        if let Some(trip) = verdict.trip
+            && self.relay_on
+        {
+            self.trip(trip);
+            self.alarm_reading = Reading { current_ma: trip.current_ma, ..reading };
+        }
+        if self.welded.sample(now_ms, self.relay_on, reading.current_ma) {
+            self.pending |= pending::WELDED;
+            self.want_report();
+        }
+    }
+
+    fn trip(&mut self, trip: sockeye_metering::Trip) {
+        let (trip_cause, cause) = match trip.cause {
+            sockeye_metering::Cause::Protection => (TripCause::Protection, Cause::Protection),
+            sockeye_metering::Cause::HardLimit => (TripCause::HardLimit, Cause::HardLimit),
+        };
+        self.trip = (trip_cause, trip.current_ma);
+        self.set_relay(false, cause, false);
+        self.pending |= pending::TRIP | pending::ALARM_REPORT;
+        // A trip lasts until somebody switches on. Who set the task did not know of the trip.
+        if self.scheduler.due_ms(Job::DelayTask).is_some() && self.scheduler.delayed_on() {
+            self.drop_delay_task();
+            self.ignore(Ignored::TrippedDelayTask);
+        }
+    }
+
+    fn meter_failed(&mut self, now_ms: u64) {
+        self.ignore_first(Ignored::MeterFailure, self.meter_failing);
+        self.meter_failing = true;
+        self.store_energy_if_due(now_ms);
+    }
+
+    /// Counts something that may go on ten times a second, and tells of the first in a row.
+    fn ignore_first(&mut self, what: Ignored, told: bool) {
+        self.counters.count_ignored(what);
+        if !told {
+            self.pending |= pending::ignored(what);
+        }
+    }
+
+    fn store_energy_if_due(&mut self, now_ms: u64) {
+        if self.energy.store_due(now_ms) {
+            self.store_energy(now_ms);
+        }
+    }
+
+    pub(crate) fn store_energy(&mut self, now_ms: u64) {
+        self.energy.stored(now_ms);
+        self.want_store(StoreItem::Energy);
+    }
+
+    fn supply_lost(&mut self, now_ms: u64) {
+        self.energy.stored(now_ms);
+        self.stores.want_at_once(StoreItem::Energy);
+        self.pending |= pending::STORE;
+        let told = self.outage_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < OUTAGE_HOLD_MS);
+        if self.identity.reports_outage() && self.online && !told {
+            self.outage_ms = Some(now_ms);
+            self.pending |= pending::OUTAGE;
+        }
+    }
+
+    fn stored(&mut self, now_ms: u64, item: StoreItem) {
+        self.stores.end(item);
+        if self.stores.ready().is_some() {
+            self.pending |= pending::STORE;
+        }
+        if !self.stores.is_under_way() {
+            self.scheduler.cancel(Job::StoreTimeout);
+        }
+        if item == StoreItem::Settings {
+            self.release_answer(now_ms);
+        }
+        if self.reboot_ready && self.stores.all_stored() {
+            self.pending |= pending::REBOOT;
+        }
+    }
+
+    fn store_timeout(&mut self) {
+        for item in self.stores.retry() {
+            self.ignore(Ignored::NotStored);
+            if item == StoreItem::Settings {
+                self.answer.clear();
+            }
+        }
+        self.pending |= pending::STORE;
+    }
+
+    fn prepare_reboot(&mut self, now_ms: u64) {
+        self.store_energy(now_ms);
+        if self.scheduler.due_ms(Job::DelayTask).is_some() {
+            self.want_store(StoreItem::DelayTask);
+        }
+        self.reboot_ready = true;
+        self.scheduler.set(Job::RebootDeadline, now_ms.saturating_add(REBOOT_STORE_MS));
+    }
+
+    /// Makes the effects that are pending, as many as there is room for.
+    fn flush(&mut self, now_ms: u64, effects: &mut Effects) {
+        while self.pending != 0 && !effects.is_full() {
+            let kind = self.pending & self.pending.wrapping_neg();
+            self.pending &= !kind;
+            if let Some(effect) = self.effect(now_ms, kind) {
+                // There is room: it was looked for above.
+                let _ = effects.push(effect);
+            }
+        }
+    }
+
+    fn effect(&mut self, now_ms: u64, kind: u32) -> Option<Effect> {
+        Some(match kind {
+            pending::RELAY => return self.relay_effect(now_ms),
+            pending::LED => return self.led_effect(),
+            pending::TRIP => Effect::Trip { cause: self.trip.0, current_ma: self.trip.1 },
+            pending::ALARM => Effect::Alarm { current_ma: self.alarm_reading.current_ma },
+            pending::WELDED => Effect::WeldedContact {
+                current_ma: self.reading.map_or(0, |(_, reading)| reading.current_ma),
+            },
+            pending::STORE => return self.store_effect(now_ms),
+            pending::OUTAGE => Effect::Uplink(self.outage()),
+            pending::ALARM_REPORT => Effect::Uplink(self.alarm_report()),
+            pending::ANSWER => Effect::Uplink(self.take_answer()?),
+            pending::BASIC_INFORMATION => Effect::Uplink(self.basic_information()),
+            pending::REPORT => Effect::Uplink(self.report(now_ms)),
+            pending::START_NETWORK => Effect::StartNetwork,
+            pending::FACTORY_RESET => Effect::FactoryReset,
+            pending::REBOOT => {
+                self.scheduler.cancel(Job::RebootDeadline);
+                self.reboot_ready = false;
+                Effect::Reboot { cause: self.reboot.take()? }
+            }
+            _ => {
+                let index = kind.trailing_zeros().checked_sub(pending::IGNORED_FIRST)?;
+                Effect::Ignored { what: *Ignored::ALL.get(usize::try_from(index).ok()?)? }
+            }
+        })
+    }
+
+    fn relay_effect(&mut self, now_ms: u64) -> Option<Effect> {
+        let on = self.relay_on;
+        let told = self.relay_told.replace(on);
+        if told == Some(on) {
+            return None;
+        }
+        if told.is_some() {
+            self.counters.count_relay_change();
+            self.want_store(StoreItem::RelayState);
+            // Multicast switches a whole building: its reports are spread (behaviour.md, What is obeyed).
+            if self.relay_spread {
+                self.report_spread(now_ms);
+            } else {
+                self.scheduler.report_change(now_ms);
+            }
+        }
+        if !on {
+            self.trip_curve.relay_opened();
+        }
+        Some(Effect::Relay { on, cause: self.relay_cause })
+    }
+
+    /// Asks for a report after a random time, as many sockets have cause for one at once.
+    pub(crate) fn report_spread(&mut self, now_ms: u64) {
+        let delay_ms = self.scheduler.spread_ms();
+        self.scheduler.set_earlier(Job::RelayReport, now_ms.saturating_add(delay_ms));
+    }
+
+    fn led_effect(&mut self) -> Option<Effect> {
+        let static_on = self.relay_on && self.settings.general.led;
+        if !static_on {
+            // Blinks of the network show only with relay and LED on (guide, section 2.4, note 1).
+            self.led.hush();
+        }
+        if !self.led.is_blinking() {
+            self.scheduler.cancel(Job::Led);
+        }
+        let on = self.led.is_lit(static_on);
+        (self.led_told.replace(on) != Some(on)).then_some(Effect::Led { on })
+    }
+
+    fn store_effect(&mut self, now_ms: u64) -> Option<Effect> {
+        let item = self.stores.ready()?;
+        self.stores.begin(item);
+        self.scheduler.set(Job::StoreTimeout, now_ms.saturating_add(STORE_TIMEOUT_MS));
+        if self.stores.ready().is_some() {
+            self.pending |= pending::STORE;
+        }
+        Some(Effect::Store(item))
+    }
+}
