@@ -4,6 +4,21 @@ use core::fmt;
 
 use crate::region::Region;
 
+/// One of the four multicast groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Group {
+    One,
+    Two,
+    Three,
+    Four,
+}
+
+impl Group {
+    /// All groups in order.
+    pub const ALL: [Self; 4] = [Self::One, Self::Two, Self::Three, Self::Four];
+}
+
 /// A setting; its name is its path in a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each field is described where it is declared")]
@@ -28,22 +43,10 @@ pub enum Field {
     Adr,
     DataRate,
     TxPowerDbm,
-    Multicast1Enabled,
-    Multicast1DevAddr,
-    Multicast1NwkSKey,
-    Multicast1AppSKey,
-    Multicast2Enabled,
-    Multicast2DevAddr,
-    Multicast2NwkSKey,
-    Multicast2AppSKey,
-    Multicast3Enabled,
-    Multicast3DevAddr,
-    Multicast3NwkSKey,
-    Multicast3AppSKey,
-    Multicast4Enabled,
-    Multicast4DevAddr,
-    Multicast4NwkSKey,
-    Multicast4AppSKey,
+    MulticastEnabled(Group),
+    MulticastDevAddr(Group),
+    MulticastNwkSKey(Group),
+    MulticastAppSKey(Group),
     ReportingIntervalS,
     Led,
     PowerConsumption,
@@ -61,12 +64,9 @@ impl Field {
     /// How many fields there are.
     pub const COUNT: usize = 47;
 
-    pub(crate) const MULTICAST_DEV_ADDRS: [Self; 4] =
-        [Self::Multicast1DevAddr, Self::Multicast2DevAddr, Self::Multicast3DevAddr, Self::Multicast4DevAddr];
-
     /// Each field with the tag that it is stored under, which must never change, and its name.
     pub(crate) const TABLE: [(Self, u8, &'static str); Self::COUNT] = [
-        (Self::Region, 0x01, "lorawan.region"),
+        (Self::Region, 0x01, "region"),
         (Self::JoinEui, 0x02, "lorawan.join_eui"),
         (Self::ApplicationPort, 0x03, "lorawan.application_port"),
         (Self::Activation, 0x04, "lorawan.activation"),
@@ -86,22 +86,22 @@ impl Field {
         (Self::Adr, 0x12, "lorawan.adr"),
         (Self::DataRate, 0x13, "lorawan.data_rate"),
         (Self::TxPowerDbm, 0x14, "lorawan.tx_power_dbm"),
-        (Self::Multicast1Enabled, 0x20, "multicast.group_1.enabled"),
-        (Self::Multicast1DevAddr, 0x21, "multicast.group_1.dev_addr"),
-        (Self::Multicast1NwkSKey, 0x22, "multicast.group_1.nwk_s_key"),
-        (Self::Multicast1AppSKey, 0x23, "multicast.group_1.app_s_key"),
-        (Self::Multicast2Enabled, 0x24, "multicast.group_2.enabled"),
-        (Self::Multicast2DevAddr, 0x25, "multicast.group_2.dev_addr"),
-        (Self::Multicast2NwkSKey, 0x26, "multicast.group_2.nwk_s_key"),
-        (Self::Multicast2AppSKey, 0x27, "multicast.group_2.app_s_key"),
-        (Self::Multicast3Enabled, 0x28, "multicast.group_3.enabled"),
-        (Self::Multicast3DevAddr, 0x29, "multicast.group_3.dev_addr"),
-        (Self::Multicast3NwkSKey, 0x2a, "multicast.group_3.nwk_s_key"),
-        (Self::Multicast3AppSKey, 0x2b, "multicast.group_3.app_s_key"),
-        (Self::Multicast4Enabled, 0x2c, "multicast.group_4.enabled"),
-        (Self::Multicast4DevAddr, 0x2d, "multicast.group_4.dev_addr"),
-        (Self::Multicast4NwkSKey, 0x2e, "multicast.group_4.nwk_s_key"),
-        (Self::Multicast4AppSKey, 0x2f, "multicast.group_4.app_s_key"),
+        (Self::MulticastEnabled(Group::One), 0x20, "multicast.group_1.enabled"),
+        (Self::MulticastDevAddr(Group::One), 0x21, "multicast.group_1.dev_addr"),
+        (Self::MulticastNwkSKey(Group::One), 0x22, "multicast.group_1.nwk_s_key"),
+        (Self::MulticastAppSKey(Group::One), 0x23, "multicast.group_1.app_s_key"),
+        (Self::MulticastEnabled(Group::Two), 0x24, "multicast.group_2.enabled"),
+        (Self::MulticastDevAddr(Group::Two), 0x25, "multicast.group_2.dev_addr"),
+        (Self::MulticastNwkSKey(Group::Two), 0x26, "multicast.group_2.nwk_s_key"),
+        (Self::MulticastAppSKey(Group::Two), 0x27, "multicast.group_2.app_s_key"),
+        (Self::MulticastEnabled(Group::Three), 0x28, "multicast.group_3.enabled"),
+        (Self::MulticastDevAddr(Group::Three), 0x29, "multicast.group_3.dev_addr"),
+        (Self::MulticastNwkSKey(Group::Three), 0x2a, "multicast.group_3.nwk_s_key"),
+        (Self::MulticastAppSKey(Group::Three), 0x2b, "multicast.group_3.app_s_key"),
+        (Self::MulticastEnabled(Group::Four), 0x2c, "multicast.group_4.enabled"),
+        (Self::MulticastDevAddr(Group::Four), 0x2d, "multicast.group_4.dev_addr"),
+        (Self::MulticastNwkSKey(Group::Four), 0x2e, "multicast.group_4.nwk_s_key"),
+        (Self::MulticastAppSKey(Group::Four), 0x2f, "multicast.group_4.app_s_key"),
         (Self::ReportingIntervalS, 0x40, "general.reporting_interval_s"),
         (Self::Led, 0x41, "general.led"),
         (Self::PowerConsumption, 0x42, "general.power_consumption"),
@@ -192,6 +192,18 @@ pub enum Reason {
         /// The command.
         code: u16,
     },
+}
+
+impl Error {
+    /// Returns the field to change if the one named cannot be: the other one of a rule between two.
+    pub(crate) fn other_field(&self) -> Field {
+        match self.reason {
+            Reason::SameAs { other } => other,
+            Reason::NothingToSendOn => Field::ChannelFrequencies,
+            Reason::NoChannelForDataRate { .. } => Field::Adr,
+            _ => self.field,
+        }
+    }
 }
 
 impl fmt::Display for Error {

@@ -33,10 +33,11 @@ mod secret;
 mod stored;
 #[cfg(feature = "std")]
 pub mod template;
+mod value;
 
 pub use channels::{ChannelSet, Channels, ListError, ListReason};
 pub use d2d::{Action, D2d, D2dCommand};
-pub use field::{Error, Field, Reason};
+pub use field::{Error, Field, Group, Reason};
 pub use general::{ButtonLock, General, PowerRestore, Threshold};
 pub use identity::{Identity, Model};
 pub use lorawan::{Activation, LoRaWan, Version};

@@ -1,6 +1,6 @@
 //! Multicast groups (guide, section 3.2.2).
 
-use crate::field::{Error, Field, Reason};
+use crate::field::{Error, Field, Group, Reason};
 use crate::lorawan::{Activation, LoRaWan};
 use crate::secret::Key;
 
@@ -32,12 +32,11 @@ impl MulticastGroup {
 }
 
 pub(crate) fn validate(groups: &[MulticastGroup; 4], lorawan: &LoRaWan) -> Result<(), Error> {
-    let fields = Field::MULTICAST_DEV_ADDRS;
-    for (index, (group, field)) in groups.iter().zip(fields).enumerate() {
-        if let Some((_, other)) =
-            groups.iter().zip(fields).take(index).find(|(earlier, _)| earlier.dev_addr == group.dev_addr)
-        {
-            return Err(field.breaks(Reason::SameAs { other }));
+    for (index, (group, name)) in groups.iter().zip(Group::ALL).enumerate() {
+        let field = Field::MulticastDevAddr(name);
+        let mut earlier = groups.iter().zip(Group::ALL).take(index);
+        if let Some((_, other)) = earlier.find(|(earlier, _)| earlier.dev_addr == group.dev_addr) {
+            return Err(field.breaks(Reason::SameAs { other: Field::MulticastDevAddr(other) }));
         }
         // With OTAA the network gives the address, so that the set one says nothing.
         if group.enabled && lorawan.activation == Activation::Abp && group.dev_addr == lorawan.dev_addr {

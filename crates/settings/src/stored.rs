@@ -7,24 +7,17 @@
 
 use core::fmt;
 
-use crate::channels::ChannelSet;
-use crate::d2d::{Action, D2dCommand};
+use crate::Settings;
 use crate::field::Field;
-use crate::general::{ButtonLock, PowerRestore, Threshold};
 use crate::identity::Identity;
-use crate::lorawan::{Activation, Version};
 use crate::region::Region;
-use crate::secret::{Key, Password};
-use crate::{MulticastGroup, Settings};
+use crate::value::region_of;
 
 /// The most bytes that the stored form of these settings takes, unknown tags not counted.
 pub const MAX_STORED: usize = 640;
 
 /// The version of the stored form; it changes only if older firmware must not read it.
 const VERSION: u8 = 1;
-
-/// The longest value of a field: 16 frequencies of 4 bytes.
-type Value = heapless::Vec<u8, 64>;
 
 /// Says why a stored form cannot be read or written at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +67,16 @@ impl Settings {
     /// # Errors
     /// [`StoredError::NoRoom`] if `out` is too short.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, StoredError> {
-        let _ = (self, out);
-        Err(StoredError::NoRoom)
+        let common = Self::common(self.lorawan.region);
+        let mut form = Writer { out, len: 0 };
+        form.put(&[VERSION])?;
+        for (field, tag, _) in Field::TABLE {
+            let value = self.value(field);
+            if always_written(field) || value != common.value(field) {
+                form.put_field(tag, &value)?;
+            }
+        }
+        Ok(form.len)
     }
 
     /// Writes the stored form, with the unknown tags of the form that it replaces at its end.
@@ -83,8 +84,14 @@ impl Settings {
     /// # Errors
     /// [`StoredError::NoRoom`] if `out` is too short.
     pub fn encode_keeping(&self, previous: &[u8], out: &mut [u8]) -> Result<usize, StoredError> {
-        let _ = previous;
-        self.encode(out)
+        let len = self.encode(out)?;
+        let mut form = Writer { out, len };
+        if let Some((&VERSION, row)) = previous.split_first() {
+            for (tag, value) in Row(row).filter(|&(tag, _)| field_of(tag).is_none()) {
+                form.put_field(tag, value)?;
+            }
+        }
+        Ok(form.len)
     }
 
     /// Reads a stored form; `region` is the plan of a form that does not name one.
@@ -93,7 +100,110 @@ impl Settings {
     /// [`StoredError::Empty`] and [`StoredError::Version`]; take [`Settings::default_for`] then. Anything else that is
     /// wrong is told in [`Decoded`].
     pub fn decode(bytes: &[u8], region: Region, identity: &Identity) -> Result<Decoded, StoredError> {
-        let _ = (bytes, region, identity);
-        Err(StoredError::Empty)
+        let (&version, row) = bytes.split_first().ok_or(StoredError::Empty)?;
+        if version != VERSION {
+            return Err(StoredError::Version(version));
+        }
+        let mut fallen_back = heapless::Vec::new();
+        let mut fall_back = |field| {
+            if !fallen_back.contains(&field) {
+                // There is room for each field once.
+                let _ = fallen_back.push(field);
+            }
+        };
+
+        // The plan first: other defaults hang on it.
+        let stored_region = Row(row).filter(|&(tag, _)| field_of(tag) == Some(Field::Region)).last();
+        let region = match stored_region.map(|(_, value)| region_of(value)) {
+            Some(Some(stored)) => stored,
+            Some(None) => {
+                fall_back(Field::Region);
+                region
+            }
+            None => region,
+        };
+        let defaults = Self::default_for(region, identity);
+        let mut settings = defaults.clone();
+
+        let mut unknown: u16 = 0;
+        let mut fields = Row(row);
+        for (tag, value) in fields.by_ref() {
+            match field_of(tag) {
+                None => unknown = unknown.saturating_add(1),
+                Some(Field::Region) => {}
+                Some(field) => {
+                    if settings.set_value(field, value).is_none() {
+                        fall_back(field);
+                    }
+                }
+            }
+        }
+        let truncated = !fields.0.is_empty();
+
+        // One field at a time back to its default, until the rules hold; at worst that is all of them.
+        for _ in 0..=Field::COUNT {
+            let Err(error) = settings.validate(identity.model) else { break };
+            let is_default = |field| settings.value(field) == defaults.value(field);
+            let field = if is_default(error.field) { error.other_field() } else { error.field };
+            fall_back(field);
+            if is_default(field) {
+                Field::all().for_each(&mut fall_back);
+                settings = defaults.clone();
+            } else {
+                let _ = settings.set_value(field, &defaults.value(field));
+            }
+        }
+        Ok(Decoded { settings, fallen_back, unknown, truncated })
+    }
+}
+
+/// Says whether a field is written even with a default: others hang on it, or the identity decides it.
+fn always_written(field: Field) -> bool {
+    matches!(
+        field,
+        Field::Region
+            | Field::AppKey
+            | Field::DevAddr
+            | Field::OvercurrentAlarm
+            | Field::OvercurrentProtection
+    )
+}
+
+fn field_of(tag: u8) -> Option<Field> {
+    Field::TABLE.iter().find(|row| row.1 == tag).map(|row| row.0)
+}
+
+/// Iterates over tag, length and value; what is left at the end did not hold a whole field.
+struct Row<'a>(&'a [u8]);
+
+impl<'a> Iterator for Row<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&[tag, len], rest) = self.0.split_first_chunk()?;
+        let (value, rest) = rest.split_at_checked(usize::from(len))?;
+        self.0 = rest;
+        Some((tag, value))
+    }
+}
+
+/// Appends to a buffer.
+struct Writer<'a> {
+    out: &'a mut [u8],
+    len: usize,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), StoredError> {
+        let end = self.len.saturating_add(bytes.len());
+        self.out.get_mut(self.len..end).ok_or(StoredError::NoRoom)?.copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+
+    fn put_field(&mut self, tag: u8, value: &[u8]) -> Result<(), StoredError> {
+        let len = u8::try_from(value.len()).map_err(|_| StoredError::NoRoom)?;
+        self.put(&[tag, len])?;
+        self.put(value)
     }
 }
