@@ -1,3 +1,139 @@
-//! The socket on this board.
+//! The socket on an STM32WL: pins, clocks, interrupt handlers; nothing else. See README.md for the wiring.
 #![no_std]
 #![no_main]
+#![deny(missing_docs)]
+
+#[cfg(not(any(feature = "lora-e5", feature = "nucleo-wl55jc")))]
+compile_error!("choose a variant: --features lora-e5, or --no-default-features --features nucleo-wl55jc");
+#[cfg(all(feature = "lora-e5", feature = "nucleo-wl55jc"))]
+compile_error!("two variants at once: build the second with --no-default-features");
+
+mod clocks;
+mod identity;
+mod line;
+#[path = "../../mcu.rs"]
+mod mcu;
+mod radio;
+mod supply;
+mod system;
+#[cfg_attr(feature = "lora-e5", path = "lora_e5.rs")]
+#[cfg_attr(feature = "nucleo-wl55jc", path = "nucleo_wl55jc.rs")]
+mod variant;
+mod wiring;
+
+use embassy_embedded_hal::adapter::BlockingAsync;
+use embassy_executor::{InterruptExecutor, Spawner};
+use embassy_stm32::exti::{self, ExtiInput};
+use embassy_stm32::flash::{self, Flash};
+use embassy_stm32::gpio::Output;
+use embassy_stm32::interrupt;
+use embassy_stm32::interrupt::{InterruptExt, Priority};
+use embassy_stm32::mode::Async;
+use embassy_stm32::{bind_interrupts, dma, peripherals, rng, usart};
+use embassy_time::Delay;
+use sockeye_firmware::{Board, Control, EmbassyClock, Parts, Service, Shared, Tasks};
+use sockeye_metering::bl0942::LineFrequency;
+use sockeye_metering::{Bl0942, Calibration, FrontEnd};
+use sockeye_settings::Region;
+use static_cell::StaticCell;
+
+use crate::line::Line;
+use crate::supply::Supply;
+use crate::system::System;
+
+bind_interrupts!(
+    /// Who handles which interrupt.
+    pub struct Irqs {
+        DMA1_CHANNEL1 => dma::InterruptHandler<peripherals::DMA1_CH1>;
+        DMA1_CHANNEL2 => dma::InterruptHandler<peripherals::DMA1_CH2>;
+        DMA1_CHANNEL3 => dma::InterruptHandler<peripherals::DMA1_CH3>;
+        DMA1_CHANNEL4 => dma::InterruptHandler<peripherals::DMA1_CH4>;
+        EXTI0 => exti::InterruptHandler<interrupt::typelevel::EXTI0>;
+        PVD_PVM => supply::InterruptHandler;
+        RNG => rng::InterruptHandler<peripherals::RNG>;
+        SUBGHZ_RADIO => radio::InterruptHandler;
+        USART1 => usart::InterruptHandler<peripherals::USART1>;
+    }
+);
+
+/// Where the records lie, from board.toml.
+mod memory {
+    include!(concat!(env!("OUT_DIR"), "/memory.rs"));
+
+    /// The same, counted from the start of the flash.
+    pub const STORAGE: core::ops::Range<u32> =
+        STORAGE_ORIGIN - FLASH_BASE..STORAGE_ORIGIN - FLASH_BASE + STORAGE_LENGTH;
+    const FLASH_BASE: u32 = 0x0800_0000;
+}
+
+/// This board.
+struct Stm32wl;
+
+impl Board for Stm32wl {
+    type Clock = EmbassyClock;
+    type Relay = Output<'static>;
+    type Led = variant::Led;
+    type Button = ExtiInput<'static, Async>;
+    type Meter = Bl0942<Line, Delay>;
+    type Supply = Supply;
+    type Phy = radio::Phy;
+    type Flash = BlockingAsync<Flash<'static, flash::Blocking>>;
+    type System = System;
+    type Observer = mcu::Quiet;
+}
+
+/// Runs control above the other tasks.
+static ABOVE: InterruptExecutor = InterruptExecutor::new();
+
+/// Polls control. The AES unit is not used; its interrupt is.
+#[interrupt]
+unsafe fn AES() {
+    // SAFETY: this is the interrupt that the executor was started with, and its only caller.
+    unsafe { ABOVE.on_interrupt() }
+}
+
+#[embassy_executor::task]
+async fn control(control: Control<Stm32wl>, shared: &'static Shared) {
+    sockeye_firmware::control(control, shared).await;
+}
+
+#[embassy_executor::task]
+async fn service(service: Service<Stm32wl>, shared: &'static Shared) {
+    sockeye_firmware::service(service, shared).await;
+}
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) {
+    static SHARED: StaticCell<Shared> = StaticCell::new();
+
+    let reset_cause = system::reset_cause();
+    let wiring = variant::wire(clocks::init());
+    let system = System::new(wiring.watchdog);
+    let shared = SHARED.init(Shared::new());
+    let seed = rng::Rng::new(wiring.rng, Irqs).next_u64();
+    let calibration = Calibration::bl0942(FrontEnd::TYPICAL);
+
+    let parts = Parts::<Stm32wl> {
+        clock: EmbassyClock,
+        relay: wiring.relay,
+        led: wiring.led,
+        button: wiring.button,
+        meter: Bl0942::new(wiring.meter, Delay, calibration, LineFrequency::Hz50),
+        supply: Supply::new(Irqs),
+        phy: radio::new(wiring.radio, wiring.antenna),
+        flash: BlockingAsync::new(Flash::new_blocking(wiring.flash)),
+        storage_range: memory::STORAGE,
+        system,
+        observer: mcu::Quiet,
+        identity: identity::of_this_chip(),
+        region: Region::Eu868,
+        reset_cause,
+        seed,
+    };
+    let tasks: Tasks<Stm32wl> = sockeye_firmware::start(parts, shared).await;
+
+    interrupt::AES.set_priority(Priority::P6);
+    ABOVE.start(interrupt::AES).spawn(control(tasks.control, shared).expect("spawned once"));
+    spawner.spawn(service(tasks.service, shared).expect("spawned once"));
+    sockeye_firmware::radio(tasks.radio, shared).await;
+}

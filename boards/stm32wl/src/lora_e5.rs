@@ -1,0 +1,52 @@
+//! Seeed LoRa-E5: the module, its mini board and its development kit.
+
+use core::convert::Infallible;
+
+use embassy_stm32::Peripherals;
+use embassy_stm32::exti::ExtiInput;
+use embassy_stm32::gpio::{Level, Output, Pull, Speed};
+use embassy_stm32::spi::Spi;
+use embedded_hal::digital::{ErrorType, OutputPin};
+
+use crate::Irqs;
+use crate::line::Line;
+use crate::radio::Antenna;
+use crate::wiring::Wiring;
+
+/// Names the pins.
+pub fn wire(p: Peripherals) -> Wiring {
+    Wiring {
+        relay: Output::new(p.PB10, Level::Low, Speed::Low),
+        led: Led(Output::new(p.PB5, Level::High, Speed::Low)),
+        button: ExtiInput::new(p.PA0, p.EXTI0, Pull::Up, Irqs),
+        meter: Line::new(p.USART1, p.PA10, p.PA9, p.DMA1_CH1, p.DMA1_CH2, Irqs),
+        antenna: Antenna {
+            rx: Output::new(p.PA4, Level::Low, Speed::Low),
+            tx: Output::new(p.PA5, Level::Low, Speed::Low),
+            supply: None,
+        },
+        radio: Spi::new_subghz(p.SUBGHZSPI, p.DMA1_CH3, p.DMA1_CH4, Irqs),
+        flash: p.FLASH,
+        rng: p.RNG,
+        watchdog: p.IWDG,
+    }
+}
+
+/// The LED on PB5, which Seeed's boards light with a low level.
+pub struct Led(Output<'static>);
+
+impl ErrorType for Led {
+    type Error = Infallible;
+}
+
+impl OutputPin for Led {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        self.0.set_high();
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        self.0.set_low();
+        Ok(())
+    }
+}

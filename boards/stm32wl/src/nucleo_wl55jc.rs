@@ -1,0 +1,35 @@
+//! ST Nucleo-WL55JC.
+
+use embassy_stm32::Peripherals;
+use embassy_stm32::exti::ExtiInput;
+use embassy_stm32::gpio::{Level, Output, Pull, Speed};
+use embassy_stm32::spi::Spi;
+
+use crate::Irqs;
+use crate::line::Line;
+use crate::radio::Antenna;
+use crate::wiring::Wiring;
+
+/// The blue LED LD1, lit by a high level.
+pub type Led = Output<'static>;
+
+/// Names the pins.
+pub fn wire(p: Peripherals) -> Wiring {
+    Wiring {
+        relay: Output::new(p.PB10, Level::Low, Speed::Low),
+        led: Output::new(p.PB15, Level::Low, Speed::Low),
+        // B1.
+        button: ExtiInput::new(p.PC0, p.EXTI0, Pull::Up, Irqs),
+        meter: Line::new(p.USART1, p.PA10, p.PA9, p.DMA1_CH1, p.DMA1_CH2, Irqs),
+        antenna: Antenna {
+            // FE_CTRL1, FE_CTRL2 (which sends by the high-power amplifier, with FE_CTRL1 low) and FE_CTRL3.
+            rx: Output::new(p.PC4, Level::Low, Speed::Low),
+            tx: Output::new(p.PC5, Level::Low, Speed::Low),
+            supply: Some(Output::new(p.PC3, Level::Low, Speed::Low)),
+        },
+        radio: Spi::new_subghz(p.SUBGHZSPI, p.DMA1_CH3, p.DMA1_CH4, Irqs),
+        flash: p.FLASH,
+        rng: p.RNG,
+        watchdog: p.IWDG,
+    }
+}

@@ -1,0 +1,149 @@
+//! The radio inside the chip: chip select, BUSY and interrupt are registers instead of pins.
+
+use core::convert::Infallible;
+
+use embassy_embedded_hal::adapter::BlockingAsync;
+use embassy_futures::yield_now;
+use embassy_stm32::gpio::Output;
+use embassy_stm32::interrupt::typelevel::{Handler, Interrupt as _, SUBGHZ_RADIO};
+use embassy_stm32::mode::Async;
+use embassy_stm32::pac;
+use embassy_stm32::spi::Spi;
+use embassy_stm32::spi::mode::Master;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::Delay;
+use embedded_hal::digital::{ErrorType, OutputPin};
+use embedded_hal_async::delay::DelayNs;
+use embedded_hal_bus::spi::ExclusiveDevice;
+use lora_phy::mod_params::RadioError;
+use lora_phy::mod_traits::InterfaceVariant;
+use lora_phy::sx126x::{Config, Stm32wl, TcxoCtrlVoltage};
+use sockeye_radio::{IrqFlags, Sx126xRadio};
+
+/// Blocking transfers behind the async trait, though the bus could use DMA: a future that is dropped cannot leave half a transaction on the bus.
+type Bus =
+    ExclusiveDevice<BlockingAsync<Spi<'static, Async, Master>>, ChipSelect, embedded_hal_bus::spi::NoDelay>;
+
+/// The radio as the firmware takes it.
+pub type Phy = Sx126xRadio<Bus, Lines, Stm32wl, Delay>;
+
+/// Makes the radio.
+pub fn new(spi: Spi<'static, Async, Master>, antenna: Antenna) -> Phy {
+    static FLAGS: IrqFlags = IrqFlags::new();
+    let bus = BlockingAsync::new(spi);
+    let Ok(device) = ExclusiveDevice::new_no_delay(bus, ChipSelect);
+    let config = Config {
+        // LoRa-E5 has no other amplifier, and on the Nucleo board it is the stronger of two.
+        chip: Stm32wl { use_high_power_pa: true },
+        tcxo_ctrl: Some(TcxoCtrlVoltage::Ctrl1V7),
+        use_dcdc: true,
+        // 2 mA more for 3 dB: the mains pays.
+        rx_boost: true,
+    };
+    sockeye_radio::sx126x(device, Lines { antenna }, config, Delay, &FLAGS)
+}
+
+/// The pins of the antenna switch.
+pub struct Antenna {
+    /// High to receive.
+    pub rx: Output<'static>,
+    /// High to send by the high-power amplifier.
+    pub tx: Output<'static>,
+    /// High for the switch to work at all, where there is such a pin.
+    pub supply: Option<Output<'static>>,
+}
+
+impl Antenna {
+    fn set(&mut self, rx: bool, tx: bool) {
+        if let Some(supply) = &mut self.supply {
+            supply.set_level((rx || tx).into());
+        }
+        self.rx.set_level(rx.into());
+        self.tx.set_level(tx.into());
+    }
+}
+
+/// Chip select, a bit of the power controller.
+#[derive(Debug)]
+pub struct ChipSelect;
+
+impl ErrorType for ChipSelect {
+    type Error = Infallible;
+}
+
+impl OutputPin for ChipSelect {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        pac::PWR.subghzspicr().modify(|w| w.set_nss(false));
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        pac::PWR.subghzspicr().modify(|w| w.set_nss(true));
+        Ok(())
+    }
+}
+
+/// Told by the radio's interrupt.
+static RAISED: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+
+/// Tells the waiting task. The line stays raised until the radio's flags are cleared over SPI, which is not for an
+/// interrupt handler: so it is shut off until somebody waits again.
+#[derive(Debug)]
+pub struct InterruptHandler;
+
+impl Handler<SUBGHZ_RADIO> for InterruptHandler {
+    unsafe fn on_interrupt() {
+        SUBGHZ_RADIO::disable();
+        RAISED.signal(());
+    }
+}
+
+/// Reset, BUSY, interrupt and antenna switch.
+pub struct Lines {
+    antenna: Antenna,
+}
+
+impl InterfaceVariant for Lines {
+    async fn reset(&mut self, delay: &mut impl DelayNs) -> Result<(), RadioError> {
+        pac::RCC.csr().modify(|w| w.set_rfrst(true));
+        delay.delay_ms(1).await;
+        pac::RCC.csr().modify(|w| w.set_rfrst(false));
+        delay.delay_ms(1).await;
+        Ok(())
+    }
+
+    async fn wait_on_busy(&mut self) -> Result<(), RadioError> {
+        // It has no interrupt that a driver could wait for. Each look yields, so that others run, and
+        // `sockeye_radio::Bounded` can put an end to it.
+        while pac::PWR.sr2().read().rfbusys() {
+            yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn await_irq(&mut self) -> Result<(), RadioError> {
+        // What was pending is forgotten: a line that is still raised comes back at once.
+        RAISED.reset();
+        SUBGHZ_RADIO::unpend();
+        // SAFETY: nothing here relies on the interrupt being off.
+        unsafe { SUBGHZ_RADIO::enable() };
+        RAISED.wait().await;
+        Ok(())
+    }
+
+    async fn enable_rf_switch_rx(&mut self) -> Result<(), RadioError> {
+        self.antenna.set(true, false);
+        Ok(())
+    }
+
+    async fn enable_rf_switch_tx(&mut self) -> Result<(), RadioError> {
+        self.antenna.set(false, true);
+        Ok(())
+    }
+
+    async fn disable_rf_switch(&mut self) -> Result<(), RadioError> {
+        self.antenna.set(false, false);
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Watchdog, restart, why the chip started, and the exception that flash raises.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use cortex_m::peripheral::SCB;
+use embassy_stm32::peripherals::IWDG;
+use embassy_stm32::wdg::IndependentWatchdog;
+use embassy_stm32::{Peri, pac};
+use sockeye_state_machine::ResetCause;
+
+/// The service task feeds once a second; the longest that flash may hold it up is the erase of the six pages of
+/// storage, some 0.15 s.
+const WATCHDOG_US: u32 = 8_000_000;
+
+/// What a fault leaves in [`MARK`].
+const FAULT: u32 = 0x0FA0_17ED;
+
+/// Survives a restart, as it is not set to anything at start. After power-up it holds noise.
+// SAFETY: cortex-m-rt's section for what the start leaves alone; any content is a valid u32.
+#[unsafe(link_section = ".uninit.mark")]
+static MARK: AtomicU32 = AtomicU32::new(0);
+
+/// The watchdog, which runs from its making to the end.
+pub struct System {
+    watchdog: IndependentWatchdog<'static, IWDG>,
+}
+
+impl System {
+    /// Starts the watchdog.
+    pub fn new(watchdog: Peri<'static, IWDG>) -> Self {
+        let mut watchdog = IndependentWatchdog::new(watchdog, WATCHDOG_US);
+        watchdog.unleash();
+        Self { watchdog }
+    }
+}
+
+impl sockeye_firmware::System for System {
+    fn feed_watchdog(&mut self) {
+        self.watchdog.pet();
+    }
+
+    fn reset(&mut self) {
+        SCB::sys_reset()
+    }
+}
+
+/// Tells why the chip started, and clears what told it. For the first call after a start.
+pub fn reset_cause() -> ResetCause {
+    let flags = pac::RCC.csr().read();
+    pac::RCC.csr().modify(|w| w.set_rmvf(true));
+    let fault = MARK.swap(0, Ordering::Relaxed) == FAULT;
+    // At power-up the chip also sees its reset pin move; a restart by itself sets no brown-out flag.
+    if flags.borrstf() {
+        ResetCause::PowerOn
+    } else if flags.iwdgrstf() || flags.wwdgrstf() {
+        ResetCause::Watchdog
+    } else if flags.sftrstf() && fault {
+        ResetCause::Fault
+    } else if flags.sftrstf() {
+        ResetCause::Reboot
+    } else {
+        ResetCause::PowerOn
+    }
+}
+
+/// Restarts the chip, and leaves a mark for [`reset_cause`].
+pub fn restart_after_fault() -> ! {
+    MARK.store(FAULT, Ordering::Relaxed);
+    SCB::sys_reset()
+}
+
+/// Goes on after a read of a word of flash that a power cut left torn: the record's checksum finds it out. Not to
+/// clear the flag here would call this again for ever, with every start.
+// SAFETY: touches one flag of the flash controller, which nothing else writes.
+#[cortex_m_rt::exception]
+unsafe fn NonMaskableInt() {
+    if !pac::FLASH.eccr().read().eccd() {
+        restart_after_fault();
+    }
+    pac::FLASH.eccr().modify(|w| w.set_eccd(true));
+}

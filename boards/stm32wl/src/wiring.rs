@@ -1,0 +1,35 @@
+//! What the two variants have in common: the parts by name instead of by pin.
+
+use embassy_stm32::Peri;
+use embassy_stm32::exti::ExtiInput;
+use embassy_stm32::gpio::Output;
+use embassy_stm32::mode::Async;
+use embassy_stm32::peripherals::{FLASH, IWDG, RNG};
+use embassy_stm32::spi::Spi;
+use embassy_stm32::spi::mode::Master;
+
+use crate::line::Line;
+use crate::radio::Antenna;
+use crate::variant::Led;
+
+/// Every part that the firmware uses.
+pub struct Wiring {
+    /// High closes it.
+    pub relay: Output<'static>,
+    /// High lights it.
+    pub led: Led,
+    /// Low is pressed.
+    pub button: ExtiInput<'static, Async>,
+    /// To the meter.
+    pub meter: Line,
+    /// The antenna's switch.
+    pub antenna: Antenna,
+    /// To the radio.
+    pub radio: Spi<'static, Async, Master>,
+    /// Program and records.
+    pub flash: Peri<'static, FLASH>,
+    /// For the seed.
+    pub rng: Peri<'static, RNG>,
+    /// Independent of all clocks but its own.
+    pub watchdog: Peri<'static, IWDG>,
+}
