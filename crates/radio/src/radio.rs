@@ -140,6 +140,7 @@ where
             State::Unknown => self.initialise().await,
             State::Transmitting => {
                 self.state = State::Unknown;
+                self.finish_dropped_command().await?;
                 self.kind.set_standby().await?;
                 self.kind.process_irq_event(RadioMode::Transmit, None, true).await.ok();
                 self.flags.take();

@@ -7,10 +7,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-pub mod delay;
-pub mod flash;
-pub mod sim;
+pub mod air;
 pub mod bl0942;
 pub mod button;
+pub mod delay;
+mod drive;
+pub mod flash;
 pub mod mains;
 pub mod output;
+pub mod sim;
+pub mod sx126x;

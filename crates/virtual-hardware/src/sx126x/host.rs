@@ -1,0 +1,214 @@
+//! A chip on a simulation, and the handles that drivers take.
+
+use std::cell::{RefCell, RefMut};
+use std::future::pending;
+use std::rc::Rc;
+
+use embedded_hal_async::delay::DelayNs;
+use embedded_hal_async::spi::{ErrorKind, ErrorType, Operation, SpiDevice};
+use lora_phy::mod_params::RadioError;
+use lora_phy::mod_traits::InterfaceVariant;
+
+use super::Sx126x;
+use crate::air::{Medium, StationId};
+use crate::drive::{Poke, drive};
+use crate::sim::Notify;
+
+/// A chip with what waits on it.
+#[derive(Debug)]
+pub(crate) struct ChipCell {
+    model: RefCell<Sx126x>,
+    changed: Poke,
+    /// The level of DIO1, or the fate of BUSY, may have changed.
+    lines: Notify,
+}
+
+impl ChipCell {
+    pub(crate) fn frame_begun(&self, medium: &Medium) {
+        self.model.borrow_mut().frame_begun(medium.sim().now_us(), &medium.air());
+        self.changed.poke();
+    }
+}
+
+/// An SX1262 with its antenna on a [`Medium`]. Clones are the same chip.
+///
+/// It goes on by itself while the firmware is dead, as long as its simulation is there.
+#[derive(Clone, Debug)]
+pub struct VirtualChip {
+    medium: Medium,
+    chip: Rc<ChipCell>,
+}
+
+impl VirtualChip {
+    /// Puts a chip on a medium. `tcxo_fitted` as for [`Sx126x::new`].
+    #[must_use]
+    pub fn new(medium: &Medium, tcxo_fitted: bool) -> Self {
+        let sim = medium.sim();
+        let station = medium.air().add_station();
+        let model = RefCell::new(Sx126x::new(sim.now_us(), station, tcxo_fitted));
+        let chip = Rc::new(ChipCell { model, changed: Poke::default(), lines: Notify::new() });
+        medium.add_chip(station, Rc::downgrade(&chip));
+        sim.spawn(run(chip.clone(), medium.clone()));
+        Self { medium: medium.clone(), chip }
+    }
+
+    /// Names the chip's station, to set path losses and faults of the medium with.
+    #[must_use]
+    pub fn station(&self) -> StationId {
+        self.chip.model.borrow().station()
+    }
+
+    /// Gives the SPI device of this chip.
+    #[must_use]
+    pub fn spi(&self) -> VirtualSpi {
+        VirtualSpi(self.clone())
+    }
+
+    /// Gives the lines BUSY, DIO1 and NRST of this chip, as lora-phy takes them.
+    #[must_use]
+    pub fn interface(&self) -> VirtualInterface {
+        VirtualInterface(self.clone())
+    }
+
+    /// Looks at the model, or changes it, and lets everybody know.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Sx126x) -> T) -> T {
+        let result = act(&mut self.model());
+        self.settle();
+        result
+    }
+
+    /// Takes the chip's supply away and gives it back: what it was doing is lost.
+    pub fn power_cycle(&self) {
+        let now_us = self.medium.sim().now_us();
+        self.model().reset(now_us, &mut self.medium.air());
+        self.settle();
+    }
+
+    fn model(&self) -> RefMut<'_, Sx126x> {
+        self.chip.model.borrow_mut()
+    }
+
+    fn settle(&self) {
+        self.chip.changed.poke();
+        self.chip.lines.notify();
+        self.medium.settle();
+    }
+}
+
+async fn run(chip: Rc<ChipCell>, medium: Medium) {
+    let sim = medium.sim().clone();
+    drive(sim, &chip.changed, |now_us| {
+        let mut model = chip.model.borrow_mut();
+        let due = model.next_event_us().is_some_and(|at_us| at_us <= now_us);
+        if due {
+            model.advance(now_us, &mut medium.air());
+        }
+        let next_us = model.next_event_us();
+        drop(model);
+        if due {
+            chip.lines.notify();
+            medium.settle();
+        }
+        Some(next_us)
+    })
+    .await;
+}
+
+/// The SPI device of a [`VirtualChip`]; its clock is infinitely fast.
+#[derive(Debug)]
+pub struct VirtualSpi(VirtualChip);
+
+/// The SPI device never fails: a broken bus gives wrong bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoError {}
+
+impl embedded_hal_async::spi::Error for NoError {
+    fn kind(&self) -> ErrorKind {
+        match *self {}
+    }
+}
+
+impl ErrorType for VirtualSpi {
+    type Error = NoError;
+}
+
+impl SpiDevice<u8> for VirtualSpi {
+    async fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), NoError> {
+        let Self(VirtualChip { medium, chip }) = self;
+        let sim = medium.sim().clone();
+        chip.model.borrow_mut().select(sim.now_us());
+        for operation in operations {
+            if let Operation::DelayNs(ns) = operation {
+                sim.sleep_us(u64::from(ns.div_ceil(1000))).await;
+                continue;
+            }
+            let (now_us, air, mut model) = (sim.now_us(), medium.air(), chip.model.borrow_mut());
+            let mut exchange = |byte: u8| model.exchange(now_us, byte, &air);
+            match operation {
+                Operation::Read(into) => into.iter_mut().for_each(|byte| *byte = exchange(0)),
+                Operation::Write(from) => from.iter().for_each(|byte| {
+                    exchange(*byte);
+                }),
+                Operation::Transfer(into, from) => {
+                    for at in 0..into.len().max(from.len()) {
+                        let answer = exchange(from.get(at).copied().unwrap_or(0));
+                        if let Some(byte) = into.get_mut(at) {
+                            *byte = answer;
+                        }
+                    }
+                }
+                Operation::TransferInPlace(bytes) => {
+                    bytes.iter_mut().for_each(|byte| *byte = exchange(*byte))
+                }
+                Operation::DelayNs(_) => {}
+            }
+        }
+        chip.model.borrow_mut().deselect(sim.now_us(), &mut medium.air());
+        self.0.settle();
+        Ok(())
+    }
+}
+
+/// The lines of a [`VirtualChip`]. DIO2 switches its antenna, as lora-phy's SX1262 has it.
+#[derive(Debug)]
+pub struct VirtualInterface(VirtualChip);
+
+impl InterfaceVariant for VirtualInterface {
+    async fn reset(&mut self, delay: &mut impl DelayNs) -> Result<(), RadioError> {
+        self.0.power_cycle();
+        // NRST low for 100 µs at least (data sheet section 8.1), then the cold start, which BUSY shows too.
+        delay.delay_ms(1).await;
+        Ok(())
+    }
+
+    async fn wait_on_busy(&mut self) -> Result<(), RadioError> {
+        loop {
+            let until_us = self.0.chip.model.borrow().busy_until_us();
+            let sim = self.0.medium.sim();
+            match until_us {
+                Some(until_us) if until_us <= sim.now_us() => return Ok(()),
+                Some(until_us) => sim.sleep_until_us(until_us).await,
+                // Healing the chip does not end the wait: the driver's own time-out does.
+                None => pending().await,
+            }
+        }
+    }
+
+    async fn await_irq(&mut self) -> Result<(), RadioError> {
+        let VirtualChip { chip, .. } = &self.0;
+        chip.lines.until(|| chip.model.borrow().dio1()).await;
+        Ok(())
+    }
+
+    async fn enable_rf_switch_rx(&mut self) -> Result<(), RadioError> {
+        Ok(())
+    }
+
+    async fn enable_rf_switch_tx(&mut self) -> Result<(), RadioError> {
+        Ok(())
+    }
+
+    async fn disable_rf_switch(&mut self) -> Result<(), RadioError> {
+        Ok(())
+    }
+}
