@@ -1,0 +1,54 @@
+//! The records that there are.
+
+/// Names a record. A number is never used for something else: a newer firmware reads what an older one wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RecordId {
+    /// Serial number, EUI, factory keys, model. Written in the factory.
+    Identity = 1,
+    /// Every setting.
+    Settings = 2,
+    /// The LoRaWAN session: address, keys, receive parameters, channels.
+    MacSession = 3,
+    /// The counters of the MAC that are never used twice: DevNonce and the frame counters.
+    MacCounters = 4,
+    /// The relay's state, for *Previous* when power is restored.
+    RelayState = 5,
+    /// The energy sum.
+    Energy = 6,
+    /// The delay task, kept across a reboot.
+    DelayTask = 7,
+}
+
+impl RecordId {
+    /// All records.
+    pub const ALL: [Self; 7] = [
+        Self::Identity,
+        Self::Settings,
+        Self::MacSession,
+        Self::MacCounters,
+        Self::RelayState,
+        Self::Energy,
+        Self::DelayTask,
+    ];
+
+    /// Tells the number under which the record is stored, 1 or more.
+    #[must_use]
+    pub const fn key(self) -> u8 {
+        self as u8
+    }
+
+    /// Tells the record's name in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Settings => "settings",
+            Self::MacSession => "mac_session",
+            Self::MacCounters => "mac_counters",
+            Self::RelayState => "relay_state",
+            Self::Energy => "energy",
+            Self::DelayTask => "delay_task",
+        }
+    }
+}

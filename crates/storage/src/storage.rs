@@ -1,0 +1,252 @@
+//! Loading, storing and clearing records.
+
+use core::ops::Range;
+
+use embedded_storage_async::nor_flash::NorFlash;
+use sequential_storage::cache::key_pointers::ArrayKeyPointers;
+use sequential_storage::cache::{Cache, Uncached};
+use sequential_storage::map::{MapConfig, MapStorage};
+
+use crate::guard::Guard;
+use crate::record::RecordId;
+
+/// The longest record, in bytes.
+pub const MAX_RECORD: usize = 1024;
+
+/// Room for the longest record with its key, rounded up to the largest word of any flash (32 bytes).
+const BUFFER: usize = (MAX_RECORD + 1).next_multiple_of(32);
+
+/// The key under which a clearing in progress lies; no [`RecordId`] has it. Its value: the keys to keep.
+const CLEARING: u8 = 0;
+
+/// Where each record lies, so that most loads read only one item.
+type KeyCache = Cache<Uncached, Uncached, ArrayKeyPointers<u8, { RecordId::ALL.len() + 1 }>, u8>;
+type Map<F> = MapStorage<u8, Guard<F>, KeyCache>;
+
+/// What went wrong in the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error<E> {
+    /// The flash refused.
+    Flash(E),
+    /// The contents made no sense and were erased: every record is absent now.
+    Erased,
+    /// The records together are too long for the flash.
+    Full,
+    /// The record is longer than [`MAX_RECORD`].
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The record does not fit the buffer that it was to be loaded into.
+    BufferTooSmall {
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The range is no whole number of pages, or fewer than three.
+    Layout,
+}
+
+/// The records in a range of a flash.
+///
+/// # Cancel safety
+///
+/// A dropped call counts as a power cut: the record has its old or its new value, and the next call puts in
+/// order what was left behind.
+pub struct Storage<F: NorFlash> {
+    /// `None` when the range is of no use.
+    map: Option<Map<F>>,
+    range: Range<u32>,
+    buffer: [u8; BUFFER],
+    /// Whether the last call came to its end: if not, there may be something to recover.
+    is_ready: bool,
+    erasures: u32,
+}
+
+impl<F: NorFlash> core::fmt::Debug for Storage<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Storage").field("range", &self.range).finish_non_exhaustive()
+    }
+}
+
+impl<F: NorFlash> Storage<F> {
+    /// Takes a flash and the range of it, in bytes from its start, that is for records: three whole pages or
+    /// more, of which the last serves for notes.
+    ///
+    /// The flash must allow zeros to be written over a word that is written already. Nothing is read or
+    /// written before the first call.
+    pub fn new(flash: F, range: Range<u32>) -> Self {
+        let notes = range.end.saturating_sub(F::ERASE_SIZE as u32);
+        let range = range.start..notes.max(range.start);
+        let map = MapConfig::try_new(range.clone())
+            .ok()
+            .map(|config| MapStorage::new(Guard::new(flash, notes), config, key_cache()));
+        Self { map, range, buffer: [0; BUFFER], is_ready: false, erasures: 0 }
+    }
+
+    /// Copies a record into `out` and tells its length; `None` if it was never stored, or cleared.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Flash`], [`Error::Erased`], [`Error::BufferTooSmall`], [`Error::Layout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn load(&mut self, id: RecordId, out: &mut [u8]) -> Result<Option<usize>, Error<F::Error>> {
+        self.begin().await?;
+        let loaded = match self.fetch(id.key()).await {
+            Ok(value) => value,
+            Err(Error::Erased) => return Err(self.erase_all().await.err().unwrap_or(Error::Erased)),
+            Err(other) => return Err(other),
+        };
+        let length = loaded.len();
+        let copied = match out.get_mut(..length) {
+            Some(target) => {
+                target.copy_from_slice(loaded);
+                Ok((length != 0).then_some(length))
+            }
+            None => Err(Error::BufferTooSmall { length }),
+        };
+        self.is_ready = true;
+        copied
+    }
+
+    /// Stores a record. Bytes that are stored already are not written again; no bytes at all clear the record.
+    ///
+    /// Contents of the flash that make no sense are erased first: then this record alone is there, and
+    /// [`erasures`](Self::erasures) has grown.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Flash`], [`Error::Full`], [`Error::TooLong`], [`Error::Layout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the record has its old or its new value.
+    pub async fn store(&mut self, id: RecordId, bytes: &[u8]) -> Result<(), Error<F::Error>> {
+        if bytes.len() > MAX_RECORD {
+            return Err(Error::TooLong { length: bytes.len() });
+        }
+        self.begin().await?;
+        match self.put(id.key(), bytes).await {
+            Err(Error::Erased) => {
+                self.erase_all().await?;
+                self.put(id.key(), bytes).await?;
+            }
+            other => other?,
+        }
+        self.is_ready = true;
+        Ok(())
+    }
+
+    /// Clears a record: it loads as absent from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`store`](Self::store).
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the record is as it was, or absent.
+    pub async fn clear(&mut self, id: RecordId) -> Result<(), Error<F::Error>> {
+        self.store(id, &[]).await
+    }
+
+    /// Clears all records but those of `keep`, all or none: once begun, it is finished even after a power cut,
+    /// before anything is loaded.
+    ///
+    /// # Errors
+    ///
+    /// As [`store`](Self::store). The next call then tries to finish it.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, nothing was done yet, or the next call finishes it.
+    pub async fn clear_all_but(&mut self, keep: &[RecordId]) -> Result<(), Error<F::Error>> {
+        self.begin().await?;
+        let mut kept = [CLEARING; RecordId::ALL.len() + 1];
+        // The first byte is not a key: a list that keeps nothing is a record with bytes nevertheless.
+        for (slot, id) in kept.iter_mut().skip(1).zip(RecordId::ALL.iter().filter(|id| keep.contains(id))) {
+            *slot = id.key();
+        }
+        match self.put(CLEARING, &kept).await {
+            Err(Error::Erased) => self.erase_all().await?,
+            Err(other) => return Err(other),
+            Ok(()) => self.finish_clearing().await?,
+        }
+        self.is_ready = true;
+        Ok(())
+    }
+
+    /// Tells how often, since it was made, contents without sense were erased. Who keeps copies of records in
+    /// RAM stores them again when this grows.
+    #[must_use]
+    pub const fn erasures(&self) -> u32 {
+        self.erasures
+    }
+
+    /// Puts in order what the last start or the last call left behind.
+    async fn begin(&mut self) -> Result<(), Error<F::Error>> {
+        let map = self.map.as_mut().ok_or(Error::Layout)?;
+        if core::mem::replace(&mut self.is_ready, false) {
+            return Ok(());
+        }
+        map.flash().recover(self.range.clone()).await.map_err(Error::Flash)?;
+        match self.finish_clearing().await {
+            Err(Error::Erased) => self.erase_all().await,
+            other => other,
+        }
+    }
+
+    async fn finish_clearing(&mut self) -> Result<(), Error<F::Error>> {
+        let mut kept = [CLEARING; RecordId::ALL.len() + 1];
+        let list = self.fetch(CLEARING).await?;
+        if list.is_empty() {
+            return Ok(());
+        }
+        for (slot, key) in kept.iter_mut().zip(list) {
+            *slot = *key;
+        }
+        for id in RecordId::ALL.iter().filter(|id| !kept.contains(&id.key())) {
+            self.put(id.key(), &[]).await?;
+        }
+        self.put(CLEARING, &[]).await
+    }
+
+    /// Fetches a value; empty if there is none.
+    async fn fetch(&mut self, key: u8) -> Result<&[u8], Error<F::Error>> {
+        let map = self.map.as_mut().ok_or(Error::Layout)?;
+        let value = map.fetch_item::<&[u8]>(&mut self.buffer, &key).await.map_err(sort)?;
+        Ok(value.unwrap_or_default())
+    }
+
+    async fn put(&mut self, key: u8, bytes: &[u8]) -> Result<(), Error<F::Error>> {
+        if self.fetch(key).await? == bytes {
+            return Ok(());
+        }
+        let map = self.map.as_mut().ok_or(Error::Layout)?;
+        map.store_item(&mut self.buffer, &key, &bytes).await.map_err(sort)
+    }
+
+    async fn erase_all(&mut self) -> Result<(), Error<F::Error>> {
+        let (guard, _) = self.map.take().ok_or(Error::Layout)?.destroy();
+        let config = MapConfig::try_new(self.range.clone()).map_err(|_| Error::Layout)?;
+        // Made anew: where the records lay is to be forgotten.
+        let map = self.map.insert(MapStorage::new(guard, config, key_cache()));
+        self.erasures = self.erasures.saturating_add(1);
+        map.erase_all().await.map_err(sort)
+    }
+}
+
+fn key_cache() -> KeyCache {
+    Cache::new(Uncached, Uncached, ArrayKeyPointers::new())
+}
+
+/// Sorts the log's errors: all that is not the flash's or the caller's doing means contents without sense.
+fn sort<E>(error: sequential_storage::Error<E>) -> Error<E> {
+    match error {
+        sequential_storage::Error::Storage { value, .. } => Error::Flash(value),
+        sequential_storage::Error::FullStorage => Error::Full,
+        _ => Error::Erased,
+    }
+}
