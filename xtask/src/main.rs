@@ -1,1 +1,107 @@
-fn main() {}
+//! Builds, runs, flashes, measures and tests Sockeye: `cargo xtask --help`.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod board;
+mod build;
+mod failure;
+mod flash;
+mod fuzz;
+mod image;
+mod process;
+mod run;
+mod setup;
+mod size;
+mod test;
+mod tidy;
+mod uf2;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::workspace::Workspace;
+
+/// Builds, runs, flashes, measures and tests Sockeye.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Installs what is missing to build and test, and says what it found and did
+    Setup,
+    /// Runs the socket on this computer; `cargo xtask run --help` lists its options
+    #[command(disable_help_flag = true)]
+    Run {
+        /// Handed to the host board as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Checks everything, as CI does; `--quick` for daily work
+    Test(test::Options),
+    /// Checks the rules of docs/STYLE.md that a program can check
+    Tidy,
+    /// Builds a board's image and prints where it is and what it takes
+    Build(build::Options),
+    /// Builds a board's image and puts it on the chip
+    Flash(flash::Options),
+    /// Builds the boards' images and holds them against their budgets
+    Size(size::Options),
+    /// Measures how fast payloads are decoded and how fast a virtual day goes by
+    Bench,
+    /// Feeds a parser with inputs that a fuzzer makes up
+    Fuzz(fuzz::Options),
+}
+
+fn main() -> ExitCode {
+    match parse().and_then(dispatch) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let workspace = Workspace::find()?;
+    match cli.command {
+        Command::Setup => setup::setup(&workspace),
+        Command::Run { args } => run::run(&workspace, &args),
+        Command::Test(options) => test::test(&workspace, &options),
+        Command::Tidy => tidy::check(&workspace),
+        Command::Build(options) => build::build(&workspace, &options),
+        Command::Flash(options) => flash::flash(&workspace, &options),
+        Command::Size(options) => size::size(&workspace, &options),
+        Command::Bench => bench::bench(&workspace),
+        Command::Fuzz(options) => fuzz::fuzz(&workspace, &options),
+    }
+}
+
+/// Parses the command line; clap's page of usage becomes one sentence.
+fn parse() -> Result<Cli, Failure> {
+    Cli::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.exit(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprint!("{error}");
+            Failure::Status(failure::USAGE)
+        }
+        _ => {
+            let text = error.to_string();
+            let what: Vec<&str> = text
+                .lines()
+                .map(str::trim)
+                .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+                .filter(|line| !line.is_empty())
+                .collect();
+            let what = what.join(" ");
+            let what = what.strip_prefix("error: ").unwrap_or(&what);
+            Failure::Usage(format!("{what}; `cargo xtask --help` says what there is"))
+        }
+    })
+}

@@ -1,0 +1,38 @@
+//! `run`: the socket on this computer.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use crate::failure::Failure;
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Builds the host board and becomes it, so that its terminal, signals and exit status are its own.
+///
+/// # Errors
+/// When it does not build.
+pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<(), Failure> {
+    process::run(workspace.cargo().args(["build", "--quiet", "--release", "--package", "sockeye-host"]))?;
+    let program = format!("sockeye-host{}", std::env::consts::EXE_SUFFIX);
+    let mut host = Command::new(workspace.target_dir()?.join("release").join(program));
+    host.args(args);
+    replace(&mut host)
+}
+
+#[cfg(unix)]
+fn replace(host: &mut Command) -> Result<(), Failure> {
+    use std::os::unix::process::CommandExt;
+    let error = host.exec();
+    Err(Failure::Failed(format!("`{}` cannot be started ({error})", process::show(host))))
+}
+
+#[cfg(not(unix))]
+fn replace(host: &mut Command) -> Result<(), Failure> {
+    let status = host
+        .status()
+        .map_err(|error| Failure::Failed(format!("{} cannot be started ({error})", process::show(host))))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        code => Err(Failure::Status(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))),
+    }
+}

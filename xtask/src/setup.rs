@@ -1,0 +1,160 @@
+//! `setup`: finds or installs what building and testing take.
+
+use std::collections::HashSet;
+use std::fs;
+use std::process::Command;
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::process;
+use crate::workspace::Workspace;
+
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
+
+#[derive(Deserialize)]
+struct ToolchainFile {
+    toolchain: Toolchain,
+}
+
+/// What rust-toolchain.toml asks for.
+#[derive(Deserialize)]
+struct Toolchain {
+    channel: String,
+    components: Vec<String>,
+    targets: Vec<String>,
+}
+
+/// Installs what is missing, and says what was there and what was done. A second call finds all and does nothing.
+///
+/// # Errors
+/// When something is missing that cannot be installed from here: what to install.
+pub fn setup(workspace: &Workspace) -> Result<(), Failure> {
+    toolchain(workspace)?;
+    cpp()?;
+    cargo_fuzz(workspace)?;
+    match process::find("probe-rs") {
+        Some(path) => say("found", &format!("probe-rs at {}", path.display())),
+        None => say(
+            "not there",
+            "probe-rs, only needed to flash a board by a debug probe: `cargo install probe-rs-tools --locked`",
+        ),
+    }
+    Ok(())
+}
+
+fn say(what: &str, of: &str) {
+    println!("{what:>9}  {of}");
+}
+
+fn toolchain(workspace: &Workspace) -> Result<(), Failure> {
+    let file = workspace.root.join("rust-toolchain.toml");
+    let text = fs::read_to_string(&file).map_err(|error| Failure::file(&file, error))?;
+    let ToolchainFile { toolchain } = toml::from_str(&text).map_err(|error| Failure::file(&file, error))?;
+    let Toolchain { channel, components, targets } = &toolchain;
+    let all = format!("Rust {channel} with {} and the targets {}", components.join(", "), targets.join(", "));
+    if process::find("rustup").is_none() {
+        return Err(Failure::Usage(format!("rustup is not installed; install it, or {all} by other means")));
+    }
+    let missing = missing(&toolchain, &installed(workspace));
+    if missing.is_empty() {
+        say("found", &all);
+        return Ok(());
+    }
+    say("missing", &missing.join(", "));
+    process::run(&mut rustup(workspace, &["toolchain", "install"]))?;
+    // An installed toolchain is not always completed by that call.
+    for part in self::missing(&toolchain, &installed(workspace)) {
+        let kind = if targets.contains(&part) { "target" } else { "component" };
+        process::run(&mut rustup(workspace, &[kind, "add", &part]))?;
+    }
+    say("installed", &missing.join(", "));
+    Ok(())
+}
+
+/// Makes a call of rustup that goes by the repository's file, not by the toolchain that runs us.
+fn rustup(workspace: &Workspace, args: &[&str]) -> Command {
+    let mut rustup = Command::new("rustup");
+    rustup.args(args).current_dir(&workspace.root).env_remove("RUSTUP_TOOLCHAIN");
+    rustup
+}
+
+fn installed(workspace: &Workspace) -> String {
+    // It fails while the toolchain itself is missing: then nothing is installed.
+    process::output(&mut rustup(workspace, &["component", "list", "--installed"])).unwrap_or_default()
+}
+
+/// Compares what is wanted with rustup's list, in which a target is `rust-std-TARGET` and a component
+/// `COMPONENT-HOST`.
+fn missing(toolchain: &Toolchain, installed: &str) -> Vec<String> {
+    let installed: HashSet<&str> = installed.lines().map(str::trim).collect();
+    let has_component = |name: &String| installed.iter().any(|line| line.starts_with(&format!("{name}-")));
+    let has_target = |name: &String| installed.contains(format!("rust-std-{name}").as_str());
+    let components = toolchain.components.iter().filter(|name| !has_component(name));
+    components.chain(toolchain.targets.iter().filter(|name| !has_target(name))).cloned().collect()
+}
+
+/// libFuzzer is C++.
+fn cpp() -> Result<(), Failure> {
+    if let Some(path) = process::find("c++") {
+        say("found", &format!("a C++ compiler at {}", path.display()));
+        return Ok(());
+    }
+    let root = process::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !root || process::find("apt-get").is_none() {
+        return Err(Failure::Usage(
+            "a C++ compiler (`c++`) is missing; install one, as by `sudo apt-get install g++`".to_owned(),
+        ));
+    }
+    say("missing", "a C++ compiler");
+    process::run(Command::new("apt-get").args(["update", "-qq"]))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-qq", "-y", "g++"]).env("DEBIAN_FRONTEND", "noninteractive");
+    process::run(&mut install)?;
+    say("installed", "g++");
+    Ok(())
+}
+
+fn cargo_fuzz(workspace: &Workspace) -> Result<(), Failure> {
+    if process::find("cargo-fuzz").is_some() {
+        let version = process::output(workspace.cargo().args(["fuzz", "--version"]))?;
+        say("found", version.trim());
+        return Ok(());
+    }
+    say("missing", "cargo-fuzz");
+    process::run(workspace.cargo().args([
+        "install",
+        "cargo-fuzz",
+        "--quiet",
+        "--locked",
+        "--version",
+        CARGO_FUZZ_VERSION,
+    ]))?;
+    if process::find("cargo-fuzz").is_none() {
+        return Err(Failure::Usage(
+            "cargo-fuzz is installed, but cargo's folder for programs is not in PATH; add it".to_owned(),
+        ));
+    }
+    say("installed", &format!("cargo-fuzz {CARGO_FUZZ_VERSION}"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_rustup_does_not_list_is_missing() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let toolchain = Toolchain {
+            channel: "1.95.0".to_owned(),
+            components: words("rustfmt clippy llvm-tools"),
+            targets: words("thumbv6m-none-eabi thumbv7em-none-eabi"),
+        };
+        let list = "clippy-x86_64-unknown-linux-gnu\nrust-std-thumbv6m-none-eabi\nrustfmt-x86_64-unknown-linux-gnu\n";
+        assert_eq!(missing(&toolchain, list), ["llvm-tools", "thumbv7em-none-eabi"]);
+        assert_eq!(missing(&toolchain, "").len(), 5);
+        let list = format!("{list}llvm-tools-x86_64-unknown-linux-gnu\nrust-std-thumbv7em-none-eabi\n");
+        assert!(missing(&toolchain, &list).is_empty());
+    }
+}

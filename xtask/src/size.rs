@@ -1,0 +1,92 @@
+//! `size`: what the images take, against the budgets of board.toml.
+
+use clap::Args;
+
+use crate::board::{Board, Variant};
+use crate::build;
+use crate::failure::Failure;
+use crate::image::Size;
+use crate::workspace::Workspace;
+
+/// Says what to measure.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only this board, in all its variants
+    #[arg(long)]
+    pub board: Option<String>,
+}
+
+/// Builds and measures; an image over its budget is a failure.
+///
+/// # Errors
+/// A board that is not there, an image that does not build or takes too much.
+pub fn size(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
+    let boards = match &options.board {
+        None => Board::all(&workspace.root)?,
+        Some(name) => {
+            let choice = crate::board::Choice { board: name.clone(), variant: None };
+            vec![Board::choose(&workspace.root, &choice)?.0]
+        }
+    };
+    let mut measured = Vec::new();
+    for board in &boards {
+        for variant in &board.variants {
+            measured.push((board, variant, build::make(workspace, board, variant)?.size));
+        }
+    }
+    print(&measured);
+    let over: Vec<String> =
+        measured.iter().flat_map(|(board, variant, size)| over_budget(board, variant, *size)).collect();
+    if over.is_empty() { Ok(()) } else { Err(Failure::Failed(over.join("; "))) }
+}
+
+/// Prints a line an image; sizes in bytes.
+pub fn print(measured: &[(&Board, &Variant, Size)]) {
+    println!(
+        "{:<30} {:>8} {:>8} {:>8}   {:>16}   {:>16}",
+        "image", "text", "data", "bss", "flash of budget", "RAM of budget"
+    );
+    for (board, variant, size) in measured {
+        let name = format!("{} {}", board.about.name, variant.name);
+        let flash = format!("{} of {}", size.flash(), board.budget.flash_bytes);
+        let ram = format!("{} of {}", size.ram(), board.budget.ram_bytes);
+        println!("{name:<30} {:>8} {:>8} {:>8}   {flash:>16}   {ram:>16}", size.text, size.data, size.bss);
+    }
+}
+
+fn over_budget(board: &Board, variant: &Variant, size: Size) -> Vec<String> {
+    let name = format!("{} {}", board.about.name, variant.name);
+    [("flash", size.flash(), board.budget.flash_bytes), ("RAM", size.ram(), board.budget.ram_bytes)]
+        .into_iter()
+        .filter(|(_, bytes, budget)| bytes > budget)
+        .map(|(what, bytes, budget)| {
+            format!("{name} takes {bytes} bytes of {what}, {} over its budget", bytes - budget)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_image_over_its_budget_fails_and_says_by_how_much() {
+        let boards = Board::all(&Workspace::find().unwrap().root).unwrap();
+        let mut board = boards.into_iter().next().unwrap();
+        board.budget = crate::board::Budget { flash_bytes: 100, ram_bytes: 20 };
+        let name = format!("{} {}", board.about.name, board.variants[0].name);
+        let check = |text, data, bss, expected: &[&str]| {
+            let expected: Vec<_> = expected.iter().map(|rest| format!("{name} takes {rest}")).collect();
+            assert_eq!(over_budget(&board, &board.variants[0], Size { text, data, bss }), expected);
+        };
+        check(90, 10, 10, &[]);
+        check(91, 10, 10, &["101 bytes of flash, 1 over its budget"]);
+        check(90, 10, 15, &["25 bytes of RAM, 5 over its budget"]);
+        check(
+            200,
+            30,
+            0,
+            &["230 bytes of flash, 130 over its budget", "30 bytes of RAM, 10 over its budget"],
+        );
+    }
+}

@@ -1,0 +1,288 @@
+//! `test`: everything that CI checks, step by step.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+
+use crate::board::Board;
+use crate::failure::Failure;
+use crate::fuzz;
+use crate::process;
+use crate::size;
+use crate::tidy;
+use crate::workspace::Workspace;
+
+/// Says what to leave out.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Steps: format, tidy, clippy (host), tests, docs, boards (clippy for each board on its target), images (release images
+against their budgets), fuzz (30 s of each target). A step that fails does not keep the others from running; the exit
+status is 0 when all passed.")]
+pub struct Options {
+    /// For daily work: without `images` and `fuzz`
+    #[arg(long)]
+    quick: bool,
+    /// Leaves one step out; may be given several times
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<Step>,
+    /// Runs one step only; may be given several times
+    #[arg(long, value_name = "STEP")]
+    only: Vec<Step>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Step {
+    Format,
+    Tidy,
+    Clippy,
+    Tests,
+    Docs,
+    Boards,
+    Images,
+    Fuzz,
+}
+
+impl Options {
+    fn wants(&self, step: Step) -> bool {
+        let slow = matches!(step, Step::Images | Step::Fuzz);
+        !self.skip.contains(&step)
+            && (self.only.is_empty() || self.only.contains(&step))
+            && !(self.quick && slow)
+    }
+}
+
+/// Counts tests, and steps that are not tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+impl From<Result<(), Failure>> for Count {
+    /// Counts one check, and says what was wrong.
+    fn from(result: Result<(), Failure>) -> Self {
+        match result {
+            Ok(()) => Self { passed: 1, failed: 0 },
+            Err(failure) => {
+                failure.report();
+                Self { passed: 0, failed: 1 }
+            }
+        }
+    }
+}
+
+/// Runs the steps in turn and ends with a summary.
+///
+/// # Errors
+/// When anything failed.
+pub fn test(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
+    let mut done: Vec<(&str, Duration, Count)> = Vec::new();
+    for step in Step::value_variants().iter().copied().filter(|step| options.wants(*step)) {
+        let (name, run): (&str, fn(&Workspace) -> Count) = match step {
+            Step::Format => ("format", format),
+            Step::Tidy => ("tidy", |workspace| tidy::check(workspace).into()),
+            Step::Clippy => ("clippy", clippy),
+            Step::Tests => ("tests", tests),
+            Step::Docs => ("docs", docs),
+            Step::Boards => ("boards", boards),
+            Step::Images => ("images", images),
+            Step::Fuzz => ("fuzz", fuzz_all),
+        };
+        println!("== {name}");
+        let start = Instant::now();
+        let count = run(workspace);
+        done.push((name, start.elapsed(), count));
+    }
+    let (text, all) = summary(&done);
+    print!("{text}");
+    if all.failed == 0 && all.passed > 0 { Ok(()) } else { Err(Failure::Status(1)) }
+}
+
+fn summary(done: &[(&str, Duration, Count)]) -> (String, Count) {
+    let mut all = Count::default();
+    let mut text =
+        String::from("== summary: each test counts as one, and so does each call of another step\n");
+    for (name, time, count) in done {
+        let result = if count.failed == 0 { "ok" } else { "FAILED" };
+        let _ = writeln!(
+            text,
+            "{name:<8} {result:<6} {:>6.1} s   {} ok, {} wrong",
+            time.as_secs_f32(),
+            count.passed,
+            count.failed
+        );
+        all.add(*count);
+    }
+    let _ = writeln!(text, "{} passed, {} failed", all.passed, all.failed);
+    (text, all)
+}
+
+fn format(workspace: &Workspace) -> Count {
+    let mut count: Count = process::run(workspace.cargo().args(["fmt", "--all", "--", "--check"])).into();
+    let fuzz = ["fmt", "--manifest-path", "crates/fuzz/Cargo.toml", "--", "--check"];
+    count.add(process::run(workspace.cargo().args(fuzz)).into());
+    count
+}
+
+fn clippy(workspace: &Workspace) -> Count {
+    process::run(workspace.cargo().args(["clippy", "--quiet", "--all-targets", "--", "-D", "warnings"]))
+        .into()
+}
+
+fn docs(workspace: &Workspace) -> Count {
+    process::run(workspace.cargo().args(["doc", "--quiet", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+        .into()
+}
+
+fn boards(workspace: &Workspace) -> Count {
+    let boards = match Board::all(&workspace.root) {
+        Ok(boards) => boards,
+        Err(failure) => return Err(failure).into(),
+    };
+    let mut count = Count::default();
+    for board in &boards {
+        for variant in &board.variants {
+            println!("{} {}", board.about.name, variant.name);
+            let mut cargo = workspace.cargo();
+            cargo.args(["clippy", "--quiet"]);
+            board.select(&mut cargo, variant);
+            cargo.args(["--", "-D", "warnings"]);
+            count.add(board.check_target(workspace).and_then(|()| process::run(&mut cargo)).into());
+        }
+    }
+    count
+}
+
+fn images(workspace: &Workspace) -> Count {
+    size::size(workspace, &size::Options { board: None }).into()
+}
+
+fn fuzz_all(workspace: &Workspace) -> Count {
+    let targets = match fuzz::targets(workspace) {
+        Ok(targets) => targets,
+        Err(failure) => return Err(failure).into(),
+    };
+    let mut count = Count::default();
+    for target in targets {
+        count.add(fuzz::fuzz(workspace, &fuzz::Options::short(target)).into());
+    }
+    count
+}
+
+fn tests(workspace: &Workspace) -> Count {
+    let mut count = Count::default();
+    let result = relay_lines(workspace.cargo().args(["test", "--no-fail-fast"]), |line| {
+        count.add(test_result(line).unwrap_or_default());
+    });
+    match result {
+        // A test binary that does not build or is killed fails without a line of its own.
+        Err(failure) if count.failed == 0 => count.add(Err(failure).into()),
+        Ok(()) if count.passed == 0 => {
+            count.add(Err(Failure::Failed("cargo test ran no test".to_owned())).into());
+        }
+        _ => {}
+    }
+    count
+}
+
+/// Runs a program and hands its lines on, to us and to the terminal.
+fn relay_lines(command: &mut Command, mut line: impl FnMut(&str)) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Failed(error.to_string());
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
+    for text in child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).split(b'\n')) {
+        let text = text.map_err(failed)?;
+        let text = String::from_utf8_lossy(&text);
+        println!("{text}");
+        line(&text);
+    }
+    let status = child.wait().map_err(failed)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Failure::Failed(format!("`{}` failed ({status})", process::show(command))))
+    }
+}
+
+/// Reads the line with which a test binary ends: `test result: ok. 12 passed; 0 failed; …`.
+fn test_result(line: &str) -> Option<Count> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let number = |what: &str| {
+        counts
+            .split(';')
+            .find_map(|part| part.trim().strip_suffix(what))
+            .and_then(|number| number.trim().parse().ok())
+    };
+    Some(Count { passed: number("passed")?, failed: number("failed")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn the_lines_of_test_binaries_are_counted_and_others_are_not() {
+        let line =
+            "test result: ok. 19 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.18s";
+        assert_eq!(test_result(line), Some(Count { passed: 19, failed: 0 }));
+        let line =
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s";
+        assert_eq!(test_result(line), Some(Count { passed: 3, failed: 2 }));
+        assert_eq!(test_result("test a_test_result ... ok"), None);
+        assert_eq!(test_result("test result: ok."), None);
+    }
+
+    #[test]
+    fn the_summary_ends_with_the_sum_and_names_the_step_that_failed() {
+        let second = Duration::from_secs(1);
+        let done = [
+            ("tests", second, Count { passed: 5, failed: 0 }),
+            ("docs", second, Count { passed: 0, failed: 1 }),
+        ];
+        let (text, all) = summary(&done);
+        assert_eq!(all, Count { passed: 5, failed: 1 });
+        assert_eq!(text.lines().last(), Some("5 passed, 1 failed"));
+        assert!(text.lines().any(|line| line.starts_with("docs     FAILED")), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_that_fails_is_a_failure_even_if_its_lines_are_fine() {
+        let mut seen = Vec::new();
+        let mut sh = Command::new("sh");
+        let result =
+            relay_lines(sh.args(["-c", "echo one; echo two; exit 101"]), |line| seen.push(line.to_owned()));
+        assert!(result.is_err());
+        assert_eq!(seen, ["one", "two"]);
+    }
+
+    #[test]
+    fn quick_skip_and_only_choose_the_steps() {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        let check = |args: &str, expected: &str| {
+            let options = Line::parse_from(format!("test {args}").split_whitespace()).options;
+            let chosen = Step::value_variants().iter().filter(|step| options.wants(**step));
+            let chosen: Vec<_> = chosen.map(|step| format!("{step:?}").to_lowercase()).collect();
+            assert_eq!(chosen.join(" "), expected, "{args}");
+        };
+        check("", "format tidy clippy tests docs boards images fuzz");
+        check("--quick", "format tidy clippy tests docs boards");
+        check("--quick --skip boards --skip docs", "format tidy clippy tests");
+        check("--only tests --only fuzz", "tests fuzz");
+    }
+}

@@ -1,0 +1,168 @@
+//! Wrong use ends with one sentence that says what to do, status 2, and no backtrace.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn xtask(args: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(args.split_whitespace()).env("RUST_BACKTRACE", "1");
+    command
+}
+
+fn check_output(args: &str, output: &Output, parts: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args}: {said}");
+    assert_eq!(said.lines().count(), 1, "{args}: {said}");
+    assert!(said.starts_with("error: "), "{args}: {said}");
+    for part in parts {
+        assert!(said.contains(part), "{args}: `{part}` is not in: {said}");
+    }
+}
+
+fn check(args: &str, parts: &[&str]) {
+    check_output(args, &xtask(args).output().unwrap(), parts);
+}
+
+/// Makes a folder with programs that print a text and end well.
+#[cfg(unix)]
+fn programs(list: &[(&str, &str)]) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, says) in list {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\necho '{says}'\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    folder
+}
+
+/// A cargo that only knows where it builds, and a compiler without any target.
+#[cfg(unix)]
+fn bare_toolchain(more: &[(&str, &str)]) -> tempfile::TempDir {
+    let tools = [("cargo", r#"{"target_directory":"/nowhere"}"#), ("rustc", "/no/sysroot")];
+    programs(&[tools.as_slice(), more].concat())
+}
+
+fn with_path(args: &str, path: &Path) -> Output {
+    xtask(args)
+        .env("PATH", format!("{}:/bin:/usr/bin", path.display()))
+        .env("CARGO", path.join("cargo"))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn an_unknown_command_points_to_the_help() {
+    check("fly", &["'fly'", "`cargo xtask --help`"]);
+    check("test --slowly", &["'--slowly'", "`cargo xtask --help`"]);
+    check("test --skip lunch", &["'lunch'", "tidy"]);
+}
+
+#[test]
+fn a_missing_argument_is_named() {
+    check("build", &["--board <BOARD>", "`cargo xtask --help`"]);
+    check("fuzz", &["<TARGET>", "`cargo xtask --help`"]);
+}
+
+#[test]
+fn an_unknown_board_gives_the_boards_that_there_are() {
+    for command in ["build", "flash", "flash --dry-run", "size"] {
+        check(&format!("{command} --board esp32"), &["no board `esp32`", "rp2040-sx1262", "stm32wl"]);
+    }
+    check("build --board stm32wl --variant blue", &["no variant `blue`", "lora-e5, nucleo-wl55jc"]);
+    check("build --board host", &["`cargo xtask run`"]);
+}
+
+#[test]
+fn an_unknown_fuzz_target_gives_the_targets_that_there_are() {
+    check("fuzz lunch", &["no fuzz target `lunch`", "lorawan_mac, metering, protocol, settings"]);
+    check("fuzz protocol --for 30", &["'30'", "30s"]);
+}
+
+#[test]
+fn a_way_to_flash_that_the_board_has_not_is_refused() {
+    check("flash --board stm32wl --method uf2", &["stm32wl shows no drive"]);
+    check("flash --board stm32wl --drive /mnt", &["stm32wl shows no drive"]);
+    check(
+        "flash --board rp2040-sx1262 --method probe-rs --drive /mnt",
+        &["`--drive` goes with `--method uf2`"],
+    );
+    check("flash --board stm32wl --method radio", &["'radio'", "probe-rs, uf2"]);
+}
+
+#[test]
+fn a_drive_that_is_none_is_refused_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = format!("flash --board rp2040-sx1262 --drive {}", folder.path().display());
+    check(&args, &["is no boot drive", "INFO_UF2.TXT"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_missing_target_says_what_installs_it() {
+    let tools = bare_toolchain(&[]);
+    for (board, target) in [("stm32wl", "thumbv7em-none-eabi"), ("rp2040-sx1262", "thumbv6m-none-eabi")] {
+        let args = format!("build --board {board}");
+        check_output(&args, &with_path(&args, tools.path()), &[target, "`cargo xtask setup` installs it"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_missing_tool_or_probe_says_what_to_do() {
+    let args = "flash --board stm32wl";
+    let tools = bare_toolchain(&[]);
+    check_output(args, &with_path(args, tools.path()), &["`cargo install probe-rs-tools --locked`"]);
+    let tools = bare_toolchain(&[("probe-rs", "No debug probes were found.")]);
+    check_output(args, &with_path(args, tools.path()), &["no debug probe is connected"]);
+    let args = "fuzz protocol";
+    let tools = bare_toolchain(&[]);
+    check_output(
+        args,
+        &with_path(args, tools.path()),
+        &["cargo-fuzz is not installed", "`cargo xtask setup`"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_dry_run_prints_the_commands_and_needs_no_tool() {
+    let tools = bare_toolchain(&[]);
+    let check = |args: &str, expected: &[&str]| {
+        let output = with_path(args, tools.path());
+        assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.lines().collect::<Vec<_>>(), expected, "{args}");
+    };
+    check(
+        "flash --board stm32wl --variant nucleo-wl55jc --dry-run",
+        &[
+            "cargo build --profile firmware --package sockeye-stm32wl --target thumbv7em-none-eabi --no-default-features --features nucleo-wl55jc",
+            "probe-rs download --chip STM32WL55JCIx /nowhere/thumbv7em-none-eabi/firmware/sockeye-stm32wl",
+            "probe-rs reset --chip STM32WL55JCIx",
+        ],
+    );
+    let drive = tempfile::tempdir().unwrap();
+    fs::write(drive.path().join("INFO_UF2.TXT"), "Board-ID: RPI-RP2\r\n").unwrap();
+    let drive = drive.path().display();
+    check(
+        &format!("flash --board rp2040-sx1262 --drive {drive} --dry-run"),
+        &[
+            "cargo xtask build --board rp2040-sx1262 --variant pico",
+            &format!(
+                "cp /nowhere/thumbv6m-none-eabi/firmware/sockeye-rp2040-sx1262.uf2 {drive}/sockeye-rp2040-sx1262.uf2"
+            ),
+        ],
+    );
+}
+
+#[test]
+fn help_ends_well_and_lists_every_command() {
+    let output = xtask("--help").output().unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    for command in ["setup", "run", "test", "build", "flash", "size", "bench", "fuzz"] {
+        assert!(said.lines().any(|line| line.trim_start().starts_with(command)), "{command}");
+    }
+}
