@@ -185,3 +185,121 @@ fn scaled(gain: u32, truth: u32, shown: u32) -> Option<u32> {
     }
     u32::try_from(u64::from(gain).checked_mul(truth)?.checked_div(shown)?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TYPICAL: Calibration = Calibration::bl0942(FrontEnd::TYPICAL);
+
+    fn counts(i_rms: u32, v_rms: u32, watt: i32) -> Counts {
+        Counts { i_rms, v_rms, watt, ..Counts::default() }
+    }
+
+    #[test]
+    fn the_usual_parts_give_the_known_references() {
+        // facts/chips.md: 15883 counts/V, 251213 counts/A, 623 counts/W, one pulse 419430.4/623.4 J.
+        let reading = TYPICAL.reading(&counts(251_213, 15_883, 623), 7);
+        assert_eq!(
+            (reading.current_ma, reading.voltage_mv, reading.power_mw, reading.energy_uwh),
+            (1000, 1000, 999, 7)
+        );
+        let reading = TYPICAL.reading(&counts(16 * 251_213, 230 * 15_883, 3680 * 623), 0);
+        assert_eq!((reading.current_ma, reading.voltage_mv, reading.power_mw), (16_000, 229_995, 3_677_675));
+        assert_eq!(TYPICAL.pulse_nwh, 186_893_814);
+    }
+
+    #[test]
+    fn the_fast_register_shows_the_same_current() {
+        let fast = Counts { i_fast_rms: 91_190, i_rms: 251_213, ..Counts::default() };
+        assert_eq!(TYPICAL.reading(&fast, 0).fast_current_ma, 1000);
+    }
+
+    #[test]
+    fn the_sign_of_the_power_is_ignored() {
+        let [forward, backward] = [623, -623].map(|watt| TYPICAL.reading(&counts(251_213, 15_883, watt), 0));
+        assert_eq!(forward, backward);
+    }
+
+    #[test]
+    fn below_the_creep_threshold_current_power_and_factor_are_0() {
+        let calibration = Calibration { creep_ma: 10, ..TYPICAL };
+        let below = calibration.reading(&Counts { i_fast_rms: 860, ..counts(2_386, 3_653_000, 600) }, 0);
+        assert_eq!((below.current_ma, below.power_mw, below.fast_current_ma), (0, 0, 0));
+        assert_eq!(below.power_factor_permille(), 0);
+        let at = calibration.reading(&Counts { i_fast_rms: 912, ..counts(2_512, 3_653_000, 600) }, 0);
+        assert_eq!((at.current_ma, at.power_mw, at.fast_current_ma), (10, 962, 10));
+    }
+
+    #[test]
+    fn a_current_that_only_the_fast_register_shows_yet_is_kept() {
+        let switched_on = TYPICAL.reading(&Counts { i_fast_rms: 91_190, ..Counts::default() }, 0);
+        assert_eq!((switched_on.current_ma, switched_on.fast_current_ma), (0, 1000));
+    }
+
+    #[test]
+    fn a_correction_makes_the_meter_show_the_truth() {
+        let raw = counts(251_213, 3_653_090, 143_290);
+        let shown = TYPICAL.reading(&raw, 0);
+        let truth = Reading { voltage_mv: 225_000, current_ma: 1080, power_mw: 240_000, ..shown };
+        let corrected = TYPICAL.corrected(&shown, &truth).unwrap();
+        let now = corrected.reading(&raw, 0);
+        for (now, truth) in [
+            (now.voltage_mv, truth.voltage_mv),
+            (now.current_ma, truth.current_ma),
+            (now.power_mw, truth.power_mw),
+        ] {
+            assert!(now.abs_diff(truth) <= truth / 10_000, "{now} for {truth}");
+        }
+        assert!(corrected.pulse_nwh > TYPICAL.pulse_nwh);
+    }
+
+    #[test]
+    fn a_correction_by_more_than_20_percent_is_refused() {
+        let shown =
+            Reading { voltage_mv: 230_000, current_ma: 1000, power_mw: 230_000, ..Reading::default() };
+        for (truth, refused) in [
+            (Reading { voltage_mv: 276_000, ..shown }, false),
+            (Reading { voltage_mv: 276_001, ..shown }, true),
+            (Reading { current_ma: 799, ..shown }, true),
+            (Reading { power_mw: 0, ..shown }, true),
+        ] {
+            assert_eq!(TYPICAL.corrected(&shown, &truth).is_none(), refused, "{truth:?}");
+        }
+        let nothing = Reading::default();
+        assert_eq!(TYPICAL.corrected(&nothing, &nothing), None);
+    }
+
+    #[test]
+    fn parts_that_cannot_be_do_not_panic() {
+        for ohm in [0, u32::MAX] {
+            let parts = FrontEnd { shunt_uohm: ohm, divider_top_ohm: ohm, divider_bottom_ohm: ohm };
+            let _ = (Calibration::bl0942(parts), Calibration::bl0937(parts));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn law_conversion_is_exact_to_half_a_unit(value in 0..0x0100_0000_u32, gain_q24: u32) {
+            let exact = f64::from(value) * f64::from(gain_q24) / f64::from(1 << 24);
+            prop_assert!((f64::from(convert(value, gain_q24)) - exact.min(f64::from(u32::MAX))).abs() <= 0.5);
+        }
+
+        #[test]
+        fn law_the_sum_of_energy_never_drifts(
+            pulses in proptest::collection::vec(0..100_000_u32, 0..200),
+            pulse_nwh in 0..400_000_000_u32,
+        ) {
+            let mut energy = PulseEnergy::default();
+            let mut sum_uwh = 0;
+            let mut sum_pulses = 0;
+            for count in pulses {
+                sum_uwh += u64::from(energy.take(count, pulse_nwh));
+                sum_pulses += u64::from(count);
+                let exact_nwh = sum_pulses * u64::from(pulse_nwh);
+                prop_assert_eq!(sum_uwh * 1000 + energy.carried_nwh, exact_nwh);
+            }
+        }
+    }
+}

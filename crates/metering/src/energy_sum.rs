@@ -78,3 +78,81 @@ impl EnergySum {
         self.reset_pending = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_sum_goes_on_from_the_stored_one_and_is_reported_in_whole_wh() {
+        let mut sum = EnergySum::new(0, 5_999_999);
+        assert_eq!(sum.wh(), 5);
+        sum.add(1);
+        assert_eq!((sum.uwh(), sum.wh()), (6_000_000, 6));
+    }
+
+    #[test]
+    fn the_sum_stands_still_while_switched_off() {
+        let mut sum = EnergySum::new(0, 7);
+        sum.set_enabled(false);
+        sum.add(1000);
+        assert_eq!(sum.uwh(), 7);
+        sum.set_enabled(true);
+        sum.add(1000);
+        assert_eq!(sum.uwh(), 1007);
+    }
+
+    #[test]
+    fn ten_wh_are_stored_at_once_and_less_after_a_quarter_of_an_hour() {
+        let mut sum = EnergySum::new(1000, 0);
+        assert_eq!(sum.next_store_ms(), None);
+        sum.add(9_999_999);
+        assert_eq!(sum.next_store_ms(), Some(901_000));
+        assert!(!sum.store_due(900_999));
+        assert!(sum.store_due(901_000));
+        sum.add(1);
+        assert!(sum.store_due(1000));
+        sum.stored(2000);
+        assert_eq!(sum.next_store_ms(), None);
+        assert!(!sum.store_due(u64::MAX));
+    }
+
+    #[test]
+    fn a_reset_is_stored_at_once_even_when_nothing_was_stored_before() {
+        let mut sum = EnergySum::new(0, 0);
+        sum.add(5);
+        sum.reset();
+        assert_eq!(sum.uwh(), 0);
+        assert!(sum.store_due(0));
+        sum.stored(0);
+        assert!(!sum.store_due(u64::MAX));
+    }
+
+    #[test]
+    fn a_reset_below_the_stored_sum_does_not_hide_later_energy() {
+        let mut sum = EnergySum::new(0, 50_000_000);
+        sum.reset();
+        sum.stored(0);
+        sum.add(10_000_000);
+        assert!(sum.store_due(0));
+    }
+
+    #[test]
+    fn more_wh_than_32_bits_hold_show_as_the_greatest() {
+        assert_eq!(EnergySum::new(0, u64::MAX).wh(), u32::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn law_the_sum_never_decreases_and_loses_nothing(parts in proptest::collection::vec(any::<u32>(), 0..100)) {
+            let mut sum = EnergySum::new(0, 0);
+            for &part in &parts {
+                let before_uwh = sum.uwh();
+                sum.add(part);
+                prop_assert!(sum.uwh() >= before_uwh);
+            }
+            prop_assert_eq!(sum.uwh(), parts.iter().map(|&part| u64::from(part)).sum::<u64>());
+        }
+    }
+}

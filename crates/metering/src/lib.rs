@@ -15,6 +15,9 @@
 )]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod bl0937;
 pub mod bl0942;
 mod calibration;

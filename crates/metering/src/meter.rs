@@ -67,3 +67,79 @@ pub enum Error<E> {
         read: u32,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(voltage_mv: u32, current_ma: u32, power_mw: u32, permille: u16) {
+        let reading = Reading { voltage_mv, current_ma, power_mw, ..Reading::default() };
+        assert_eq!(reading.power_factor_permille(), permille, "{reading:?}");
+    }
+
+    #[test]
+    fn the_power_factor_is_power_over_apparent_power() {
+        check(230_000, 10_000, 2_300_000, 1000);
+        check(230_000, 10_000, 1_150_000, 500);
+        check(230_000, 10_000, 0, 0);
+        check(230_000, 0, 0, 0);
+        check(0, 10_000, 5, 0);
+    }
+
+    #[test]
+    fn the_power_factor_is_held_to_1() {
+        check(230_000, 10_000, 2_400_000, 1000);
+        check(1, 1, u32::MAX, 1000);
+        check(u32::MAX, u32::MAX, u32::MAX, 0);
+    }
+
+    proptest! {
+        #[test]
+        fn law_the_power_factor_is_never_above_1(voltage_mv: u32, current_ma: u32, power_mw: u32) {
+            let reading = Reading { voltage_mv, current_ma, power_mw, ..Reading::default() };
+            prop_assert!(reading.power_factor_permille() <= 1000);
+        }
+    }
+
+    mockall::mock! {
+        Meter {}
+        impl EnergyMeter for Meter {
+            type Error = Error<()>;
+            async fn read(&mut self) -> Result<Reading, Error<()>>;
+        }
+    }
+
+    /// What a firmware does with a meter: a generic user.
+    async fn sum_up(meter: &mut impl EnergyMeter, readings: u32) -> (u64, u32, u32) {
+        let mut sum = crate::EnergySum::new(0, 0);
+        let mut filter = crate::Plausibility::new(16);
+        let mut failed = 0;
+        for index in 0..readings {
+            match meter.read().await {
+                Ok(reading) if filter.check(u64::from(index) * 100, &reading).is_ok() => {
+                    sum.add(reading.energy_uwh)
+                }
+                Ok(_) => {}
+                Err(_) => failed += 1,
+            }
+        }
+        (sum.uwh(), filter.dropped(), failed)
+    }
+
+    #[test]
+    fn failed_and_impossible_readings_are_counted_and_never_summed() {
+        let mut meter = MockMeter::new();
+        let good = Reading { voltage_mv: 230_000, energy_uwh: 1000, ..Reading::default() };
+        let mut results = std::vec![
+            Ok(good),
+            Err(Error::TimeOut),
+            Ok(Reading { voltage_mv: 0, ..good }),
+            Err(Error::Checksum),
+            Ok(good),
+        ]
+        .into_iter();
+        meter.expect_read().times(5).returning(move || results.next().unwrap());
+        assert_eq!(embassy_futures::block_on(sum_up(&mut meter, 5)), (2000, 1, 2));
+    }
+}

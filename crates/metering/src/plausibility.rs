@@ -120,3 +120,123 @@ impl Plausibility {
 fn is_near(value: u32, from: u32, part: u32) -> bool {
     value.abs_diff(from) < from.checked_div(part).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: Reading = Reading {
+        voltage_mv: 230_000,
+        current_ma: 10_000,
+        power_mw: 2_300_000,
+        energy_uwh: 64_000,
+        fast_current_ma: 10_000,
+    };
+
+    /// Readings 100 ms apart, behind a good one, on a 16 A socket.
+    fn check(readings: &[(Reading, Result<(), Implausible>)]) {
+        let mut filter = Plausibility::new(16);
+        assert_eq!(filter.check(0, &GOOD), Ok(()));
+        let mut dropped = 0;
+        for (index, (reading, expected)) in readings.iter().enumerate() {
+            let now_ms = (index as u64 + 1) * 100;
+            assert_eq!(filter.check(now_ms, reading), *expected, "{index}: {reading:?}");
+            dropped += u32::from(expected.is_err());
+            assert_eq!(filter.dropped(), dropped);
+        }
+    }
+
+    #[test]
+    fn no_voltage_while_running_is_dropped() {
+        check(&[
+            (Reading { voltage_mv: 0, ..GOOD }, Err(Implausible::NoVoltage)),
+            (Reading { voltage_mv: 0, ..GOOD }, Err(Implausible::NoVoltage)),
+            (GOOD, Ok(())),
+        ]);
+    }
+
+    #[test]
+    fn a_voltage_jump_is_believed_when_a_second_reading_confirms_it() {
+        let low = Reading { voltage_mv: 100_000, power_mw: 900_000, ..GOOD };
+        check(&[(low, Err(Implausible::Jump)), (low, Ok(())), (low, Ok(()))]);
+        check(&[(low, Err(Implausible::Jump)), (GOOD, Ok(())), (low, Err(Implausible::Jump))]);
+    }
+
+    #[test]
+    fn brownouts_and_any_step_of_the_load_pass() {
+        check(&[
+            (Reading { voltage_mv: 207_000, power_mw: 2_070_000, ..GOOD }, Ok(())),
+            (Reading { voltage_mv: 160_000, power_mw: 1_600_000, ..GOOD }, Ok(())),
+            (Reading { current_ma: 0, power_mw: 0, fast_current_ma: 0, ..GOOD }, Ok(())),
+            (Reading { fast_current_ma: 160_000, ..GOOD }, Ok(())),
+        ]);
+    }
+
+    #[test]
+    fn values_beyond_mains_and_loads_are_dropped() {
+        check(&[
+            (Reading { voltage_mv: 500_001, ..GOOD }, Err(Implausible::OutOfRange)),
+            (Reading { current_ma: 240_001, ..GOOD }, Err(Implausible::OutOfRange)),
+            (Reading { fast_current_ma: 240_001, ..GOOD }, Err(Implausible::OutOfRange)),
+        ]);
+    }
+
+    #[test]
+    fn power_may_exceed_apparent_power_by_the_error_only() {
+        check(&[
+            (Reading { power_mw: 2_300_000 / 100 * 105 + 2_000, ..GOOD }, Ok(())),
+            (
+                Reading { power_mw: 2_300_000 / 100 * 105 + 2_001, ..GOOD },
+                Err(Implausible::PowerAboveApparent),
+            ),
+        ]);
+    }
+
+    #[test]
+    fn energy_is_bound_by_the_time_since_the_last_good_reading() {
+        // 500 V · 240 A for 100 ms is 3.33 Wh; 1 Wh for the pulses.
+        let with = |energy_uwh| Reading { energy_uwh, ..GOOD };
+        check(&[(with(4_333_333), Ok(())), (with(4_333_334), Err(Implausible::Energy))]);
+        let mut filter = Plausibility::new(16);
+        filter.check(0, &GOOD).unwrap();
+        assert_eq!(
+            filter.check(3_600_000, &with(3_600_000_000)),
+            Ok(()),
+            "an hour without readings at 3.6 kW"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn law_no_reading_panics_and_each_drop_counts(
+            readings in proptest::collection::vec(any::<(u64, u32, u32, u32, u32, u32)>(), 0..50),
+            rated_a: u8,
+        ) {
+            let mut filter = Plausibility::new(rated_a);
+            let mut dropped = 0;
+            for (now_ms, voltage_mv, current_ma, power_mw, energy_uwh, fast_current_ma) in readings {
+                let reading = Reading { voltage_mv, current_ma, power_mw, energy_uwh, fast_current_ma };
+                dropped += u32::from(filter.check(now_ms, &reading).is_err());
+            }
+            prop_assert_eq!(filter.dropped(), dropped);
+        }
+
+        /// What a sane meter says of a sane mains passes, but for the first reading after a jump.
+        #[test]
+        fn law_never_two_drops_in_a_row_for_a_jump(
+            steps_mv in proptest::collection::vec((90_000..260_000_u32, 2..10_usize), 1..20),
+        ) {
+            let mut filter = Plausibility::new(16);
+            let mut now_ms = 0;
+            for (voltage_mv, count) in steps_mv {
+                for index in 0..count {
+                    now_ms += 100;
+                    let reading = Reading { voltage_mv, current_ma: 1000, ..Reading::default() };
+                    let result = filter.check(now_ms, &reading);
+                    prop_assert!(result.is_ok() || (index == 0 && result == Err(Implausible::Jump)));
+                }
+            }
+        }
+    }
+}

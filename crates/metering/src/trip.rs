@@ -182,3 +182,6 @@ impl TripCurve {
 fn milliamperes(current_a: u8) -> u32 {
     u32::from(current_a).saturating_mul(1000)
 }
+
+#[cfg(test)]
+mod tests;

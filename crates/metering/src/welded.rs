@@ -43,3 +43,57 @@ impl WeldedContact {
         welded
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// Readings (ms, relay on, mA) and the times of the reports.
+    fn check(readings: &[(u64, bool, u32)], reports_ms: &[u64]) {
+        let mut detector = WeldedContact::new();
+        let said: Vec<u64> = readings
+            .iter()
+            .filter(|&&(now_ms, relay_on, current_ma)| detector.sample(now_ms, relay_on, current_ma))
+            .map(|&(now_ms, ..)| now_ms)
+            .collect();
+        assert_eq!(said, reports_ms, "{readings:?}");
+    }
+
+    fn off(times_ms: impl Iterator<Item = u64>, current_ma: u32) -> Vec<(u64, bool, u32)> {
+        times_ms.map(|now_ms| (now_ms, false, current_ma)).collect()
+    }
+
+    #[test]
+    fn current_for_2_s_with_the_relay_off_is_reported_once() {
+        check(&off((0..10_000).step_by(100), 30), &[2000]);
+        check(&off((0..2_000).step_by(100), 30), &[]);
+        check(&off((0..10_000).step_by(100), 0), &[]);
+    }
+
+    #[test]
+    fn five_readings_are_needed_however_long_they_take() {
+        check(&off([0, 1000, 2000, 3000].into_iter(), 30), &[]);
+        check(&off([0, 1000, 2000, 3000, 4000].into_iter(), 30), &[4000]);
+    }
+
+    #[test]
+    fn a_reading_without_current_begins_anew() {
+        let readings = [
+            off((0..2_000).step_by(100), 30),
+            off([2000].into_iter(), 0),
+            off((2100..4200).step_by(100), 30),
+        ];
+        check(&readings.concat(), &[4100]);
+    }
+
+    #[test]
+    fn each_time_off_is_reported() {
+        let readings = [
+            off((0..3_000).step_by(100), 30),
+            [(3000, true, 30)].to_vec(),
+            off((3100..6_100).step_by(100), 30),
+        ];
+        check(&readings.concat(), &[2000, 5100]);
+    }
+}
