@@ -75,6 +75,11 @@ pub enum Event {
         /// What flowed before the relay opened.
         current_ma: u32,
     },
+    /// The current reached the alarm's threshold.
+    Alarm {
+        /// The current that did.
+        current_ma: u32,
+    },
     /// The mains came or went.
     Power {
         /// There or gone.

@@ -19,6 +19,7 @@ const MAX_INRUSH_PERMILLE: u64 = 1_000_000;
 
 /// Is something that happens to the socket from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named by their units")]
 pub enum Stimulus {
     /// The button goes down and comes up again.
     Press,

@@ -50,7 +50,7 @@ impl<B: Board> Outputs<B> {
 
     /// Does what the state machine decided.
     pub(crate) fn apply(&mut self, now_ms: u64, socket: &Socket, effects: &mut Effects, shared: &Shared) {
-        for effect in effects.drain() {
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Relay { on, cause } => {
                     if self.relay.set_state(on.into()).is_err() {
@@ -158,8 +158,9 @@ async fn decide<B: Board>(
         let now_ms = clock.now_ms();
         match heard {
             Either4::First(Ok(reading)) => {
-                outputs.observer.observe(Notice::Reading(&reading));
                 socket.handle(now_ms, Event::Reading(reading), &mut effects);
+                let energy_uwh = socket.energy_uwh();
+                outputs.observer.observe(Notice::Reading { reading: &reading, energy_uwh });
             }
             Either4::First(Err(MeterFailure)) => {
                 socket.handle(now_ms, Event::MeterFailed, &mut effects);

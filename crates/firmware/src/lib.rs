@@ -17,6 +17,8 @@ extern crate std;
 
 mod board;
 mod control;
+#[cfg(feature = "embassy-time")]
+mod embassy;
 mod mac_config;
 mod notice;
 mod radio;
@@ -27,6 +29,8 @@ mod start;
 
 pub use board::{Board, Clock, Parts, SupplyMonitor, System};
 pub use control::{Control, control};
+#[cfg(feature = "embassy-time")]
+pub use embassy::EmbassyClock;
 pub use notice::{Notice, Observer};
 pub use radio::{RadioTask, radio};
 pub use service::{Service, service};

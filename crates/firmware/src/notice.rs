@@ -39,7 +39,12 @@ pub enum Notice<'a> {
         current_ma: u32,
     },
     /// The meter was read.
-    Reading(&'a Reading),
+    Reading {
+        /// What it said.
+        reading: &'a Reading,
+        /// The energy sum with it.
+        energy_uwh: u64,
+    },
     /// A join-request went out.
     JoinRequest {
         /// Its DevNonce.

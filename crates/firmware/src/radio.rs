@@ -101,7 +101,7 @@ impl<B: Board> RadioTask<B> {
                 if free_at_ms > now_ms {
                     return Some(free_at_ms);
                 }
-                match mac.send(now_ms, frame.port, frame.bytes, frame.confirmed) {
+                match mac.send(now_ms, frame.port, &frame.bytes, frame.confirmed) {
                     Ok(()) => {
                         *in_flight = true;
                         return None;

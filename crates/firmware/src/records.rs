@@ -4,9 +4,6 @@ use sockeye_lorawan_mac::Record;
 use sockeye_state_machine::DelayTask;
 use sockeye_storage::RecordId;
 
-/// Room for the largest record, the settings (see `Settings::encode`), in bytes.
-pub(crate) const MAX_RECORD: usize = 1024;
-
 /// Length of a stored delay task, in bytes.
 pub(crate) const DELAY_TASK_LENGTH: usize = 10;
 

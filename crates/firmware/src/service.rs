@@ -2,7 +2,7 @@
 
 use embassy_futures::select::{Either, select};
 use sockeye_state_machine::{RebootCause, StoreItem};
-use sockeye_storage::{RecordId, Storage};
+use sockeye_storage::{MAX_RECORD, RecordId, Storage};
 
 use crate::board::{Board, Clock, System};
 use crate::notice::{Notice, Observer};
@@ -69,7 +69,7 @@ impl<B: Board> Service<B> {
             self.store_for_control(RecordId::RelayState, &[u8::from(on)], StoreItem::RelayState, shared).await;
         }
         if let Some(settings) = work.settings {
-            let mut bytes = [0; records::MAX_RECORD];
+            let mut bytes = [0; MAX_RECORD];
             match settings.encode(&mut bytes) {
                 Ok(length) => {
                     let encoded = bytes.get(..length).unwrap_or_default();
@@ -112,16 +112,8 @@ impl<B: Board> Service<B> {
     /// Forgets all but who the device is and the counters that must never be used twice (behaviour.md,
     /// Settings by NFC: identity, calibration and the DevNonce counter stay).
     async fn factory_reset(&mut self) {
-        for id in [
-            RecordId::Settings,
-            RecordId::MacSession,
-            RecordId::RelayState,
-            RecordId::Energy,
-            RecordId::DelayTask,
-        ] {
-            if self.storage.clear(id).await.is_err() {
-                self.observer.observe(Notice::Error { what: "flash: a record could not be cleared" });
-            }
+        if self.storage.clear_all_but(&[RecordId::Identity, RecordId::MacCounters]).await.is_err() {
+            self.observer.observe(Notice::Error { what: "flash: the records could not be cleared" });
         }
     }
 

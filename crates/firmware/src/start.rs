@@ -6,7 +6,7 @@ use embassy_futures::join::join3;
 use sockeye_lorawan_mac as mac;
 use sockeye_settings::{Identity, Region, Settings};
 use sockeye_state_machine::{Boot, Effects, Socket};
-use sockeye_storage::{RecordId, Storage};
+use sockeye_storage::{MAX_RECORD, RecordId, Storage};
 
 use crate::board::{Board, Clock, Parts};
 use crate::control::{Control, Outputs, control};
@@ -53,8 +53,8 @@ struct Stored {
 pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B>, StartError> {
     let Parts { clock, relay, led, button, meter, supply, phy, flash, storage_range, system, observer, .. } = parts;
     let mut storage = Storage::new(flash, storage_range);
-    let mut buffer = [0; records::MAX_RECORD];
-    let mut loader = Loader { storage: &mut storage, observer: &observer, buffer: &mut buffer };
+    let mut buffer = [0; MAX_RECORD];
+    let mut loader: Loader<'_, B> = Loader { storage: &mut storage, observer: &observer, buffer: &mut buffer };
     let stored = loader.state(&parts.identity, parts.region).await;
     let identity = stored.identity.unwrap_or(parts.identity);
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
@@ -116,7 +116,7 @@ pub enum StartError {
 struct Loader<'a, B: Board> {
     storage: &'a mut Storage<B::Flash>,
     observer: &'a B::Observer,
-    buffer: &'a mut [u8; records::MAX_RECORD],
+    buffer: &'a mut [u8; MAX_RECORD],
 }
 
 impl<B: Board> Loader<'_, B> {

@@ -1,0 +1,18 @@
+//! The socket on this computer: the firmware on virtual hardware and virtual time, with its own network server
+//! in the same air.
+//!
+//! [`world::World`] is what the command line, the tests and the benches run.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod cli;
+pub mod human;
+pub mod live;
+pub mod observer;
+pub mod report;
+pub mod script;
+pub mod world;
+
+mod board;
+mod network;
+mod socket;

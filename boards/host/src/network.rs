@@ -1,0 +1,140 @@
+//! The gateway in the sockets' air, and the network server behind it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use embassy_futures::select::select;
+use sockeye_network_server::{Config, Downlink, Error, Heard, NetworkServer, UplinkMeta};
+use sockeye_settings::Identity;
+use sockeye_virtual_hardware::air::{self, Gateway, Medium, Modulation};
+use sockeye_virtual_hardware::sim::{Notify, Sim};
+
+use crate::observer::Log;
+use crate::report::Event;
+
+/// A network server whose gateway hangs in the sockets' air. Clones are the same one.
+#[derive(Clone)]
+pub struct Network(Rc<Inner>);
+
+struct Inner {
+    sim: Sim,
+    server: RefCell<NetworkServer>,
+    gateway: Gateway,
+    /// Counts what may have changed the server's plans.
+    changes: Cell<u64>,
+    changed: Notify,
+    log: Log,
+    /// Which socket has which DevEUI.
+    sockets: RefCell<HashMap<[u8; 8], usize>>,
+}
+
+impl Network {
+    /// Puts a gateway into `medium` and starts its server.
+    ///
+    /// # Errors
+    /// A setting of `config` is out of its range.
+    pub fn new(sim: &Sim, medium: &Medium, config: Config, seed: u64, log: &Log) -> Result<Self, Error> {
+        let network = Self(Rc::new(Inner {
+            sim: sim.clone(),
+            server: RefCell::new(NetworkServer::new(config, seed)?),
+            gateway: medium.gateway(),
+            changes: Cell::new(0),
+            changed: Notify::new(),
+            log: log.clone(),
+            sockets: RefCell::default(),
+        }));
+        sim.spawn(network.clone().hear());
+        sim.spawn(network.clone().send());
+        Ok(network)
+    }
+
+    /// Makes a socket known to the server.
+    ///
+    /// # Errors
+    /// A device with its DevEUI is there already.
+    pub fn add_socket(&self, socket: usize, identity: &Identity, join_eui: [u8; 8]) -> Result<(), Error> {
+        let Identity { dev_eui, app_key, .. } = identity;
+        self.with_server(|_, server| server.add_otaa(*dev_eui, join_eui, *app_key.as_bytes()))?;
+        self.0.sockets.borrow_mut().insert(*dev_eui, socket);
+        Ok(())
+    }
+
+    /// Does something with the server, now; it looks afterwards at what there is to send.
+    pub fn with_server<R>(&self, with: impl FnOnce(u64, &mut NetworkServer) -> R) -> R {
+        let result = with(self.0.sim.now_us(), &mut self.0.server.borrow_mut());
+        self.0.changes.set(self.0.changes.get() + 1);
+        self.0.changed.notify();
+        result
+    }
+
+    /// Queues application data for a device.
+    ///
+    /// # Errors
+    /// The device is unknown, the port is none of the application's, or the payload too long.
+    pub fn enqueue(&self, dev_eui: [u8; 8], downlink: Downlink) -> Result<(), Error> {
+        self.with_server(|now_us, server| server.enqueue(now_us, dev_eui, downlink))
+    }
+
+    /// Hears what the sockets send. Uplinks are told as they end, gateway on or off: a receiver beside the
+    /// gateway would hear them too.
+    async fn hear(self) {
+        loop {
+            let air::Heard { transmission, link } = self.0.gateway.receive().await;
+            let Modulation { freq_hz, sf, bw_hz, .. } = transmission.modulation;
+            let meta = UplinkMeta {
+                freq_hz,
+                sf,
+                bw_hz,
+                rssi_dbm: i16::try_from(link.rssi_dbm).unwrap_or(i16::MIN),
+                snr_db: i8::try_from(link.snr_db).unwrap_or(i8::MIN),
+            };
+            self.with_server(|now_us, server| {
+                if let Some(heard) = server.sniff(&transmission.payload) {
+                    self.tell(heard, meta);
+                }
+                server.on_uplink(now_us, &transmission.payload, meta);
+            });
+        }
+    }
+
+    fn tell(&self, heard: Heard, meta: UplinkMeta) {
+        let dr = meta.data_rate().unwrap_or_default();
+        let (dev_eui, event) = match heard {
+            Heard::JoinRequest { dev_eui, dev_nonce, .. } => {
+                (dev_eui, Event::JoinRequest { dev_nonce, dr, freq_hz: meta.freq_hz })
+            }
+            Heard::Data(uplink) | Heard::Repeat(uplink) => {
+                let event = Event::Uplink {
+                    port: uplink.port.unwrap_or_default(),
+                    payload: uplink.payload,
+                    fcnt: uplink.fcnt,
+                    dr,
+                    freq_hz: meta.freq_hz,
+                    confirmed: uplink.confirmed,
+                };
+                (uplink.dev_eui, event)
+            }
+            Heard::Rejected { .. } => return,
+        };
+        let socket = self.0.sockets.borrow().get(&dev_eui).copied();
+        if let Some(socket) = socket {
+            self.0.log.push(socket, event);
+        }
+    }
+
+    /// Sends what the server has planned, each frame at its instant.
+    async fn send(self) {
+        let Inner { sim, server, gateway, changes, changed, .. } = &*self.0;
+        loop {
+            let seen = changes.get();
+            let due_us = server.borrow().next_due_us().unwrap_or(u64::MAX);
+            select(sim.sleep_until_us(due_us), changed.until(|| changes.get() != seen)).await;
+            let due = server.borrow_mut().take_due(sim.now_us());
+            for frame in due {
+                let modulation = Modulation::downlink(frame.freq_hz, frame.sf, frame.bw_hz);
+                gateway.send(modulation, i32::from(frame.power_dbm), &frame.phy);
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What is seen of the sockets: the events of a run, and the state of each socket.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sockeye_firmware::{Notice, Observer};
+use sockeye_metering::Reading;
+use sockeye_virtual_hardware::sim::Sim;
+
+use crate::report::{DownlinkKind, Event, Summary};
+
+/// One event: its instant in ms since power-up, the socket's number, and what happened.
+pub type Line = (u64, usize, Event);
+
+/// Collects the events of all sockets. Clones share one collection.
+#[derive(Clone, Debug)]
+pub struct Log {
+    sim: Sim,
+    lines: Rc<RefCell<Vec<Line>>>,
+    summaries: Rc<RefCell<BTreeMap<usize, Summary>>>,
+}
+
+impl Log {
+    /// Makes an empty log on the clock of `sim`.
+    #[must_use]
+    pub fn new(sim: &Sim) -> Self {
+        Self { sim: sim.clone(), lines: Rc::default(), summaries: Rc::default() }
+    }
+
+    /// Adds an event of a socket, now.
+    pub fn push(&self, socket: usize, event: Event) {
+        self.summaries.borrow_mut().entry(socket).or_default().count(&event);
+        self.lines.borrow_mut().push((self.sim.now_us() / 1000, socket, event));
+    }
+
+    /// Takes the events since the last call, in their order.
+    #[must_use]
+    pub fn take(&self) -> Vec<Line> {
+        self.lines.take()
+    }
+
+    /// Gives the counts of a socket so far.
+    #[must_use]
+    pub fn summary(&self, socket: usize) -> Summary {
+        self.summaries.borrow().get(&socket).cloned().unwrap_or_default()
+    }
+}
+
+/// What a socket's own notices show of it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The relay was driven to supply power.
+    pub relay_on: bool,
+    /// The LED is lit.
+    pub led_on: bool,
+    /// The last good reading.
+    pub reading: Option<Reading>,
+    /// The energy sum.
+    pub energy_uwh: u64,
+    /// The address of the session.
+    pub dev_addr: Option<u32>,
+    /// Why the device restarts, once it said so.
+    pub reboot: Option<&'static str>,
+}
+
+/// Turns the notices of one socket into events. Clones are the same observer.
+#[derive(Clone, Debug)]
+pub struct HostObserver {
+    socket: usize,
+    log: Log,
+    seen: Rc<RefCell<Seen>>,
+}
+
+impl HostObserver {
+    /// Makes the observer of a socket.
+    #[must_use]
+    pub fn new(socket: usize, log: &Log) -> Self {
+        Self { socket, log: log.clone(), seen: Rc::default() }
+    }
+
+    /// Shows what is known of the socket.
+    pub fn with_seen<R>(&self, with: impl FnOnce(&mut Seen) -> R) -> R {
+        with(&mut self.seen.borrow_mut())
+    }
+}
+
+impl Observer for HostObserver {
+    fn observe(&self, notice: Notice<'_>) {
+        let mut seen = self.seen.borrow_mut();
+        let event = match notice {
+            Notice::Reading { reading, energy_uwh } => {
+                seen.reading = Some(*reading);
+                seen.energy_uwh = energy_uwh;
+                return;
+            }
+            // Those are told from the air, as the network hears them.
+            Notice::JoinRequest { .. } | Notice::Uplink { .. } => return,
+            Notice::Resumed { dev_addr } => {
+                seen.dev_addr = Some(dev_addr);
+                return;
+            }
+            Notice::Joined { dev_addr } => {
+                seen.dev_addr = Some(dev_addr);
+                Event::Joined { dev_addr }
+            }
+            Notice::Relay { on, cause } => {
+                seen.relay_on = on;
+                Event::Relay { on, cause: cause.name() }
+            }
+            Notice::Led { on } => {
+                seen.led_on = on;
+                Event::Led { on }
+            }
+            Notice::Trip { cause, current_ma } => Event::Trip { cause: cause.name(), current_ma },
+            Notice::Alarm { current_ma } => Event::Alarm { current_ma },
+            Notice::Downlink { port, payload, fcnt, multicast } => Event::Downlink {
+                port,
+                payload: payload.to_vec(),
+                fcnt,
+                kind: if multicast { DownlinkKind::Multicast } else { DownlinkKind::Unicast },
+            },
+            Notice::Stored { record } => Event::Stored { record },
+            Notice::Reboot { cause } => {
+                seen.reboot = Some(cause.name());
+                Event::Reboot { cause: cause.name() }
+            }
+            Notice::Error { what } => Event::Error { what: what.to_owned() },
+        };
+        drop(seen);
+        self.log.push(self.socket, event);
+    }
+}

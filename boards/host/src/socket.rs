@@ -1,0 +1,328 @@
+//! One socket: its hardware, which outlives the firmware, and the firmware that starts and ends on it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use lora_phy::sx126x::{self, Sx1262};
+use sockeye_firmware::{Parts, Shared, control, radio, service, start};
+use sockeye_metering::bl0942::LineFrequency;
+use sockeye_metering::{Bl0942, Calibration, FrontEnd};
+use sockeye_radio::IrqFlags;
+use sockeye_settings::{Identity, Region};
+use sockeye_state_machine::ResetCause;
+use sockeye_virtual_hardware::air::Medium;
+use sockeye_virtual_hardware::bl0942::{self as meter, BaudPin, SharedCircuit};
+use sockeye_virtual_hardware::button::VirtualButton;
+use sockeye_virtual_hardware::delay::VirtualDelay;
+use sockeye_virtual_hardware::flash::{Flash, Stm32wl};
+use sockeye_virtual_hardware::mains::{Circuit, MeteredCircuit};
+use sockeye_virtual_hardware::sim::{Notify, Sim, TaskId};
+use sockeye_virtual_hardware::sx126x::VirtualChip;
+
+use crate::board::{HostBoard, HostClock, HostSupply, HostSystem, LedPin, RelayPin};
+use crate::observer::{HostObserver, Log};
+use crate::report::Event;
+
+/// The mains voltage of a region's sockets, in mV.
+const MAINS_MV: u32 = 230_000;
+
+/// From reset to the first instruction of the firmware, in µs: clocks, and a bootloader's look at its state.
+const BOOT_US: u64 = 20_000;
+
+/// How long the capacitor feeds the device without mains, in µs. Two seconds let one frame of 17 bytes go out at
+/// SF12 (1.5 s on air).
+const HOLD_UP_US: u64 = 2_000_000;
+
+/// The watchdog's time-out, in µs.
+const WATCHDOG_US: u64 = 8_000_000;
+
+/// The storage region, as on the STM32WL: six pages, 12 KB.
+const STORAGE_PAGES: usize = 6;
+const STORAGE_BYTES: u32 = 12 * 1024;
+
+/// The mains of one socket. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Power {
+    on: Rc<Cell<bool>>,
+    losses: Rc<Cell<u64>>,
+    lost: Notify,
+}
+
+impl Power {
+    fn new() -> Self {
+        Self { on: Rc::new(Cell::new(true)), losses: Rc::default(), lost: Notify::new() }
+    }
+
+    /// Tells how often the mains has gone.
+    pub fn losses(&self) -> u64 {
+        self.losses.get()
+    }
+
+    /// Waits until the mains has gone more often than `seen` times, and tells how often it has.
+    pub async fn loss_after(&self, seen: u64) -> u64 {
+        self.lost.until(|| self.losses.get() > seen).await;
+        self.losses.get()
+    }
+}
+
+/// Ends and restarts the firmware of one socket. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Restart {
+    sim: Sim,
+    fed_us: Rc<Cell<u64>>,
+    requested: Rc<Cell<bool>>,
+    request: Notify,
+}
+
+impl Restart {
+    fn new(sim: &Sim) -> Self {
+        Self { sim: sim.clone(), fed_us: Rc::default(), requested: Rc::default(), request: Notify::new() }
+    }
+
+    /// Feeds the watchdog.
+    pub fn feed(&self) {
+        self.fed_us.set(self.sim.now_us());
+    }
+
+    /// Resets the chip.
+    pub fn request(&self) {
+        self.requested.set(true);
+        self.request.notify();
+    }
+}
+
+/// One socket. Clones are the same one.
+#[derive(Clone)]
+pub struct Socket(Rc<Inner>);
+
+struct Inner {
+    sim: Sim,
+    index: usize,
+    identity: Identity,
+    seed: u64,
+    starts: Cell<u64>,
+    circuit: SharedCircuit,
+    button: VirtualButton,
+    chip: VirtualChip,
+    irq_flags: &'static IrqFlags,
+    flash: Flash<Stm32wl>,
+    power: Power,
+    restart: Restart,
+    voltage_mv: Cell<u32>,
+    tasks: RefCell<Vec<TaskId>>,
+    running: Cell<bool>,
+    watchdog_resets: Cell<u64>,
+    observer: HostObserver,
+    log: Log,
+}
+
+impl Socket {
+    /// Makes a socket with empty flash, puts its radio into `medium`, and plugs it in.
+    pub fn new(sim: &Sim, medium: &Medium, index: usize, identity: Identity, seed: u64, log: &Log) -> Self {
+        let meter = meter::Bl0942::new(FrontEnd::TYPICAL, BaudPin::High);
+        let circuit = MeteredCircuit::new(Circuit::new(f64::from(MAINS_MV) / 1000.0), meter);
+        let socket = Self(Rc::new(Inner {
+            sim: sim.clone(),
+            index,
+            identity,
+            seed,
+            starts: Cell::new(0),
+            circuit: SharedCircuit::new(sim, circuit),
+            button: VirtualButton::new(sim),
+            chip: VirtualChip::new(medium, false),
+            // One for each socket, as a board keeps it in a static.
+            irq_flags: Box::leak(Box::default()),
+            flash: Flash::erased(STORAGE_PAGES),
+            power: Power::new(),
+            restart: Restart::new(sim),
+            voltage_mv: Cell::new(MAINS_MV),
+            tasks: RefCell::default(),
+            running: Cell::new(false),
+            watchdog_resets: Cell::new(0),
+            observer: HostObserver::new(index, log),
+            log: log.clone(),
+        }));
+        sim.spawn(socket.clone().obey_resets());
+        sim.spawn(socket.clone().watch());
+        socket.boot(ResetCause::PowerOn, 0);
+        socket
+    }
+
+    /// The circuit with its meter.
+    pub fn circuit(&self) -> &SharedCircuit {
+        &self.0.circuit
+    }
+
+    /// The button.
+    pub fn button(&self) -> &VirtualButton {
+        &self.0.button
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    /// What it told about itself.
+    pub fn observer(&self) -> &HostObserver {
+        &self.0.observer
+    }
+
+    /// Tells whether the mains is there.
+    pub fn mains_on(&self) -> bool {
+        self.0.power.on.get()
+    }
+
+    /// Tells how often the watchdog ended a hang.
+    pub fn watchdog_resets(&self) -> u64 {
+        self.0.watchdog_resets.get()
+    }
+
+    /// Sets the mains voltage, now or for when the mains returns.
+    pub fn set_voltage_mv(&self, voltage_mv: u32) {
+        self.0.voltage_mv.set(voltage_mv);
+        if self.mains_on() {
+            self.apply_voltage(voltage_mv);
+        }
+    }
+
+    fn apply_voltage(&self, voltage_mv: u32) {
+        self.0.circuit.change(|now_us, circuit| circuit.set_voltage(now_us, f64::from(voltage_mv) / 1000.0));
+    }
+
+    /// Takes the mains away or brings it back.
+    pub fn set_mains(&self, on: bool) {
+        let Inner { power, sim, log, index, .. } = &*self.0;
+        if power.on.replace(on) == on {
+            return;
+        }
+        log.push(*index, Event::Power { on });
+        if on {
+            self.apply_voltage(self.0.voltage_mv.get());
+            if !self.0.running.get() {
+                self.boot(ResetCause::PowerOn, BOOT_US);
+            }
+        } else {
+            self.apply_voltage(0);
+            power.losses.set(power.losses.get() + 1);
+            power.lost.notify();
+            let (socket, losses) = (self.clone(), power.losses.get());
+            let sim = sim.clone();
+            self.0.sim.spawn(async move {
+                sim.sleep_us(HOLD_UP_US).await;
+                let Power { on, losses: now, .. } = &socket.0.power;
+                if !on.get() && now.get() == losses {
+                    socket.lose_supply();
+                }
+            });
+        }
+    }
+
+    /// The capacitor is empty: every chip forgets what is not in flash.
+    fn lose_supply(&self) {
+        self.end_firmware();
+        self.0.chip.power_cycle();
+        self.0.circuit.with_meter(|now_us, meter| meter.reset(now_us));
+        self.0.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, false));
+    }
+
+    fn end_firmware(&self) {
+        self.0.running.set(false);
+        for task in self.0.tasks.take() {
+            self.0.sim.kill(task);
+        }
+    }
+
+    /// Starts the firmware after `delay_us`.
+    fn boot(&self, cause: ResetCause, delay_us: u64) {
+        self.0.running.set(true);
+        self.0.restart.fed_us.set(self.0.sim.now_us() + delay_us);
+        let (socket, sim) = (self.clone(), self.0.sim.clone());
+        self.add_task(async move {
+            sim.sleep_us(delay_us).await;
+            socket.run_firmware(cause).await;
+        });
+    }
+
+    fn add_task(&self, future: impl Future<Output = ()> + 'static) {
+        let task = self.0.sim.spawn(future);
+        self.0.tasks.borrow_mut().push(task);
+    }
+
+    async fn run_firmware(&self, cause: ResetCause) {
+        let shared = Rc::new(Shared::new());
+        let tasks = match start(self.parts(cause), &shared).await {
+            Ok(tasks) => tasks,
+            Err(error) => {
+                self.0.log.push(self.0.index, Event::Error { what: format!("no start: {error:?}") });
+                return;
+            }
+        };
+        let for_radio = shared.clone();
+        self.add_task(async move {
+            radio(tasks.radio, &for_radio).await;
+        });
+        let for_service = shared.clone();
+        self.add_task(async move {
+            service(tasks.service, &for_service).await;
+        });
+        control(tasks.control, &shared).await;
+    }
+
+    fn parts(&self, reset_cause: ResetCause) -> Parts<HostBoard> {
+        let Inner { sim, circuit, chip, irq_flags, .. } = &*self.0;
+        let starts = self.0.starts.get() + 1;
+        self.0.starts.set(starts);
+        let delay = VirtualDelay::new(sim);
+        let config = sx126x::Config { chip: Sx1262, tcxo_ctrl: None, use_dcdc: true, rx_boost: true };
+        let meter = Bl0942::new(
+            circuit.serial(),
+            delay.clone(),
+            Calibration::bl0942(FrontEnd::TYPICAL),
+            LineFrequency::Hz50,
+        );
+        Parts {
+            clock: HostClock::new(sim),
+            relay: RelayPin(circuit.clone()),
+            led: LedPin,
+            button: self.0.button.clone(),
+            meter,
+            supply: HostSupply::new(&self.0.power),
+            phy: sockeye_radio::sx126x(chip.spi(), chip.interface(), config, delay, irq_flags),
+            flash: self.0.flash.clone(),
+            storage_range: 0..STORAGE_BYTES,
+            system: HostSystem(self.0.restart.clone()),
+            observer: self.0.observer.clone(),
+            identity: self.0.identity,
+            region: Region::Eu868,
+            reset_cause,
+            seed: self.0.seed ^ starts.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        }
+    }
+
+    /// Ends and restarts the firmware whenever it asks for that.
+    async fn obey_resets(self) {
+        let Restart { requested, request, .. } = self.0.restart.clone();
+        loop {
+            request.until(|| requested.replace(false)).await;
+            self.end_firmware();
+            self.boot(ResetCause::Reboot, BOOT_US);
+        }
+    }
+
+    /// Is the watchdog.
+    async fn watch(self) {
+        let Inner { sim, restart, running, .. } = &*self.0;
+        loop {
+            let fed_us = restart.fed_us.get();
+            sim.sleep_until_us(fed_us.max(sim.now_us()).saturating_add(WATCHDOG_US)).await;
+            if running.get() && restart.fed_us.get() == fed_us {
+                self.0.watchdog_resets.set(self.0.watchdog_resets.get() + 1);
+                let what = "the watchdog ended a hang".to_owned();
+                self.0.log.push(self.0.index, Event::Error { what });
+                self.end_firmware();
+                self.boot(ResetCause::Watchdog, BOOT_US);
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The sockets, their air and their network: all of a run.
+
+use sockeye_metering::Reading;
+use sockeye_network_server::{Config, Downlink, NetworkServer};
+use sockeye_settings::{Identity, Key, Region, Settings};
+use sockeye_virtual_hardware::air::Medium;
+use sockeye_virtual_hardware::mains::{Inrush, Load};
+use sockeye_virtual_hardware::sim::Sim;
+
+use crate::cli::Options;
+use crate::network::Network;
+use crate::observer::{Line, Log};
+use crate::report::{Event, Summary};
+use crate::script::{Schedule, Stimulus};
+use crate::socket::Socket;
+
+/// How long `press` holds the button, in ms.
+const PRESS_MS: u64 = 100;
+
+/// The hardware version of a simulated socket: 1.4, which reports an outage (guide section 4.3).
+const HARDWARE_VERSION: [u8; 2] = [0x01, 0x40];
+
+/// What the live view shows of a socket.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Time since power-up.
+    pub t_ms: u64,
+    /// The relay supplies power.
+    pub relay_on: bool,
+    /// The LED is lit.
+    pub led_on: bool,
+    /// The last good reading.
+    pub reading: Option<Reading>,
+    /// The energy sum.
+    pub energy_uwh: u64,
+    /// The address of the session.
+    pub dev_addr: Option<u32>,
+    /// Data frames sent.
+    pub uplinks: u64,
+    /// Data frames taken.
+    pub downlinks: u64,
+    /// The mains is there.
+    pub mains_on: bool,
+    /// The network hears and sends.
+    pub gateway_on: bool,
+}
+
+/// A run: sockets on virtual hardware in one air, with a network.
+pub struct World {
+    sim: Sim,
+    medium: Medium,
+    network: Network,
+    sockets: Vec<Socket>,
+    log: Log,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("sockets", &self.sockets.len()).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// Makes the sockets and the network of a run, and plugs the sockets in.
+    ///
+    /// # Errors
+    /// A sentence that says which option is in the way.
+    pub fn new(options: &Options) -> Result<Self, String> {
+        let sim = Sim::new();
+        let medium = Medium::new(&sim, options.seed);
+        let log = Log::new(&sim);
+        let network = Network::new(&sim, &medium, Config::default(), options.seed, &log)
+            .map_err(|error| format!("the network server: {error:?}"))?;
+        let mut sockets = Vec::new();
+        for index in 0..options.sockets {
+            let identity = identity(options, index);
+            // The first devices would all pick the same random numbers if their seeds were neighbours.
+            let seed = scatter(options.seed.wrapping_add(u64::from(index) << 32));
+            let join_eui = Settings::default_for(Region::Eu868, &identity).lorawan.join_eui;
+            let index = usize::from(index);
+            network
+                .add_socket(index, &identity, join_eui)
+                .map_err(|error| format!("the network server: {error:?}"))?;
+            sockets.push(Socket::new(&sim, &medium, index, identity, seed, &log));
+        }
+        Ok(Self { sim, medium, network, sockets, log })
+    }
+
+    /// Tells the time since power-up.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.sim.now_us() / 1000
+    }
+
+    /// Tells how many sockets there are.
+    #[must_use]
+    pub fn socket_count(&self) -> usize {
+        self.sockets.len()
+    }
+
+    /// Runs until the clock shows `end_ms`.
+    pub fn run_until_ms(&mut self, end_ms: u64) {
+        self.sim.run_until_us(end_ms.saturating_mul(1000));
+    }
+
+    /// Runs a script until the clock shows `end_ms`, and hands over the events as they come.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn run_script<E>(
+        &mut self,
+        schedule: &Schedule,
+        end_ms: u64,
+        mut sink: impl FnMut(Line) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut queue = schedule.queue().peekable();
+        while let Some(&(at_ms, stimulus)) = queue.peek() {
+            if at_ms > end_ms {
+                break;
+            }
+            queue.next();
+            self.run_until_ms(at_ms);
+            if let Err(what) = self.apply(stimulus) {
+                self.log.push(0, Event::Error { what });
+            }
+            self.take_events().into_iter().try_for_each(&mut sink)?;
+        }
+        // In steps, so that a long run shows what happens while it happens.
+        while self.now_ms() < end_ms {
+            self.run_until_ms(self.now_ms().saturating_add(60_000).min(end_ms));
+            self.take_events().into_iter().try_for_each(&mut sink)?;
+        }
+        Ok(())
+    }
+
+    /// Does something to all sockets, now.
+    ///
+    /// # Errors
+    /// A sentence that says why it cannot be done.
+    pub fn apply(&mut self, stimulus: &Stimulus) -> Result<(), String> {
+        match stimulus {
+            Stimulus::Press => self.each(|socket| socket.button().hold(PRESS_MS * 1000)),
+            Stimulus::Hold { ms } => self.each(|socket| socket.button().hold(ms.saturating_mul(1000))),
+            Stimulus::Load { power_mw, power_factor_permille } => {
+                let load = Load {
+                    power_w: f64::from(*power_mw) / 1000.0,
+                    power_factor: f64::from(*power_factor_permille) / 1000.0,
+                };
+                self.each(|socket| socket.circuit().change(|now_us, circuit| circuit.set_load(now_us, load)));
+            }
+            Stimulus::Inrush { factor_permille, ms } => {
+                let inrush = Inrush {
+                    factor: f64::from(*factor_permille) / 1000.0,
+                    duration_us: ms.saturating_mul(1000),
+                };
+                self.each(|socket| socket.circuit().change(|_, circuit| circuit.set_next_inrush(inrush)));
+            }
+            Stimulus::Voltage { mv } => self.each(|socket| socket.set_voltage_mv(*mv)),
+            Stimulus::Downlink { port, payload, confirmed } => {
+                for socket in &self.sockets {
+                    let downlink = Downlink { port: *port, payload: payload.clone(), confirmed: *confirmed };
+                    self.network
+                        .enqueue(socket.identity().dev_eui, downlink)
+                        .map_err(|error| format!("downlink: {error}"))?;
+                }
+            }
+            Stimulus::Gateway(on) => {
+                self.network.with_server(|now_us, server| server.set_gateway(now_us, *on));
+            }
+            Stimulus::Power(on) => self.each(|socket| socket.set_mains(*on)),
+            Stimulus::Multicast { .. } => return Err("multicast: not in this version".into()),
+            Stimulus::D2d { .. } => return Err("d2d: not in this version".into()),
+            Stimulus::NfcWrite { .. } | Stimulus::NfcRead => return Err("nfc: not in this version".into()),
+        }
+        Ok(())
+    }
+
+    fn each(&self, act: impl FnMut(&Socket)) {
+        self.sockets.iter().for_each(act);
+    }
+
+    /// Takes the events since the last call.
+    #[must_use]
+    pub fn take_events(&mut self) -> Vec<Line> {
+        self.log.take()
+    }
+
+    /// Does something with the network server, now: tests forge and replay frames by it.
+    pub fn with_server<R>(&mut self, with: impl FnOnce(u64, &mut NetworkServer) -> R) -> R {
+        self.network.with_server(with)
+    }
+
+    /// Shows the air: tests make it lossy, and record what is sent.
+    #[must_use]
+    pub fn medium(&self) -> &Medium {
+        &self.medium
+    }
+
+    /// Gives a socket's DevEUI.
+    #[must_use]
+    pub fn dev_eui(&self, socket: usize) -> Option<[u8; 8]> {
+        Some(self.sockets.get(socket)?.identity().dev_eui)
+    }
+
+    /// Shows the first socket.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let Some(socket) = self.sockets.first() else { return Status::default() };
+        let summary = self.log.summary(0);
+        let gateway_on = self.network.with_server(|_, server| server.gateway_is_on());
+        socket.observer().with_seen(|seen| Status {
+            t_ms: self.now_ms(),
+            relay_on: seen.relay_on,
+            led_on: seen.led_on,
+            reading: seen.reading,
+            energy_uwh: seen.energy_uwh,
+            dev_addr: seen.dev_addr,
+            uplinks: summary.uplinks,
+            downlinks: summary.downlinks,
+            mains_on: socket.mains_on(),
+            gateway_on,
+        })
+    }
+
+    /// Counts what all sockets did; the wall time is the caller's to set.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let mut total = Summary::default();
+        for (index, socket) in self.sockets.iter().enumerate() {
+            let mut one = self.log.summary(index);
+            one.energy_uwh = socket.observer().with_seen(|seen| seen.energy_uwh);
+            total.add(&one);
+        }
+        total
+    }
+
+    /// Tells how often a watchdog had to end a hang: a run in which one did has failed.
+    #[must_use]
+    pub fn watchdog_resets(&self) -> u64 {
+        self.sockets.iter().map(Socket::watchdog_resets).sum()
+    }
+}
+
+/// Who socket number `index` is: the first as the options say, the others with the next numbers.
+fn identity(options: &Options, index: u16) -> Identity {
+    let next = |bytes: [u8; 8]| u64::from_be_bytes(bytes).wrapping_add(u64::from(index)).to_be_bytes();
+    Identity {
+        sn: next(options.sn.0),
+        dev_eui: next(options.dev_eui.0),
+        model: options.model.into(),
+        app_key: options.app_key.map_or(Key::DEFAULT, |key| Key::new(key.0)),
+        hardware_version: HARDWARE_VERSION,
+    }
+}
+
+/// Spreads neighbouring numbers over all 64 bits (the finaliser of splitmix64).
+fn scatter(seed: u64) -> u64 {
+    let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
