@@ -11,6 +11,7 @@ use crate::board::Board;
 use crate::failure::Failure;
 use crate::fuzz;
 use crate::process;
+use crate::setup;
 use crate::size;
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -18,7 +19,7 @@ use crate::workspace::Workspace;
 /// Says what to leave out.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Steps: format, tidy, clippy (host), tests, docs, boards (clippy for each board on its target), images (release images
+Steps: setup, format, tidy, clippy (host), tests, docs, boards (clippy for each board on its target), images (release images
 against their budgets), fuzz (30 s of each target). A step that fails does not keep the others from running; the exit
 status is 0 when all passed.")]
 pub struct Options {
@@ -35,6 +36,7 @@ pub struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
+    Setup,
     Format,
     Tidy,
     Clippy,
@@ -89,6 +91,7 @@ pub fn test(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let mut done: Vec<(&str, Duration, Count)> = Vec::new();
     for step in Step::value_variants().iter().copied().filter(|step| options.wants(*step)) {
         let (name, run): (&str, fn(&Workspace) -> Count) = match step {
+            Step::Setup => ("setup", |workspace| setup::setup(workspace).into()),
             Step::Format => ("format", format),
             Step::Tidy => ("tidy", |workspace| tidy::check(workspace).into()),
             Step::Clippy => ("clippy", clippy),
@@ -280,9 +283,9 @@ mod tests {
             let chosen: Vec<_> = chosen.map(|step| format!("{step:?}").to_lowercase()).collect();
             assert_eq!(chosen.join(" "), expected, "{args}");
         };
-        check("", "format tidy clippy tests docs boards images fuzz");
-        check("--quick", "format tidy clippy tests docs boards");
-        check("--quick --skip boards --skip docs", "format tidy clippy tests");
+        check("", "setup format tidy clippy tests docs boards images fuzz");
+        check("--quick", "setup format tidy clippy tests docs boards");
+        check("--quick --skip boards --skip docs", "setup format tidy clippy tests");
         check("--only tests --only fuzz", "tests fuzz");
     }
 }

@@ -1,7 +1,7 @@
 //! The rules on Cargo.toml files.
 
 use super::source::{code, has_word, is_test_file};
-use super::{Problem, Tree};
+use super::{Problem, Tree, join};
 
 const RULE: &str = "dependencies";
 /// Said in a comment behind a dependency that is there for its features or for the linker.
@@ -111,14 +111,4 @@ impl Sources {
         };
         places.iter().any(|code| has_word(code, &name))
     }
-}
-
-/// Joins a folder (with its last `/`) and a path that may climb, as `../build.rs`.
-fn join(folder: &str, path: &str) -> String {
-    let (mut folder, mut path) = (folder.trim_end_matches('/'), path);
-    while let Some(rest) = path.strip_prefix("../") {
-        folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
-        path = rest;
-    }
-    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }

@@ -45,11 +45,12 @@ pub struct Tree {
 
 type Rule = fn(&Tree) -> Vec<Problem>;
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     rules::whitespace,
     rules::file_size,
     rules::readme,
     rules::layout,
+    rules::links,
     rules::hosts,
     rules::attributes,
     rules::unfinished,
@@ -136,4 +137,14 @@ fn is_made(path: &str) -> bool {
         path,
         ".git" | "target" | "crates/fuzz/target" | "crates/fuzz/artifacts" | "crates/fuzz/coverage"
     )
+}
+
+/// Joins a folder (with or without its last `/`) and a path that may climb, as `../build.rs`.
+fn join(folder: &str, path: &str) -> String {
+    let (mut folder, mut path) = (folder.trim_end_matches('/'), path);
+    while let Some(rest) = path.strip_prefix("../") {
+        folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+        path = rest;
+    }
+    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }

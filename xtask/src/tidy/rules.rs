@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::source::{self, code, has_word, is_test_file, is_word, lines_without_tests};
-use super::{Problem, Tree};
+use super::{Problem, Tree, join};
 
 /// The longest Rust file, in bytes.
 const MAX_FILE: usize = 28_000;
@@ -130,6 +130,31 @@ pub fn layout(tree: &Tree) -> Vec<Problem> {
             )
         })
         .collect()
+}
+
+/// A link in a page leads to a file of the repository.
+pub fn links(tree: &Tree) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (path, text) in tree.files(|path| path.ends_with(".md")) {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for (line, number) in text.lines().zip(1..) {
+            let targets =
+                line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+            for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+                let file = join(folder, target.split('#').next().unwrap_or(target).trim_end_matches('/'));
+                let folder = format!("{file}/");
+                if tree.file(&file).is_none() && !tree.files.keys().any(|path| path.starts_with(&folder)) {
+                    problems.push(problem(
+                        "links",
+                        path,
+                        number,
+                        format!("leads to {target}, which is not there"),
+                    ));
+                }
+            }
+        }
+    }
+    problems
 }
 
 /// No package registry's host is named.

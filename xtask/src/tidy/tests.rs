@@ -78,6 +78,21 @@ fn a_registry_host_is_found_everywhere_but_in_lock_files() {
     check(rules::hosts, &[("a/b.md", &text), ("Cargo.lock", &text)], &["a/b.md:2 names the registry"]);
 }
 
+#[test]
+fn a_link_leads_to_a_file_or_folder_of_the_repository() {
+    let rule = rules::links;
+    let there = [("docs/A.md", ""), ("README.md", ""), ("xtask/src/main.rs", "")];
+    let page = |text: &'static str| [there.as_slice(), &[("docs/B.md", text)]].concat();
+    check(
+        rule,
+        &page("[a](A.md), [a](A.md#part), [a](../README.md), [a](../xtask/), [a](../xtask/src)"),
+        &[],
+    );
+    check(rule, &page("[a](https://example.org/a), [a](#part), a](b"), &[]);
+    let wrong = ["docs/B.md:2 leads to README.md, which", "docs/B.md:2 leads to ../x, which"];
+    check(rule, &page("\n[a](README.md) [b](../x)"), &wrong);
+}
+
 const GOOD_LIB: &str = "#![no_std]\n#![forbid(unsafe_code)]\n#![deny(missing_docs)]\n#![cfg_attr(not(test), deny(\n    \
                         clippy::unwrap_used,\n clippy::expect_used, clippy::panic, clippy::indexing_slicing))]\n";
 
