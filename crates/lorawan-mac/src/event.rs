@@ -3,8 +3,11 @@
 /// Application bytes of one downlink, 0..=242.
 pub type Payload = heapless::Vec<u8, 242>;
 
+/// Bytes of a stored record at most.
+pub const MAX_RECORD: usize = 200;
+
 /// The stored form of a [`Record`].
-pub type RecordBytes = heapless::Vec<u8, 192>;
+pub type RecordBytes = heapless::Vec<u8, MAX_RECORD>;
 
 /// The two things that must survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,12 +29,21 @@
 #[cfg(test)]
 extern crate std;
 
+mod channels;
+mod command;
 mod config;
+mod crypto;
 mod driver;
+mod duty;
 mod event;
+mod fifo;
+mod frame;
 mod mac;
+mod random;
+mod region;
+mod session;
 
 pub use config::{Activation, Config, Key, Region, Rx2};
 pub use driver::{Clock, Driver};
-pub use event::{DownlinkWindow, Error, Event, Payload, Record, RecordBytes, SendError};
+pub use event::{DownlinkWindow, Error, Event, MAX_RECORD, Payload, Record, RecordBytes, SendError};
 pub use mac::{Action, Mac, Quality, Restored, Rf, Window};

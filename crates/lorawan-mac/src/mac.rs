@@ -1,7 +1,28 @@
 //! The sans-IO core.
 
-use crate::config::Config;
-use crate::event::{Event, Record, RecordBytes, SendError};
+mod downlink;
+mod join;
+mod requests;
+mod uplink;
+mod windows;
+
+pub(crate) use windows::RX_LEAD_MS;
+
+use heapless::Deque;
+use lora_modulation::BaseBandModulationParams;
+
+use crate::command::Answers;
+use crate::config::{Activation, Config};
+use crate::duty::Duty;
+use crate::event::{Error, Event, Record, RecordBytes};
+use crate::fifo::Fifo;
+use crate::frame::Frame;
+use crate::random::Random;
+use crate::region::{DataRate, Plan};
+use crate::session::{self, Counters, Parameters, Session};
+
+use join::Joining;
+use uplink::{Acknowledgement, Transaction};
 
 /// The records read from flash at start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,25 +64,27 @@ pub struct Quality {
 
 /// What the caller is to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "handed over at once, never kept; there is no allocator")]
 pub enum Action {
-    /// Store [`Mac::record`]`(record)`, then call [`Mac::stored`].
+    /// Store [`Mac::record`]`(record)`, then call [`Mac::stored`]. Given again until then.
     Store(Record),
-    /// Send [`Mac::frame`], then call [`Mac::tx_done`] or [`Mac::tx_failed`].
+    /// Send [`Mac::frame`], then call [`Mac::tx_done`] or [`Mac::tx_failed`]. Given once.
     Transmit {
         /// Where.
         rf: Rf,
         /// Radiated power in dBm EIRP.
         power_dbm: i8,
         /// Time on air in ms, rounded up.
-        airtime_ms: u32,
+        airtime_ms: u64,
     },
-    /// Listen; report a frame by [`Mac::received`], the end of RX1 or RX2 by [`Mac::window_closed`].
+    /// Listen. A frame goes to [`Mac::received`]; the end of RX1 or RX2 without one, to
+    /// [`Mac::window_closed`].
     Listen {
         /// Which window.
         window: Window,
         /// Where.
         rf: Rf,
-        /// When to stop at the latest.
+        /// When to poll again at the latest.
         until_ms: Option<u64>,
     },
     /// Nothing until then, or until the application wants something.
@@ -74,82 +97,318 @@ pub enum Action {
 }
 
 /// A LoRaWAN end device without clock and I/O.
+///
+/// Times are ms of one clock that never goes back. The order of calls is: [`poll`](Self::poll), do what it
+/// says, tell what came of it, poll again; the application's calls may come between.
 #[derive(Debug)]
 pub struct Mac {
     config: Config,
+    plan: &'static Plan,
+    random: Random,
+    credentials: [u8; 4],
+    session: Option<Session>,
+    counters: Counters,
+    /// An ABP device whose counters are gone must stay silent.
+    counters_lost: bool,
+    session_dirty: bool,
+    counters_dirty: bool,
+    storing: Option<Record>,
+    notices: Deque<Notice, 8>,
+    downlinks: Fifo,
+    lost_downlinks: u32,
+    joining: Option<Joining>,
+    transaction: Option<Transaction>,
+    /// Payload of an uplink until it is built, then the frame.
+    frame: Frame,
+    duty: Duty,
+    answers: Answers,
+    /// So many bytes at the front of `answers` have been on air already; all of them are sticky.
+    answers_sent: usize,
+    wants_link_check: bool,
+    wants_device_time: bool,
+    acknowledgement: Option<Acknowledgement>,
+    /// When the MAC sends a frame of its own if the application has sent none by then.
+    own_uplink_at_ms: Option<u64>,
+    adr_ack_count: u16,
 }
 
-#[allow(unused_variables, clippy::todo, reason = "API first; bodies follow")]
+/// An event without the large ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Notice {
+    JoinRequestSent { dev_nonce: u16, rf: Rf },
+    Joined { dev_addr: u32 },
+    SessionResumed { dev_addr: u32 },
+    UplinkSent { port: Option<u8>, fcnt: u32, rf: Rf, confirmed: bool },
+    UplinkDone { port: Option<u8>, acked: Option<bool> },
+    UplinkFailed { port: Option<u8> },
+    LinkCheckAnswer { margin_db: u8, gateways: u8 },
+    DeviceTime { gps_s: u32, fraction_256: u8, at_ms: u64 },
+    Error(Error),
+}
+
+impl From<Notice> for Event {
+    fn from(notice: Notice) -> Self {
+        match notice {
+            Notice::JoinRequestSent { dev_nonce, rf } => {
+                Self::JoinRequestSent { dev_nonce, dr: rf.data_rate, freq_hz: rf.frequency_hz }
+            }
+            Notice::Joined { dev_addr } => Self::Joined { dev_addr },
+            Notice::SessionResumed { dev_addr } => Self::SessionResumed { dev_addr },
+            Notice::UplinkSent { port, fcnt, rf, confirmed } => {
+                Self::UplinkSent { port, fcnt, dr: rf.data_rate, freq_hz: rf.frequency_hz, confirmed }
+            }
+            Notice::UplinkDone { port, acked } => Self::UplinkDone { port, acked },
+            Notice::UplinkFailed { port } => Self::UplinkFailed { port },
+            Notice::LinkCheckAnswer { margin_db, gateways } => Self::LinkCheckAnswer { margin_db, gateways },
+            Notice::DeviceTime { gps_s, fraction_256, at_ms } => {
+                Self::DeviceTime { gps_s, fraction_256, at_ms }
+            }
+            Notice::Error(error) => Self::Error(error),
+        }
+    }
+}
+
 impl Mac {
-    /// Makes a device; a stored session that fits `config` is taken up, an ABP session begins.
+    /// Makes a device; a stored session that fits `config` is taken up, an ABP session begins. `seed` spreads
+    /// devices over channels and time.
+    ///
+    /// Records that are damaged, or made under other credentials, count as absent; DevNonce goes on from
+    /// whatever counters record can be read.
     #[must_use]
     pub fn new(config: Config, restored: Restored<'_>, seed: u64) -> Self {
-        Self { config }
+        let plan = Plan::of(config.region);
+        let credentials = session::credentials_tag(&config, plan);
+        let mut mac = Self {
+            plan,
+            random: Random::new(seed),
+            credentials,
+            session: None,
+            counters: Counters { session_dev_nonce: 0, next_dev_nonce: 0, fcnt_up_limit: 0, fcnt_down: None },
+            counters_lost: false,
+            session_dirty: false,
+            counters_dirty: false,
+            storing: None,
+            notices: Deque::new(),
+            downlinks: Fifo::default(),
+            lost_downlinks: 0,
+            joining: None,
+            transaction: None,
+            frame: Frame::new(),
+            duty: Duty::new(),
+            answers: Answers::new(),
+            answers_sent: 0,
+            wants_link_check: false,
+            wants_device_time: false,
+            acknowledgement: None,
+            own_uplink_at_ms: None,
+            adr_ack_count: 0,
+            config,
+        };
+        mac.restore(restored);
+        mac
     }
-    /// Starts the join procedure (OTAA); it goes on with back-off until a join-accept comes. A session that
-    /// exists stays usable until then. No effect for ABP and while one is already going on.
-    pub fn join(&mut self, now_ms: u64) {}
-    /// Ends the join procedure; a request that is on air still gets its windows.
-    pub fn stop_joining(&mut self) {}
+
+    fn restore(&mut self, restored: Restored<'_>) {
+        let stored = restored
+            .session
+            .and_then(|bytes| session::decode_session(bytes, self.plan))
+            .filter(|stored| stored.credentials == self.credentials);
+        let readable = restored.counters.and_then(session::decode_counters);
+        let ours = readable.filter(|(credentials, _)| *credentials == self.credentials);
+        match (&ours, &readable) {
+            // Kept whole even if the session is not taken up: they say which session they belong to.
+            (Some((_, counters)), _) => self.counters = *counters,
+            // The operator gave other credentials: only DevNonce goes on (MAC-JOIN-02, MAC-ABP-02).
+            (None, Some((_, others))) => self.counters.next_dev_nonce = others.next_dev_nonce,
+            (None, None) => {}
+        }
+        let counters = ours.map(|(_, counters)| counters);
+        let settings = session::settings_tag(&self.config);
+        match self.config.activation {
+            Activation::Otaa { .. } => {
+                let Some(stored) = stored else { return };
+                let Some(counters) = counters else {
+                    // The frame counters are gone, so the session is; its DevNonce still bounds the next one.
+                    self.counters.next_dev_nonce = self
+                        .counters
+                        .next_dev_nonce
+                        .max(u32::from(stored.session.dev_nonce).saturating_add(Self::DEV_NONCE_MARGIN));
+                    return;
+                };
+                if stored.settings != settings {
+                    return;
+                }
+                let mut session = stored.session;
+                if counters.session_dev_nonce == session.dev_nonce {
+                    session.fcnt_up = counters.fcnt_up_limit;
+                    session.fcnt_down = counters.fcnt_down;
+                }
+                // Else the power went between the two records of a join: no frame of this session was sent.
+                self.session = Some(session);
+            }
+            Activation::Abp { dev_addr, nwk_skey, app_skey } => {
+                if stored.is_some() && readable.is_none() {
+                    self.counters_lost = true;
+                    self.notify(Notice::Error(Error::CountersLost));
+                    return;
+                }
+                // A network that has not yet spoken may be far away: the lowest data rate (MAC-ABP-01).
+                let lowest = self.plan.default_data_rates.0;
+                let parameters = stored
+                    .filter(|stored| stored.settings == settings)
+                    .map(|stored| stored.session.parameters)
+                    .unwrap_or_else(|| Parameters::defaults(self.plan, &self.config, lowest));
+                let counters = counters.unwrap_or_else(|| {
+                    self.session_dirty = true;
+                    self.counters_dirty = true;
+                    self.counters
+                });
+                self.session = Some(Session {
+                    dev_nonce: 0,
+                    dev_addr,
+                    nwk_skey,
+                    app_skey,
+                    fcnt_up: counters.fcnt_up_limit,
+                    fcnt_down: counters.fcnt_down,
+                    parameters,
+                });
+            }
+        }
+        if let Some(session) = &mut self.session {
+            if !self.config.adr && self.plan.data_rate(self.config.data_rate).is_some() {
+                session.parameters.data_rate = self.config.data_rate;
+            }
+            self.counters.session_dev_nonce = session.dev_nonce;
+            self.counters.fcnt_up_limit = session.fcnt_up;
+            self.counters.fcnt_down = session.fcnt_down;
+            let dev_addr = session.dev_addr;
+            self.notify(Notice::SessionResumed { dev_addr });
+        }
+    }
+
+    /// Join requests that may have been sent after the session record was written.
+    const DEV_NONCE_MARGIN: u32 = 1024;
+
     /// Tells whether there is a session.
     #[must_use]
     pub fn is_joined(&self) -> bool {
-        false
+        self.session.is_some()
     }
+
+    /// Tells whether the join procedure is going on.
+    #[must_use]
+    pub fn is_joining(&self) -> bool {
+        self.joining.is_some()
+    }
+
     /// Tells the DevAddr of the session.
     #[must_use]
     pub fn dev_addr(&self) -> Option<u32> {
-        None
+        self.session.as_ref().map(|session| session.dev_addr)
     }
-    /// Tells whether [`send`](Self::send) would take a short payload now.
+
+    /// Tells whether a frame is on air or its windows are not over: a time at which the radio is not to be
+    /// taken away.
     #[must_use]
-    pub fn can_send(&self) -> bool {
-        false
+    pub fn is_in_transaction(&self) -> bool {
+        self.transaction.as_ref().is_some_and(Transaction::is_on_air_or_listening)
     }
-    /// Tells from when on the duty cycle lets an uplink of `payload_len` bytes out; a [`send`](Self::send) before that is
-    /// taken but waits.
-    #[must_use]
-    pub fn free_at_ms(&self, now_ms: u64, payload_len: usize) -> u64 {
-        now_ms
+
+    /// Gives what a radio needs to know of a place.
+    pub(crate) fn modulation(&self, rf: Rf) -> Option<BaseBandModulationParams> {
+        self.plan.data_rate(rf.data_rate).map(DataRate::modulation)
     }
-    /// Tells how many application bytes the next uplink can carry (MAC-FRM-06).
-    #[must_use]
-    pub fn max_payload(&self) -> usize {
-        0
-    }
-    /// Takes an uplink.
-    ///
-    /// # Errors
-    /// See [`SendError`]; nothing has changed then.
-    pub fn send(&mut self, now_ms: u64, port: u8, payload: &[u8], confirmed: bool) -> Result<(), SendError> {
-        Err(SendError::NotJoined)
-    }
-    /// Puts a LinkCheckReq into the next uplink.
-    pub fn request_link_check(&mut self) {}
-    /// Puts a DeviceTimeReq into the next uplink.
-    pub fn request_device_time(&mut self) {}
+
     /// Tells what to do next.
     pub fn poll(&mut self, now_ms: u64) -> Action {
-        Action::Idle { until_ms: None }
+        if !self.window_is_near(now_ms) {
+            if let Some(record) = self.next_store() {
+                return Action::Store(record);
+            }
+            if let Some(notice) = self.notices.pop_front() {
+                return Action::Event(notice.into());
+            }
+            // Its FCntDown is in flash by now.
+            if let Some((header, payload)) = self.downlinks.pop() {
+                return Action::Event(Event::Downlink {
+                    port: header.port,
+                    payload,
+                    fcnt: header.fcnt,
+                    window: header.window,
+                    rssi_dbm: header.quality.rssi_dbm,
+                    snr_db: header.quality.snr_db,
+                });
+            }
+        }
+        self.drive(now_ms)
     }
+
+    fn next_store(&mut self) -> Option<Record> {
+        // After a join the session goes first: with the old counters it means "fresh", while new counters
+        // with the old session would open the old one's counters again. An ABP device's session has nothing
+        // but parameters, and its presence says that there were counters.
+        let counters_first = matches!(self.config.activation, Activation::Abp { .. });
+        let record = match (self.storing, self.session_dirty, self.counters_dirty) {
+            (Some(record), ..) => record,
+            (None, true, true) if counters_first => Record::Counters,
+            (None, true, _) => Record::Session,
+            (None, false, true) => Record::Counters,
+            (None, false, false) => return None,
+        };
+        // What changes from here on is stored once more.
+        match record {
+            Record::Session => self.session_dirty = false,
+            Record::Counters => self.counters_dirty = false,
+        }
+        self.storing = Some(record);
+        Some(record)
+    }
+
+    /// Says that the record of the last [`Action::Store`] is in flash.
+    pub fn stored(&mut self) {
+        self.storing = None;
+    }
+
+    fn is_stored(&self) -> bool {
+        !(self.session_dirty || self.counters_dirty || self.storing.is_some())
+    }
+
+    /// Gives the bytes of a record as they are now; an empty session record if there is no session.
+    #[must_use]
+    pub fn record(&self, record: Record) -> RecordBytes {
+        match (record, &self.session) {
+            (Record::Session, None) => RecordBytes::new(),
+            (Record::Session, Some(session)) => {
+                session::encode_session(session, self.credentials, session::settings_tag(&self.config))
+            }
+            (Record::Counters, _) => session::encode_counters(&self.counters, self.credentials),
+        }
+    }
+
     /// Gives the frame of [`Action::Transmit`].
     #[must_use]
     pub fn frame(&self) -> &[u8] {
-        &[]
+        &self.frame
     }
-    /// Gives the bytes of a record as they are now.
-    #[must_use]
-    pub fn record(&self, record: Record) -> RecordBytes {
-        RecordBytes::new()
+
+    fn notify(&mut self, notice: Notice) {
+        // Between two polls there are three at most; one too many is dropped rather than an older one.
+        let _ = self.notices.push_back(notice);
     }
-    /// Says that the record of the last [`Action::Store`] is in flash.
-    pub fn stored(&mut self) {}
-    /// Says that the frame has left the antenna, at `now_ms`.
-    pub fn tx_done(&mut self, now_ms: u64) {}
-    /// Says that the radio failed to send.
-    pub fn tx_failed(&mut self, now_ms: u64) {}
-    /// Takes what was heard; `now_ms` is the end of the frame.
-    pub fn received(&mut self, now_ms: u64, window: Window, frame: &[u8], quality: Quality) {}
-    /// Says that RX1 or RX2 ended without a frame.
-    pub fn window_closed(&mut self, now_ms: u64, window: Window) {}
+
+    /// What there is to do while nothing is: RXC for Class C (MAC-CC-01, MAC-CC-03).
+    fn rest(&self, until_ms: Option<u64>) -> Action {
+        match &self.session {
+            Some(session) if self.config.class_c => {
+                Action::Listen { window: Window::Rxc, rf: session.parameters.rx2.into(), until_ms }
+            }
+            _ => Action::Idle { until_ms },
+        }
+    }
+}
+
+impl From<crate::config::Rx2> for Rf {
+    fn from(rx2: crate::config::Rx2) -> Self {
+        Self { frequency_hz: rx2.frequency_hz, data_rate: rx2.data_rate }
+    }
 }

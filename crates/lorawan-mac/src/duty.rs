@@ -1,0 +1,161 @@
+//! Time on air, band by band (MAC-TX-02), and the network's own limit.
+
+use crate::region::{Band, Plan};
+
+/// Bands of a plan at most.
+const MAX_BANDS: usize = 6;
+/// The hour of EN 300 220 is kept in slots: 11 whole ones (3630 s) behind the present one.
+const SLOTS: usize = 12;
+const SLOT_MS: u64 = 330_000;
+/// The hour in ms.
+const HOUR_MS: u64 = 3_600_000;
+/// Time on air is kept in units of 10 ms, rounded up: the 10 % band's 360 s then fit 16 bits.
+const UNIT_MS: u64 = 10;
+
+/// What was sent in the last hour.
+///
+/// It begins empty at power-up.
+#[derive(Clone, Debug)]
+pub struct Duty {
+    used: [[u16; SLOTS]; MAX_BANDS],
+    /// The number of the present slot since boot.
+    slot: u64,
+    /// End of the pause that a DutyCycleReq asks for.
+    network_free_at_ms: u64,
+}
+
+impl Duty {
+    pub fn new() -> Self {
+        Self { used: [[0; SLOTS]; MAX_BANDS], slot: 0, network_free_at_ms: 0 }
+    }
+
+    fn index(slot: u64) -> usize {
+        usize::try_from(slot.checked_rem(SLOTS as u64).unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// Forgets the slots that are more than an hour old.
+    fn advance(&mut self, now_ms: u64) {
+        let target = now_ms / SLOT_MS;
+        if target.saturating_sub(self.slot) >= SLOTS as u64 {
+            self.used = [[0; SLOTS]; MAX_BANDS];
+        } else {
+            for slot in self.slot.saturating_add(1)..=target {
+                for band in &mut self.used {
+                    if let Some(units) = band.get_mut(Self::index(slot)) {
+                        *units = 0;
+                    }
+                }
+            }
+        }
+        self.slot = self.slot.max(target);
+    }
+
+    /// Counts a transmission. `max_duty_cycle` is the network's MaxDCycle.
+    pub fn spend(
+        &mut self,
+        plan: &Plan,
+        now_ms: u64,
+        frequency_hz: u32,
+        airtime_ms: u64,
+        max_duty_cycle: u8,
+    ) {
+        self.advance(now_ms);
+        let units = u16::try_from(airtime_ms.div_ceil(UNIT_MS)).unwrap_or(u16::MAX);
+        if let Some((band, _)) = plan.band(frequency_hz)
+            && let Some(slot) =
+                self.used.get_mut(band).and_then(|slots| slots.get_mut(Self::index(self.slot)))
+        {
+            *slot = slot.saturating_add(units);
+        }
+        // LoRaWAN 1.0.3 section 5.2: aggregated duty cycle 1 / 2^MaxDCycle.
+        let ratio = 1u64.checked_shl(u32::from(max_duty_cycle)).unwrap_or(u64::MAX).saturating_sub(1);
+        self.network_free_at_ms =
+            now_ms.saturating_add(airtime_ms).saturating_add(airtime_ms.saturating_mul(ratio));
+    }
+
+    /// Tells from when on a frame may go out at a frequency; `u64::MAX` where it never may.
+    pub fn free_at_ms(&self, plan: &Plan, now_ms: u64, frequency_hz: u32, airtime_ms: u64) -> u64 {
+        let at_ms = now_ms.max(self.network_free_at_ms);
+        let Some((index, band)) = plan.band(frequency_hz) else { return at_ms };
+        let Some(slots) = self.used.get(index) else { return at_ms };
+        let needed = airtime_ms.div_ceil(UNIT_MS);
+        let allowed = allowed_units(band);
+        if needed > allowed {
+            return u64::MAX;
+        }
+        // Slots that will have been forgotten by then count no more.
+        let mut used = 0u64;
+        let mut free_at_ms = at_ms;
+        let at_slot = at_ms / SLOT_MS;
+        for age in 0..SLOTS as u64 {
+            let Some(slot) = self.slot.checked_sub(age) else { break };
+            if at_slot.saturating_sub(slot) >= SLOTS as u64 {
+                break;
+            }
+            used = used.saturating_add(slots.get(Self::index(slot)).copied().map_or(0, u64::from));
+            if used.saturating_add(needed) > allowed {
+                free_at_ms = free_at_ms.max(slot.saturating_add(SLOTS as u64).saturating_mul(SLOT_MS));
+                break;
+            }
+        }
+        free_at_ms
+    }
+}
+
+fn allowed_units(band: &Band) -> u64 {
+    HOUR_MS.saturating_mul(u64::from(band.duty_cycle_permille)) / 1000 / UNIT_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Region;
+    use proptest::prelude::*;
+
+    const F: u32 = 868_100_000;
+
+    #[test]
+    fn a_band_is_free_until_its_hour_is_used_up() {
+        let plan = Plan::of(Region::Eu868);
+        let mut duty = Duty::new();
+        assert_eq!(duty.free_at_ms(plan, 5, F, 1000), 5);
+        for n in 0..36 {
+            assert_eq!(duty.free_at_ms(plan, n * 10, F, 1000), n * 10);
+            duty.spend(plan, n * 10, F, 1000, 0);
+        }
+        let free = duty.free_at_ms(plan, 1000, F, 1000);
+        assert!((HOUR_MS..=HOUR_MS + 2 * SLOT_MS).contains(&free), "{free}");
+        assert_eq!(duty.free_at_ms(plan, free, F, 1000), free);
+        // The 10 % band next to it is not concerned.
+        assert_eq!(duty.free_at_ms(plan, 40_000, 869_525_000, 1000), 40_000);
+    }
+
+    #[test]
+    fn a_network_limit_holds_on_every_band() {
+        let plan = Plan::of(Region::Eu868);
+        let mut duty = Duty::new();
+        duty.spend(plan, 0, F, 100, 7);
+        assert_eq!(duty.free_at_ms(plan, 0, 869_525_000, 100), 100 + 100 * 127);
+    }
+
+    proptest! {
+        #[test]
+        fn no_hour_ever_holds_more_than_the_duty_cycle(
+            gaps in prop::collection::vec((0u64..400_000, 20u64..3000), 1..300)
+        ) {
+            let plan = Plan::of(Region::Eu868);
+            let mut duty = Duty::new();
+            let mut sent: std::vec::Vec<(u64, u64)> = std::vec::Vec::new();
+            let mut now = 0u64;
+            for (gap, airtime) in gaps {
+                now = duty.free_at_ms(plan, now + gap, F, airtime);
+                prop_assert!(duty.free_at_ms(plan, now, F, airtime) == now);
+                duty.spend(plan, now, F, airtime, 0);
+                sent.push((now, airtime));
+                let used: u64 =
+                    sent.iter().filter(|(at, _)| now - at < HOUR_MS).map(|(_, airtime)| airtime).sum();
+                prop_assert!(used <= HOUR_MS / 100);
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The join procedure.
+
+use super::uplink::{Kind, Stage, Transaction};
+use super::{Mac, Notice, Rf};
+use crate::config::Activation;
+use crate::crypto::session_key;
+use crate::event::Error;
+use crate::frame::{JoinAccept, join_request};
+use crate::region::Plan;
+use crate::session::{Counters, Parameters, Session};
+
+/// A procedure that goes on until a join-accept comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Joining {
+    /// When the next request may go out.
+    pub next_at_ms: u64,
+    /// Requests sent so far.
+    pub attempts: u32,
+}
+
+/// Length of a join-request (LoRaWAN 1.0.3 section 6.2.4).
+const JOIN_REQUEST_LEN: usize = 23;
+
+/// Time on air allowed to join requests, as 1 part in so many, by time since boot (LoRaWAN 1.0.3 chapter 7,
+/// MAC-JOIN-08).
+fn back_off_ratio(now_ms: u64) -> u64 {
+    const HOUR_MS: u64 = 3_600_000;
+    match now_ms / HOUR_MS {
+        0 => 100,
+        1..=10 => 1_000,
+        _ => 10_000,
+    }
+}
+
+impl Mac {
+    /// Starts the join procedure (OTAA); it goes on with back-off until a join-accept comes. A session that
+    /// exists stays usable until then. No effect for ABP, and while one is already going on.
+    pub fn join(&mut self, now_ms: u64) {
+        if matches!(self.config.activation, Activation::Otaa { .. }) && self.joining.is_none() {
+            self.joining = Some(Joining { next_at_ms: now_ms, attempts: 0 });
+        }
+    }
+
+    /// Ends the join procedure; a request that is on air still gets its windows.
+    pub fn stop_joining(&mut self) {
+        self.joining = None;
+    }
+
+    /// Tells when a join request is due.
+    pub(super) fn join_due_ms(&self) -> Option<u64> {
+        self.joining.map(|joining| joining.next_at_ms)
+    }
+
+    /// Begins a request if the duty cycle lets it out; else the procedure waits.
+    pub(super) fn start_join_request(&mut self, now_ms: u64) {
+        let Some(joining) = self.joining else { return };
+        let Activation::Otaa { dev_eui, join_eui, app_key } = self.config.activation else { return };
+        let parameters = Parameters::defaults(self.plan, &self.config, 0);
+        // DR5, DR4, … DR0, and again: most networks hear the first, and the last hears furthest.
+        let (min, max) = self.plan.default_data_rates;
+        let rates = u32::from(max.saturating_sub(min)).saturating_add(1);
+        let step = joining.attempts.checked_rem(rates).and_then(|step| u8::try_from(step).ok());
+        let data_rate = max.saturating_sub(step.unwrap_or(0));
+        let airtime_ms = self.plan.airtime_ms(data_rate, JOIN_REQUEST_LEN, true);
+        let (channel, free_at_ms) =
+            self.pick_channel(&parameters.channels, data_rate, None, now_ms, airtime_ms);
+        let Some((_, frequency_hz)) = channel else {
+            if free_at_ms == u64::MAX {
+                // A channel list without a channel to join on (`Null` of the settings): nothing is sent.
+                self.joining = None;
+            } else {
+                self.joining = Some(Joining { next_at_ms: free_at_ms, ..joining });
+            }
+            return;
+        };
+        let Ok(dev_nonce) = u16::try_from(self.counters.next_dev_nonce) else {
+            self.joining = None;
+            self.notify(Notice::Error(Error::DevNonceExhausted));
+            return;
+        };
+        // Counted before it is used, and in flash before it is sent (MAC-JOIN-02).
+        self.counters.next_dev_nonce = self.counters.next_dev_nonce.saturating_add(1);
+        self.counters_dirty = true;
+        join_request(&app_key, join_eui, dev_eui, dev_nonce, &mut self.frame);
+        self.transaction = Some(Transaction {
+            kind: Kind::Join { dev_nonce },
+            stage: Stage::Waiting { at_ms: now_ms },
+            built: true,
+            rf: Rf { frequency_hz, data_rate },
+            channel: None,
+            tries_left: 1,
+            radio_failures: 0,
+        });
+    }
+
+    /// Plans the next request after one has been sent: within the join duty cycle, with a random part.
+    pub(super) fn join_request_sent(&mut self, now_ms: u64, data_rate: u8) {
+        let airtime_ms = self.plan.airtime_ms(data_rate, JOIN_REQUEST_LEN, true);
+        let pause_ms = airtime_ms.saturating_mul(back_off_ratio(now_ms));
+        let random_ms = self.random.up_to(u32::try_from(pause_ms / 2).unwrap_or(u32::MAX));
+        if let Some(joining) = &mut self.joining {
+            joining.attempts = joining.attempts.saturating_add(1);
+            joining.next_at_ms = now_ms.saturating_add(pause_ms).saturating_add(u64::from(random_ms));
+        }
+    }
+
+    /// Takes a join-accept; `false` for any other frame, and then nothing has changed (MAC-JOIN-04).
+    pub(super) fn accept_join(&mut self, frame: &[u8]) -> bool {
+        let Some(Transaction { kind: Kind::Join { dev_nonce }, rf, .. }) = self.transaction else {
+            return false;
+        };
+        let Activation::Otaa { app_key, .. } = self.config.activation else { return false };
+        let Some(accept) = JoinAccept::open(frame, &app_key) else { return false };
+        let mut parameters = Parameters::defaults(self.plan, &self.config, rf.data_rate);
+        apply_accept(self.plan, &accept, &mut parameters);
+        self.session = Some(Session {
+            dev_nonce,
+            dev_addr: accept.dev_addr,
+            nwk_skey: session_key(&app_key, 1, accept.join_nonce, accept.net_id, dev_nonce),
+            app_skey: session_key(&app_key, 2, accept.join_nonce, accept.net_id, dev_nonce),
+            fcnt_up: 0,
+            fcnt_down: None,
+            parameters,
+        });
+        self.counters = Counters {
+            session_dev_nonce: dev_nonce,
+            fcnt_up_limit: Self::FCNT_UP_STEP,
+            fcnt_down: None,
+            ..self.counters
+        };
+        self.session_dirty = true;
+        self.counters_dirty = true;
+        self.adr_ack_count = 0;
+        self.answers.clear();
+        self.answers_sent = 0;
+        self.acknowledgement = None;
+        self.own_uplink_at_ms = None;
+        self.joining = None;
+        self.transaction = None;
+        self.notify(Notice::Joined { dev_addr: accept.dev_addr });
+        true
+    }
+}
+
+/// Applies what a join-accept sets (MAC-JOIN-06); a value that the region does not have is left aside.
+fn apply_accept(plan: &Plan, accept: &JoinAccept, parameters: &mut Parameters) {
+    parameters.rx1_delay_s = (accept.rx_delay & 0x0f).max(1);
+    let offset = (accept.dl_settings >> 4) & 0x07;
+    if offset <= plan.max_rx1_offset() {
+        parameters.rx1_offset = offset;
+    }
+    let rx2_data_rate = accept.dl_settings & 0x0f;
+    if plan.data_rate(rx2_data_rate).is_some() {
+        parameters.rx2.data_rate = rx2_data_rate;
+    }
+    if let Some(list) = &accept.cflist {
+        parameters.channels.apply_cflist(plan, list);
+    }
+}
