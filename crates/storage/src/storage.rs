@@ -93,7 +93,12 @@ impl<F: NorFlash> Storage<F> {
     ///
     /// Safe.
     pub async fn load(&mut self, id: RecordId, out: &mut [u8]) -> Result<Option<usize>, Error<F::Error>> {
+        let before = self.erasures;
         self.begin().await?;
+        if self.erasures != before {
+            self.is_ready = true;
+            return Err(Error::Erased);
+        }
         let loaded = match self.fetch(id.key()).await {
             Ok(value) => value,
             Err(Error::Erased) => return Err(self.erase_all().await.err().unwrap_or(Error::Erased)),

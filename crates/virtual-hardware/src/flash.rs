@@ -135,6 +135,16 @@ impl Counts {
     }
 }
 
+/// A cut to come.
+#[derive(Clone, Copy)]
+struct PlannedCut {
+    /// The operations that still succeed before it.
+    left: u64,
+    /// Whether erases alone are counted, and cut.
+    only_erases: bool,
+    cut: Cut,
+}
+
 struct Memory {
     bytes: Vec<u8>,
     /// Erases of each page.
@@ -142,8 +152,7 @@ struct Memory {
     /// Words that cannot be read, by their index.
     torn: BTreeSet<usize>,
     counts: Counts,
-    /// The operations that still succeed before the cut, and how it comes.
-    cut: Option<(u64, Cut)>,
+    cut: Option<PlannedCut>,
     is_powered: bool,
 }
 
@@ -225,7 +234,12 @@ impl<C: Chip> Flash<C> {
     /// Lets `operations` more programs and erases succeed; the one after them meets the cut. From then on the
     /// power is off and everything fails, until [`power_on`](Self::power_on).
     pub fn cut_after(&self, operations: u64, cut: Cut) {
-        self.memory.borrow_mut().cut = Some((operations, cut));
+        self.memory.borrow_mut().cut = Some(PlannedCut { left: operations, only_erases: false, cut });
+    }
+
+    /// As [`cut_after`](Self::cut_after), but counts and cuts erases alone.
+    pub fn cut_after_erases(&self, erases: u64, cut: Cut) {
+        self.memory.borrow_mut().cut = Some(PlannedCut { left: erases, only_erases: true, cut });
     }
 
     /// Takes the power away at once, between two operations.
@@ -308,26 +322,24 @@ impl<C: Chip> Flash<C> {
 }
 
 impl Memory {
-    /// Counts an operation, and tells how it is cut, if it is.
-    fn begin(&mut self) -> Result<Option<u64>, FlashError> {
+    /// Counts an operation, and tells with which seed it is torn, if it is.
+    fn begin(&mut self, is_erase: bool) -> Result<Option<u64>, FlashError> {
         if !self.is_powered {
             return Err(FlashError::PowerLost);
         }
-        match &mut self.cut {
-            Some((0, cut)) => {
-                let cut = *cut;
-                self.is_powered = false;
-                self.cut = None;
-                match cut {
-                    Cut::Before => Err(FlashError::PowerLost),
-                    Cut::Inside { seed } => Ok(Some(seed)),
-                }
-            }
-            Some((left, _)) => {
-                *left -= 1;
-                Ok(None)
-            }
-            None => Ok(None),
+        let Some(planned) = self.cut.as_mut().filter(|planned| is_erase || !planned.only_erases) else {
+            return Ok(None);
+        };
+        if let Some(left) = planned.left.checked_sub(1) {
+            planned.left = left;
+            return Ok(None);
+        }
+        let cut = planned.cut;
+        self.is_powered = false;
+        self.cut = None;
+        match cut {
+            Cut::Before => Err(FlashError::PowerLost),
+            Cut::Inside { seed } => Ok(Some(seed)),
         }
     }
 
@@ -339,7 +351,7 @@ impl Memory {
                 return Err(FlashError::NotErased { address: at as u32 });
             }
         }
-        let torn = self.begin()?;
+        let torn = self.begin(false)?;
         self.counts.programs += 1;
         self.counts.busy_us += C::PROGRAM_US;
         let Some(seed) = torn else {
@@ -367,7 +379,7 @@ impl Memory {
     }
 
     fn erase<C: Chip>(&mut self, page: usize) -> Result<(), FlashError> {
-        let torn = self.begin()?;
+        let torn = self.begin(true)?;
         self.counts.erases += 1;
         self.counts.busy_us += C::ERASE_US;
         self.wear[page] += 1;
@@ -557,6 +569,16 @@ mod tests {
         let mut words = [0; 16];
         same.read(0, &mut words).unwrap();
         assert_eq!(words, *b"\x01\x01\x01\x01\x01\x01\x01\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF");
+    }
+
+    #[test]
+    fn a_cut_can_be_set_at_an_erase() {
+        let mut flash = Flash::<Stm32wl>::erased(2);
+        flash.cut_after_erases(1, Cut::Before);
+        flash.erase(0, 2048).unwrap();
+        flash.write(0, &[1; 16]).unwrap();
+        assert_eq!(flash.erase(0, 2048), Err(FlashError::PowerLost));
+        assert_eq!(flash.counts().operations(), 3);
     }
 
     #[test]
