@@ -13,7 +13,7 @@ use crate::identity::Identity;
 use crate::region::Region;
 use crate::value::region_of;
 
-/// The most bytes that the stored form of these settings takes, unknown tags not counted.
+/// The most bytes that a stored form should take: 480 for the fields known here, the rest for those of newer firmware.
 pub const MAX_STORED: usize = 640;
 
 /// The version of the stored form; it changes only if older firmware must not read it.
@@ -62,7 +62,7 @@ pub struct Decoded {
 }
 
 impl Settings {
-    /// Writes the stored form and returns its length, at most [`MAX_STORED`].
+    /// Writes the stored form and returns its length, at most 480 bytes.
     ///
     /// # Errors
     /// [`StoredError::NoRoom`] if `out` is too short.
@@ -82,7 +82,7 @@ impl Settings {
     /// Writes the stored form, with the unknown tags of the form that it replaces at its end.
     ///
     /// # Errors
-    /// [`StoredError::NoRoom`] if `out` is too short.
+    /// [`StoredError::NoRoom`] if `out` is too short; what [`Self::encode`] writes may still fit.
     pub fn encode_keeping(&self, previous: &[u8], out: &mut [u8]) -> Result<usize, StoredError> {
         let len = self.encode(out)?;
         let mut form = Writer { out, len };
