@@ -91,36 +91,30 @@ mod tests {
         presses
     }
 
+    fn check(edges_ms: &[u64], want: &[(u64, Press)]) {
+        assert_eq!(play(edges_ms), want, "{edges_ms:?}");
+    }
+
     #[test]
     fn a_press_is_judged_by_how_long_it_is_held() {
-        let cases: &[(&[u64], &[(u64, Press)])] = &[
-            (&[0, 29], &[]),                          // too short to be a press
-            (&[0, 31], &[(61, Press::Short)]),        // told once the release is sure
-            (&[0, 500], &[(530, Press::Short)]),      //
-            (&[0, 1_999], &[(2_029, Press::Short)]),  // released before 2 s
-            (&[0, 2_000], &[]),                       // between 2 s and 10 s: nothing
-            (&[0, 9_999], &[]),                       //
-            (&[0, 10_001], &[(10_000, Press::Long)]), // told while it is held
-            (&[0, 14_000], &[(10_000, Press::Long)]), // and once
-            (&[0, 90, 300, 400], &[(120, Press::Short), (430, Press::Short)]),
-        ];
-        for (edges_ms, want) in cases {
-            assert_eq!(play(edges_ms), *want, "{edges_ms:?}");
-        }
+        check(&[0, 29], &[]); // too short to be a press
+        check(&[0, 31], &[(61, Press::Short)]); // told once the release is sure
+        check(&[0, 500], &[(530, Press::Short)]);
+        check(&[0, 1_999], &[(2_029, Press::Short)]);
+        check(&[0, 2_000], &[]); // between 2 s and 10 s: nothing
+        check(&[0, 9_999], &[]);
+        check(&[0, 10_001], &[(10_000, Press::Long)]); // told while it is held
+        check(&[0, 14_000], &[(10_000, Press::Long)]); // and once
+        check(&[0, 90, 300, 400], &[(120, Press::Short), (430, Press::Short)]);
     }
 
     #[test]
     fn bounces_do_not_count() {
-        let cases: &[(&[u64], &[(u64, Press)])] = &[
-            (&[0, 3, 5, 9, 14, 200, 204, 210], &[(240, Press::Short)]),
-            // A bounce in the middle of a long press does not end it, even at 10 s.
-            (&[0, 5_000, 5_010, 11_000], &[(10_000, Press::Long)]),
-            (&[0, 9_995, 10_005, 11_000], &[(10_005, Press::Long)]),
-            (&[5, 15, 25, 35], &[]),
-        ];
-        for (edges_ms, want) in cases {
-            assert_eq!(play(edges_ms), *want, "{edges_ms:?}");
-        }
+        check(&[0, 3, 5, 9, 14, 200, 204, 210], &[(240, Press::Short)]);
+        check(&[5, 15, 25, 35], &[]);
+        // A bounce in the middle of a long press does not end it, even at 10 s.
+        check(&[0, 5_000, 5_010, 11_000], &[(10_000, Press::Long)]);
+        check(&[0, 9_995, 10_005, 11_000], &[(10_005, Press::Long)]);
     }
 
     #[test]

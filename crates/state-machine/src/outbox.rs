@@ -153,10 +153,12 @@ impl Outbox {
         let Some(index) = self.on_air() else { return };
         let Some(entry) = self.entries.get_mut(index) else { return };
         entry.on_air = 0;
-        if entry.kind == UplinkKind::Outage {
+        let kind = entry.kind;
+        if kind == UplinkKind::Outage {
             self.remove(index);
             self.dropped = self.dropped.saturating_add(1);
         }
+        self.keep_newest(kind);
     }
 
     /// Tells whether nothing waits and nothing is with the radio.

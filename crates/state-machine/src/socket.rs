@@ -498,9 +498,11 @@ impl Socket {
     }
 
     fn supply_lost(&mut self, now_ms: u64) {
-        self.energy.stored(now_ms);
-        self.stores.want_at_once(StoreItem::Energy);
-        self.pending |= pending::STORE;
+        if self.energy.next_store_ms().is_some() {
+            self.energy.stored(now_ms);
+            self.stores.want_at_once(StoreItem::Energy);
+            self.pending |= pending::STORE;
+        }
         let told = self.outage_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < OUTAGE_HOLD_MS);
         if self.identity.reports_outage() && self.online && !told {
             self.outage_ms = Some(now_ms);

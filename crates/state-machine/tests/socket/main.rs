@@ -1,0 +1,12 @@
+//! The socket's rules as scripts: events at their times, and the effects that they bring.
+
+mod bench;
+mod button_led;
+mod commands;
+mod model;
+mod outbox;
+mod protection;
+mod reboot;
+mod reports;
+mod start;
+mod stores;

@@ -1,0 +1,86 @@
+//! Stores: what a slow or broken flash does to them, and to the answers that wait.
+
+use sockeye_state_machine::{Effects, Event, Ignored, StoreItem, UplinkKind};
+
+use crate::bench::{Bench, PORT, bytes, describe};
+
+#[test]
+fn a_setting_changed_while_it_is_stored_is_stored_again_before_its_answer() {
+    let mut bench = Bench::joined();
+    bench.store_ms = Some(1_000);
+    bench.downlink("ff2600").after(500).downlink("ff2f00").after(5_000);
+    bench.check(
+        &["store", "uplink"],
+        &["100000 store Settings", "101000 store Settings", "102000 uplink Answer fe2600fe2f00"],
+    );
+}
+
+#[test]
+fn an_answer_that_needs_no_flash_waits_behind_one_that_does() {
+    let mut bench = Bench::joined();
+    bench.store_ms = Some(1_000);
+    bench.downlink("ff2600").after(100).downlink("ff2300ff").after(5_000);
+    bench.check(&["uplink"], &["101000 uplink Answer fe2600fe2300ff"]);
+}
+
+#[test]
+fn a_setting_that_is_never_stored_is_never_answered_and_the_store_is_tried_again() {
+    let mut bench = Bench::joined();
+    bench.store_ms = None;
+    bench.downlink("ff2600").at(115_000);
+    bench.event(Event::Stored(StoreItem::Settings)).at(125_000);
+    bench.check(
+        &["store", "uplink", "ignored"],
+        &["100000 store Settings", "110000 store Settings", "110000 ignored record not stored"],
+    );
+    assert_eq!(bench.socket.counters().ignored(Ignored::NotStored), 1);
+}
+
+#[test]
+fn answers_beyond_the_longest_payload_are_dropped_and_counted() {
+    let mut bench = Bench::joined();
+    bench.store_ms = Some(1_000);
+    let many = "ff2300ff".repeat(50);
+    bench.downlink("ff2600").downlink(&many).downlink(&many).after(2_000);
+    let (_, answer) = bench.uplinks().find(|(_, uplink)| uplink.kind == UplinkKind::Answer).unwrap();
+    assert_eq!(answer.payload.len(), 3 + 59 * 4);
+    assert_eq!(bench.socket.counters().ignored(Ignored::AnswerOverflow), 41);
+}
+
+#[test]
+fn effects_that_find_no_place_come_with_the_next_call_and_none_is_lost() {
+    let mut bench = Bench::joined();
+    let mut effects = Effects::new();
+    let downlink = "080000ff ff2300ff ff27ff ff22003c0011 ff28ff ff2cff 080200ff ff9900";
+    bench.socket.handle(
+        100_000,
+        Event::Downlink { port: PORT, payload: &bytes(downlink), multicast: false },
+        &mut effects,
+    );
+    assert!(effects.is_full());
+    assert_eq!(bench.socket.next_due_ms(), Some(0));
+    // A caller that takes nothing out gets nothing more, and loses nothing.
+    bench.socket.handle(100_000, Event::Timer, &mut effects);
+    let mut all: Vec<String> = Vec::new();
+    while !effects.is_empty() {
+        all.extend(std::mem::take(&mut effects).iter().map(describe));
+        bench.socket.handle(100_000, Event::Timer, &mut effects);
+    }
+    let kinds: Vec<&str> = all.iter().map(|line| line.rsplit_once(' ').unwrap().0).collect();
+    assert_eq!(
+        kinds,
+        [
+            "relay off",
+            "led",
+            "store",
+            "store",
+            "store",
+            "uplink Answer",
+            "uplink BasicInformation",
+            "uplink Report",
+            "ignored unknown",
+            "ignored command out of",
+        ]
+    );
+    assert!(bench.socket.next_due_ms() > Some(100_000));
+}
