@@ -159,3 +159,77 @@ impl Wait for VirtualButton {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pressing_and_releasing_bounce_and_settle() {
+        let mut button = Button::new();
+        button.hold(1_000, 100_000);
+        let mut changes = Vec::new();
+        while let Some(at_us) = button.next_event_us() {
+            button.advance(at_us);
+            changes.push((at_us, button.is_pressed()));
+        }
+        let pressed = [(1_000, true), (1_400, false), (1_900, true), (2_700, false), (3_600, true)];
+        let released = pressed.map(|(at_us, level)| (at_us + 100_000, !level));
+        assert_eq!(changes, [pressed, released].concat());
+    }
+
+    #[test]
+    fn a_later_movement_replaces_what_was_planned() {
+        let mut button = Button::new();
+        button.hold(0, 1_000_000);
+        button.advance(500_000);
+        button.hold(500_000, 20_000);
+        button.advance(510_000);
+        assert!(button.is_pressed());
+        button.advance(530_000);
+        assert!(!button.is_pressed());
+        assert_eq!(button.next_event_us(), None);
+    }
+
+    #[test]
+    fn releasing_within_the_bounce_still_ends_released() {
+        let mut button = Button::new();
+        button.hold(0, 1_000);
+        button.advance(1_000_000);
+        assert!(!button.is_pressed());
+    }
+
+    #[test]
+    fn the_pin_wakes_whoever_waits_at_each_change() {
+        let sim = Sim::new();
+        let button = VirtualButton::new(&sim);
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let (mut pin, seen2, sim2) = (button.clone(), seen.clone(), sim.clone());
+        sim.spawn(async move {
+            pin.wait_for_falling_edge().await.unwrap();
+            seen2.borrow_mut().push((sim2.now_us(), pin.is_low().unwrap()));
+            for _ in 0..4 {
+                pin.wait_for_any_edge().await.unwrap();
+                seen2.borrow_mut().push((sim2.now_us(), pin.is_low().unwrap()));
+            }
+            pin.wait_for_rising_edge().await.unwrap();
+            seen2.borrow_mut().push((sim2.now_us(), pin.is_low().unwrap()));
+            pin.wait_for_low().await.unwrap();
+            pin.wait_for_high().await.unwrap();
+            seen2.borrow_mut().push((sim2.now_us(), pin.is_low().unwrap()));
+        });
+        sim.run_until_us(10_000);
+        button.hold(100_000);
+        sim.run_until_us(1_000_000);
+        let expected = [
+            (10_000, true),
+            (10_400, false),
+            (10_900, true),
+            (11_700, false),
+            (12_600, true),
+            (110_000, false),
+            (110_900, false),
+        ];
+        assert_eq!(*seen.borrow(), expected);
+    }
+}

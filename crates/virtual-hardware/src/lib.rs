@@ -14,6 +14,5 @@ pub mod delay;
 mod drive;
 pub mod flash;
 pub mod mains;
-pub mod output;
 pub mod sim;
 pub mod sx126x;

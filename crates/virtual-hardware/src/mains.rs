@@ -215,3 +215,94 @@ impl MeteredCircuit {
         &mut self.meter
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flows(mut circuit: Circuit, times_us: &[u64]) -> Vec<f64> {
+        let at = |&now_us: &u64| {
+            while let Some(at_us) = circuit.next_event_us().filter(|&at_us| at_us <= now_us) {
+                circuit.advance(at_us);
+            }
+            circuit.flow().current_a
+        };
+        times_us.iter().map(at).collect()
+    }
+
+    /// A circuit with 2300 W plugged in, the relay driven at 0.
+    fn switched_on() -> Circuit {
+        let mut circuit = Circuit::new(230.0);
+        circuit.set_load(0, Load::resistive(2300.0));
+        circuit.drive_relay(0, true);
+        circuit
+    }
+
+    #[test]
+    fn the_contact_follows_the_coil_after_10_ms() {
+        assert_eq!(flows(switched_on(), &[0, 9_999, 10_000]), [0.0, 0.0, 10.0]);
+        let mut circuit = switched_on();
+        circuit.advance(10_000);
+        circuit.drive_relay(20_000, false);
+        assert_eq!(flows(circuit, &[29_999, 30_000]), [10.0, 0.0]);
+    }
+
+    #[test]
+    fn a_coil_driven_for_less_than_10_ms_does_not_move_the_contact() {
+        let mut circuit = switched_on();
+        circuit.drive_relay(5_000, false);
+        assert_eq!(flows(circuit, &[10_000, 15_000, 50_000]), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_switch_on_current_flows_once() {
+        let mut circuit = switched_on();
+        circuit.set_next_inrush(Inrush { factor: 10.0, duration_us: 100_000 });
+        assert_eq!(flows(circuit.clone(), &[10_000, 109_999, 110_000]), [100.0, 100.0, 10.0]);
+        circuit.advance(10_000);
+        circuit.advance(110_000);
+        circuit.drive_relay(200_000, false);
+        circuit.advance(210_000);
+        circuit.drive_relay(300_000, true);
+        assert_eq!(flows(circuit, &[310_000]), [10.0]);
+    }
+
+    #[test]
+    fn plugging_in_and_the_return_of_the_mains_are_switch_ons() {
+        let inrush = Inrush { factor: 5.0, duration_us: 1_000 };
+        let mut circuit = switched_on();
+        circuit.advance(10_000);
+        circuit.set_next_inrush(inrush);
+        circuit.set_load(20_000, Load::resistive(230.0));
+        assert_eq!(flows(circuit.clone(), &[20_000, 21_000]), [5.0, 1.0]);
+        circuit.advance(21_000);
+        circuit.set_voltage(30_000, 0.0);
+        assert_eq!(circuit.flow(), Flow::default());
+        circuit.set_next_inrush(inrush);
+        circuit.set_voltage(40_000, 230.0);
+        assert_eq!(flows(circuit, &[40_000, 41_000]), [5.0, 1.0]);
+    }
+
+    #[test]
+    fn a_welded_contact_stays_closed_until_it_is_mended() {
+        let mut circuit = switched_on();
+        circuit.advance(10_000);
+        circuit.set_welded(10_000, true);
+        circuit.drive_relay(20_000, false);
+        assert_eq!(flows(circuit.clone(), &[40_000]), [10.0]);
+        circuit.advance(40_000);
+        circuit.set_welded(50_000, false);
+        assert_eq!(flows(circuit, &[59_999, 60_000]), [10.0, 0.0]);
+    }
+
+    #[test]
+    fn a_load_draws_its_power_at_any_voltage_and_power_factor() {
+        for (volt, watt, power_factor, ampere) in [(230.0, 2300.0, 1.0, 10.0), (115.0, 2300.0, 0.5, 40.0)] {
+            let mut circuit = switched_on();
+            circuit.advance(10_000);
+            circuit.set_voltage(10_000, volt);
+            circuit.set_load(10_000, Load { power_w: watt, power_factor });
+            assert_eq!(circuit.flow(), Flow { voltage_v: volt, current_a: ampere, power_w: watt });
+        }
+    }
+}

@@ -52,17 +52,21 @@ impl Counts {
     }
 }
 
-/// A full packet whose head and checksum are right.
+/// A full packet whose head, fixed bytes and checksum are right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a>(&'a [u8; PACKET_LEN]);
 
 impl<'a> Packet<'a> {
-    /// Looks at the bytes that a chip with this address sent. `None` when the head or the checksum is wrong.
+    /// Looks at the bytes that a chip with this address sent. `None` when the head, the checksum or one of
+    /// the two bytes that are always 0 is wrong: eight bits of checksum alone let one in 256 false packets
+    /// pass while a line full of garbage is searched for the true one.
     #[must_use]
     pub fn new(bytes: &'a [u8; PACKET_LEN], address: u8) -> Option<Self> {
-        let [head, .., sum] = *bytes;
+        // FREQ and STATUS have 16 bits and are sent as 24.
+        let [head, .., freq_top, _, _, status_top, sum] = *bytes;
         let [body @ .., _] = bytes;
-        (head == HEAD && sum == checksum(read_command(address), body)).then_some(Self(bytes))
+        let right = head == HEAD && (freq_top, status_top) == (0, 0);
+        (right && sum == checksum(read_command(address), body)).then_some(Self(bytes))
     }
 
     /// Reads what the packet says.

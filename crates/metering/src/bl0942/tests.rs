@@ -184,7 +184,6 @@ fn the_golden_packet_is_a_40_w_bulb() {
     assert_eq!(outcomes, [Ok(expected)]);
     let counts = Packet::new(&GOLDEN, 0).unwrap().counts();
     assert_eq!((counts.cf_cnt, counts.watt, counts.freq), (153, -26_380, 0x4E16));
-    // Byte 18 and 21 have no meaning; everything else is written as the chip does.
     assert_eq!(counts.encode(0), GOLDEN);
 }
 
@@ -242,6 +241,18 @@ fn a_packet_behind_garbage_is_found() {
         let answer = [garbage, &packet(4)].concat();
         let outcomes = readings(&[set_up(), asks(&packet(3)), asks(&answer)], 0, 2);
         assert_eq!(energies_wh(&outcomes), [0, 1], "{garbage:02X?}");
+    }
+}
+
+#[test]
+fn a_right_checksum_alone_makes_no_packet() {
+    for index in [18, 21] {
+        let mut bytes = packet(7);
+        // Adding to one byte and taking from the checksum keeps the sum.
+        bytes[index] += 1;
+        bytes[22] = bytes[22].wrapping_sub(1);
+        assert_eq!(bytes[22], checksum(READ, &bytes[..22]));
+        assert_eq!(Packet::new(&bytes, 0), None, "byte {index}");
     }
 }
 

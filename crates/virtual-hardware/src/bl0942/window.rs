@@ -50,3 +50,47 @@ impl<const N: usize> Window<N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_mean_is_that_of_the_last_complete_window() {
+        let mut window = Window::new(0, 100);
+        window.step(0, 50, [2.0]);
+        assert_eq!(window.mean(), [0.0]);
+        window.step(50, 99, [4.0]);
+        assert_eq!(window.mean(), [0.0]);
+        window.step(99, 100, [4.0]);
+        assert_eq!(window.mean(), [3.0]);
+        window.step(100, 450, [7.0]);
+        assert_eq!(window.mean(), [7.0]);
+        window.step(450, 500, [1.0]);
+        assert_eq!(window.mean(), [4.0]);
+    }
+
+    proptest! {
+        #[test]
+        fn law_it_does_not_matter_in_how_many_steps_time_goes(
+            inputs in proptest::collection::vec((0..100_u32, 1..500_u64), 1..20),
+            cuts in proptest::collection::vec(1..300_u64, 1..20),
+        ) {
+            let (mut whole, mut cut) = (Window::new(0, 100), Window::new(0, 100));
+            let mut now_us = 0;
+            let mut cuts = cuts.iter().cycle();
+            for (value, duration_us) in inputs {
+                let end_us = now_us + duration_us;
+                let values = [f64::from(value)];
+                whole.step(now_us, end_us, values);
+                while now_us < end_us {
+                    let next_us = end_us.min(now_us + cuts.next().unwrap());
+                    cut.step(now_us, next_us, values);
+                    now_us = next_us;
+                }
+                prop_assert!((whole.mean()[0] - cut.mean()[0]).abs() < 1e-9, "at {} µs", now_us);
+            }
+        }
+    }
+}
