@@ -1,5 +1,7 @@
 //! What the storage promises while the power stays.
 
+use std::ops::Range;
+
 use futures::executor::block_on;
 use proptest::prelude::*;
 use sockeye_storage::{Error, MAX_RECORD, RecordId, Storage};
@@ -186,7 +188,7 @@ fn refuses_a_short_range<C: Chip>() {
         0..2 * C::ERASE_SIZE as u32,
         0..0,
         1..3 * C::ERASE_SIZE as u32,
-        8..4,
+        Range { start: 8, end: 4 },
         0..3 * C::ERASE_SIZE as u32 + 1,
     ] {
         let mut storage = Storage::new(Flash::<C>::erased(PAGES), range.clone());
