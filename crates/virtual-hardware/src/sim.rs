@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -32,6 +33,7 @@ struct Inner {
 struct Task {
     /// `None` while the task is being polled.
     future: Option<TaskFuture>,
+    wake: Arc<TaskWaker>,
     waker: Waker,
 }
 
@@ -50,6 +52,8 @@ impl ReadyQueue {
 
 struct TaskWaker {
     id: u64,
+    /// The task stands in the queue: it need not stand there twice.
+    queued: AtomicBool,
     queue: Arc<ReadyQueue>,
 }
 
@@ -59,7 +63,9 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.queue.push(self.id);
+        if !self.queued.swap(true, Ordering::Relaxed) {
+            self.queue.push(self.id);
+        }
     }
 }
 
@@ -103,9 +109,11 @@ impl Sim {
     /// Adds a task; it is polled for the first time when the simulation runs next.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> TaskId {
         let id = self.next_sequence();
-        let waker = Waker::from(Arc::new(TaskWaker { id, queue: self.0.ready.clone() }));
-        self.0.tasks.borrow_mut().insert(id, Task { future: Some(Box::pin(future)), waker });
-        self.0.ready.push(id);
+        let queued = AtomicBool::new(false);
+        let wake = Arc::new(TaskWaker { id, queued, queue: self.0.ready.clone() });
+        wake.wake_by_ref();
+        let waker = Waker::from(wake.clone());
+        self.0.tasks.borrow_mut().insert(id, Task { future: Some(Box::pin(future)), wake, waker });
         TaskId(id)
     }
 
@@ -153,7 +161,10 @@ impl Sim {
         while let Some(id) = self.0.ready.pop() {
             let taken = {
                 let mut tasks = self.0.tasks.borrow_mut();
-                tasks.get_mut(&id).and_then(|task| Some((task.future.take()?, task.waker.clone())))
+                tasks.get_mut(&id).and_then(|task| {
+                    task.wake.queued.store(false, Ordering::Relaxed);
+                    Some((task.future.take()?, task.waker.clone()))
+                })
             };
             let Some((mut future, waker)) = taken else { continue };
             let finished = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
