@@ -31,6 +31,8 @@ mod radio;
 mod receive;
 mod report;
 mod tap;
+#[cfg(test)]
+mod tests;
 mod timing;
 
 pub use bounded::{BUSY_LIMIT_MS, Bounded};

@@ -15,7 +15,12 @@ const CONTINUOUS: u32 = 0x00FF_FFFF;
 
 impl Sx126x {
     /// Pulls chip select low: a command begins. A chip that is busy does not hear it; one that sleeps wakes.
+    ///
+    /// One that is selected already notices nothing: what follows is the tail of the command before.
     pub fn select(&mut self, now_us: u64) {
+        if self.selected {
+            return;
+        }
         self.command.clear();
         self.selected = !self.faults.busy_stuck && self.busy_until_us <= now_us;
         if let Mode::Sleep { warm } = self.mode {

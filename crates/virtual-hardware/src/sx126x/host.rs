@@ -1,8 +1,9 @@
 //! A chip on a simulation, and the handles that drivers take.
 
 use std::cell::{RefCell, RefMut};
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::spi::{ErrorKind, ErrorType, Operation, SpiDevice};
@@ -61,7 +62,14 @@ impl VirtualChip {
     /// Gives the SPI device of this chip.
     #[must_use]
     pub fn spi(&self) -> VirtualSpi {
-        VirtualSpi(self.clone())
+        VirtualSpi { chip: self.clone(), yields: false }
+    }
+
+    /// Gives an SPI device like one that waits for a DMA: within a transaction other tasks have their turn,
+    /// and a future dropped there leaves chip select low.
+    #[must_use]
+    pub fn spi_with_dma(&self) -> VirtualSpi {
+        VirtualSpi { chip: self.clone(), yields: true }
     }
 
     /// Gives the lines BUSY, DIO1 and NRST of this chip, as lora-phy takes them.
@@ -114,9 +122,25 @@ async fn run(chip: Rc<ChipCell>, medium: Medium) {
     .await;
 }
 
+/// Lets the other tasks of this instant run once.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// The SPI device of a [`VirtualChip`]; its clock is infinitely fast.
 #[derive(Debug)]
-pub struct VirtualSpi(VirtualChip);
+pub struct VirtualSpi {
+    chip: VirtualChip,
+    yields: bool,
+}
 
 /// The SPI device never fails: a broken bus gives wrong bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,10 +158,13 @@ impl ErrorType for VirtualSpi {
 
 impl SpiDevice<u8> for VirtualSpi {
     async fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), NoError> {
-        let Self(VirtualChip { medium, chip }) = self;
+        let Self { chip: VirtualChip { medium, chip }, yields } = self;
         let sim = medium.sim().clone();
         chip.model.borrow_mut().select(sim.now_us());
         for operation in operations {
+            if *yields {
+                yield_now().await;
+            }
             if let Operation::DelayNs(ns) = operation {
                 sim.sleep_us(u64::from(ns.div_ceil(1000))).await;
                 continue;
@@ -164,7 +191,10 @@ impl SpiDevice<u8> for VirtualSpi {
             }
         }
         chip.model.borrow_mut().deselect(sim.now_us(), &mut medium.air());
-        self.0.settle();
+        self.chip.settle();
+        if self.yields {
+            yield_now().await;
+        }
         Ok(())
     }
 }
