@@ -23,7 +23,7 @@ use embassy_rp::peripherals::{FLASH, UART0};
 use embassy_rp::uart::{BufferedInterruptHandler, BufferedUart};
 use embassy_rp::{bind_interrupts, config};
 use embassy_time::Delay;
-use sockeye_firmware::{Board, Control, EmbassyClock, Parts, Service, Shared, Tasks};
+use sockeye_firmware::{Board, Control, EmbassyClock, Parts, Service, Shared};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_settings::Region;
@@ -130,7 +130,9 @@ async fn main(spawner: Spawner) {
         reset_cause,
         seed: RoscRng.next_u64(),
     };
-    let tasks: Tasks<Rp2040Sx1262> = sockeye_firmware::start(parts, shared).await;
+    let Ok(tasks) = sockeye_firmware::start(parts, shared).await else {
+        unreachable!("EU868 is in the firmware")
+    };
 
     // Below the interrupt of every driver, above all that runs without one.
     interrupt::SWI_IRQ_0.set_priority(Priority::P3);

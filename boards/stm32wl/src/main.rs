@@ -31,7 +31,7 @@ use embassy_stm32::interrupt::{InterruptExt, Priority};
 use embassy_stm32::mode::Async;
 use embassy_stm32::{bind_interrupts, dma, peripherals, rng, usart};
 use embassy_time::Delay;
-use sockeye_firmware::{Board, Control, EmbassyClock, Parts, Service, Shared, Tasks};
+use sockeye_firmware::{Board, Control, EmbassyClock, Parts, Service, Shared};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_settings::Region;
@@ -130,7 +130,9 @@ async fn main(spawner: Spawner) {
         reset_cause,
         seed,
     };
-    let tasks: Tasks<Stm32wl> = sockeye_firmware::start(parts, shared).await;
+    let Ok(tasks) = sockeye_firmware::start(parts, shared).await else {
+        unreachable!("EU868 is in the firmware")
+    };
 
     interrupt::AES.set_priority(Priority::P6);
     ABOVE.start(interrupt::AES).spawn(control(tasks.control, shared).expect("spawned once"));
