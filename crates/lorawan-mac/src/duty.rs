@@ -120,10 +120,10 @@ mod tests {
         let mut duty = Duty::new();
         assert_eq!(duty.free_at_ms(plan, 5, F, 1000), 5);
         for n in 0..36 {
-            assert_eq!(duty.free_at_ms(plan, n * 10, F, 1000), n * 10);
-            duty.spend(plan, n * 10, F, 1000, 0);
+            assert_eq!(duty.free_at_ms(plan, n * 1000, F, 1000), n * 1000);
+            duty.spend(plan, n * 1000, F, 1000, 0);
         }
-        let free = duty.free_at_ms(plan, 1000, F, 1000);
+        let free = duty.free_at_ms(plan, 36_000, F, 1000);
         assert!((HOUR_MS..=HOUR_MS + 2 * SLOT_MS).contains(&free), "{free}");
         assert_eq!(duty.free_at_ms(plan, free, F, 1000), free);
         // The 10 % band next to it is not concerned.
