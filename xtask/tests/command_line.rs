@@ -1,4 +1,4 @@
-//! Wrong use ends with one sentence that says what to do, status 2, and no backtrace.
+//! What a caller sees: wrong use ends with one sentence that says what to do, status 2, and no backtrace.
 
 use std::fs;
 use std::path::Path;
@@ -155,6 +155,26 @@ fn a_dry_run_prints_the_commands_and_needs_no_tool() {
             ),
         ],
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_gets_its_arguments_and_gives_its_exit_status() {
+    use std::os::unix::fs::PermissionsExt;
+    let target = tempfile::tempdir().unwrap();
+    let host = target.path().join("release/sockeye-host");
+    fs::create_dir(target.path().join("release")).unwrap();
+    fs::write(&host, "#!/bin/sh\necho \"$@\"\nexit 7\n").unwrap();
+    fs::set_permissions(&host, fs::Permissions::from_mode(0o755)).unwrap();
+    let metadata = format!(r#"{{"target_directory":"{}"}}"#, target.path().display());
+    let tools = programs(&[("cargo", &metadata)]);
+    for args in ["--help", "--for 2h --json --script -", "-x=1 -- y"] {
+        let output = with_path(&format!("run {args}"), tools.path());
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(7), "{args}");
+        // The first line is what the made-up cargo says when it is asked to build.
+        assert_eq!(said.lines().nth(1), Some(args), "{said}");
+    }
 }
 
 #[test]
