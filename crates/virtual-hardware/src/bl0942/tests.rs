@@ -195,11 +195,14 @@ fn less_than_the_creep_threshold_is_no_power() {
     }
 }
 
+/// A reading with the time at which it was complete, in µs.
+type Timed = (u64, Result<Reading, metering::Error<core::convert::Infallible>>);
+
 /// A circuit with a driver that reads it ten times a second.
 struct Bench {
     sim: Sim,
     circuit: SharedCircuit,
-    readings: Rc<RefCell<Vec<(u64, Result<Reading, metering::Error<core::convert::Infallible>>)>>>,
+    readings: Rc<RefCell<Vec<Timed>>>,
 }
 
 impl Bench {
@@ -230,10 +233,7 @@ impl Bench {
     }
 
     /// Runs for a time and gives what was read in it.
-    fn run(
-        &self,
-        duration_us: u64,
-    ) -> Vec<(u64, Result<Reading, metering::Error<core::convert::Infallible>>)> {
+    fn run(&self, duration_us: u64) -> Vec<Timed> {
         self.sim.run_until_us(self.sim.now_us() + duration_us);
         self.readings.take()
     }
