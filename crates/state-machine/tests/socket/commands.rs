@@ -270,3 +270,14 @@ fn a_press_after_a_multicast_is_reported_as_soon_as_any_other() {
     bench.multicast("080000ff").press().at(102_200);
     assert_eq!(bench.uplinks().count(), 1);
 }
+
+#[test]
+fn what_was_due_before_an_event_is_done_before_it() {
+    let mut bench = Bench::joined();
+    bench.downlink("ff22003c0010").after(1_000);
+    // Nobody called at 160 s; the command of 160.5 s comes after the delay task, not before it.
+    bench.now_ms = 160_500;
+    bench.downlink("080100ff");
+    assert!(bench.socket.relay_on());
+    assert_eq!(bench.socket.delay_task(160_500), None);
+}

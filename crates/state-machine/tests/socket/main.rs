@@ -3,6 +3,7 @@
 mod bench;
 mod button_led;
 mod commands;
+mod documentation;
 mod model;
 mod outbox;
 mod protection;

@@ -275,3 +275,24 @@ fn the_relay_opens_before_anything_else_is_done() {
     assert!(matches!(first.1, Effect::Relay { on: false, .. }), "{first:?}");
     assert!(bench.uplinks().any(|(at_ms, uplink)| at_ms == tripped_ms && uplink.kind == UplinkKind::Alarm));
 }
+
+#[test]
+fn an_overload_through_a_contact_that_does_not_open_trips_only_once() {
+    let mut bench = Bench::joined();
+    bench.meter = None;
+    for _ in 0..50 {
+        bench.after(100).event(Event::Reading(amperes(11.0)));
+    }
+    assert_eq!(
+        bench.lines(&["relay", "trip"]),
+        ["101100 relay off protection", "101100 trip protection 11000"]
+    );
+}
+
+#[test]
+fn switching_off_begins_the_time_of_an_overload_anew() {
+    let mut bench = Bench::joined();
+    bench.meter = Some(amperes(11.0));
+    bench.at(100_960).downlink("080000ff").after(10).downlink("080100ff").at(110_000);
+    assert_eq!(bench.lines(&["trip"]), ["102050 trip protection 11000"]);
+}

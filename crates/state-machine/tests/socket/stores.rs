@@ -1,6 +1,6 @@
 //! Stores: what a slow or broken flash does to them, and to the answers that wait.
 
-use sockeye_state_machine::{Effects, Event, Ignored, StoreItem, UplinkKind};
+use sockeye_state_machine::{Effect, Effects, Event, Ignored, StoreItem, UplinkKind};
 
 use crate::bench::{Bench, PORT, bytes, describe};
 
@@ -83,4 +83,23 @@ fn effects_that_find_no_place_come_with_the_next_call_and_none_is_lost() {
         ]
     );
     assert!(bench.socket.next_due_ms() > Some(100_000));
+}
+
+#[test]
+fn an_answer_that_found_no_place_still_waits_for_settings_changed_meanwhile() {
+    let mut bench = Bench::joined();
+    let mut full = Effects::new();
+    while full.push(Effect::StartNetwork).is_ok() {}
+    for downlink in ["ff2300ff", "ff2600"] {
+        let payload = bytes(downlink);
+        bench.socket.handle(
+            100_000,
+            Event::Downlink { port: PORT, payload: &payload, multicast: false },
+            &mut full,
+        );
+    }
+    bench.event(Event::Timer);
+    bench.check(&["store", "uplink"], &["100000 store Settings"]);
+    bench.after(1_000);
+    bench.check(&["uplink"], &["100020 uplink Answer fe2300fffe2600"]);
 }

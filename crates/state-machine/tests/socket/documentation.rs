@@ -1,0 +1,27 @@
+//! docs/BEHAVIOUR.md names only tests that exist.
+
+const PAGE: &str = include_str!("../../../../docs/BEHAVIOUR.md");
+
+const FILES: [(&str, &str); 7] = [
+    ("button_led", include_str!("button_led.rs")),
+    ("commands", include_str!("commands.rs")),
+    ("outbox", include_str!("outbox.rs")),
+    ("protection", include_str!("protection.rs")),
+    ("reboot", include_str!("reboot.rs")),
+    ("reports", include_str!("reports.rs")),
+    ("start", include_str!("start.rs")),
+];
+
+#[test]
+fn every_test_that_the_page_names_exists() {
+    let mut named = 0;
+    for (file, test) in PAGE.split('`').filter_map(|quoted| quoted.split_once("::")) {
+        let source = match FILES.iter().find(|(name, _)| *name == file) {
+            Some((_, source)) => source,
+            None => include_str!("stores.rs"),
+        };
+        assert!(source.contains(&format!("\nfn {test}() {{")), "{file}::{test}");
+        named += 1;
+    }
+    assert!(named > 40, "{named}");
+}
