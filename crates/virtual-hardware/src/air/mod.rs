@@ -6,6 +6,8 @@
 
 mod airtime;
 mod medium;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
@@ -19,7 +21,7 @@ pub struct StationId(pub(crate) usize);
 
 /// Names a transmission of an [`Air`]; later ones have greater numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TransmissionId(u64);
+pub struct TransmissionId(pub(crate) u64);
 
 /// A frame on the air.
 #[derive(Clone, Debug, PartialEq, Eq)]

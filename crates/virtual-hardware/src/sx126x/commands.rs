@@ -153,7 +153,7 @@ impl Sx126x {
             [0x95, duty_cycle, hp_max, device, lut, ..] => self.pa = [duty_cycle, hp_max, device, lut],
             [0x8F, tx, rx, ..] => (self.tx_base, self.rx_base) = (tx, rx),
             [0x93, fallback, ..] => {
-                self.rc13m_fallback = match fallback {
+                self.fallback = match fallback {
                     0x40 => Mode::Fs,
                     0x30 => Mode::StandbyXosc,
                     _ => Mode::StandbyRc,
@@ -240,19 +240,17 @@ impl Sx126x {
         let since_us = now_us + self.clock_start_us() + STANDBY_TO_RX_US;
         let modulation = self.modulation();
         let kind = if timer == CONTINUOUS { RxKind::Continuous } else { RxKind::Single };
+        let single = kind == RxKind::Single;
         let symbols = symbols_of(self.registers[REG_SYMBOL_TIMEOUT]);
-        let by_symbols = (symbols > 0).then(|| modulation.quarter_symbols_us(4 * symbols));
-        let by_timer = (timer > 0).then(|| u64::from(timer) * TIMER_STEP_64TH_US / 64);
-        let timeout_us = match kind {
-            RxKind::Continuous => None,
-            RxKind::Single => {
-                by_symbols.into_iter().chain(by_timer).min().map(|after_us| since_us + after_us)
-            }
-        };
+        let search_end_us =
+            (single && symbols > 0).then(|| since_us + modulation.quarter_symbols_us(4 * symbols));
+        let timer_us = u64::from(timer) * TIMER_STEP_64TH_US / 64;
+        let timer_end_us = (single && timer > 0).then(|| since_us + timer_us);
         self.busy_until_us = since_us;
         self.mode = Mode::Rx;
         self.rx_pointer = self.rx_base;
-        self.reception = Some(Reception { kind, since_us, timeout_us, lock: None, lost: false });
+        self.reception =
+            Some(Reception { kind, since_us, search_end_us, timer_end_us, lock: None, lost: false });
         air.listen(self.station, Some(Channel::of(&modulation)));
         self.search(now_us, air);
         None

@@ -8,6 +8,8 @@
 mod commands;
 mod faults;
 mod host;
+#[cfg(test)]
+mod tests;
 
 use crate::air::{Air, Channel, Link, Modulation, StationId, TransmissionId};
 pub use faults::Fault;
@@ -108,10 +110,22 @@ struct Lock {
 struct Reception {
     kind: RxKind,
     since_us: u64,
-    timeout_us: Option<u64>,
+    /// When the search for a preamble ends.
+    search_end_us: Option<u64>,
+    /// When the timer of SetRx ends.
+    timer_end_us: Option<u64>,
     lock: Option<Lock>,
     /// After a header error or a false preamble a single receive waits for ever.
     lost: bool,
+}
+
+impl Reception {
+    fn preamble_found(&mut self, stops_timer: bool) {
+        self.search_end_us = None;
+        if stops_timer {
+            self.timer_end_us = None;
+        }
+    }
 }
 
 /// The chip as a value.
@@ -150,7 +164,7 @@ pub struct Sx126x {
     tx_power: i8,
     pa: [u8; 4],
     tcxo_start_us: Option<u64>,
-    rc13m_fallback: Mode,
+    fallback: Mode,
     packets: [u16; 3],
     sending: Option<(TransmissionId, u64)>,
     reception: Option<Reception>,
@@ -204,7 +218,7 @@ impl Sx126x {
             tx_power: 0,
             pa: [0; 4],
             tcxo_start_us: None,
-            rc13m_fallback: Mode::StandbyRc,
+            fallback: Mode::StandbyRc,
             packets: [0; 3],
             sending: None,
             reception: None,
@@ -265,12 +279,9 @@ impl Sx126x {
     /// Tells when the chip changes next by itself, in microseconds.
     #[must_use]
     pub fn next_event_us(&self) -> Option<u64> {
-        let receiving = self.reception.as_ref().and_then(|reception| match reception.lock {
-            Some(lock) if lock.stage == Stage::Searching => {
-                Some(reception.timeout_us.map_or(lock.due_us, |timeout_us| timeout_us.min(lock.due_us)))
-            }
-            Some(lock) => Some(lock.due_us),
-            None => reception.timeout_us,
+        let receiving = self.reception.as_ref().and_then(|reception| {
+            let due_us = reception.lock.map(|lock| lock.due_us);
+            [due_us, reception.search_end_us, reception.timer_end_us].into_iter().flatten().min()
         });
         let sending = self.sending.map(|(_, end_us)| end_us);
         [receiving, sending, self.cad_until_us, self.faults.false_preamble_us].into_iter().flatten().min()
@@ -292,9 +303,7 @@ impl Sx126x {
         if self.faults.false_preamble_us.is_some_and(|due_us| due_us <= at_us) {
             self.faults.false_preamble_us = None;
             if let Some(reception) = &mut self.reception {
-                if self.stop_timer_on_preamble {
-                    reception.timeout_us = None;
-                }
+                reception.preamble_found(self.stop_timer_on_preamble);
                 self.raise(irq::PREAMBLE_DETECTED);
             }
         }
@@ -302,7 +311,7 @@ impl Sx126x {
             && end_us <= at_us
         {
             self.sending = None;
-            self.mode = self.rc13m_fallback;
+            self.mode = self.fallback;
             self.command_status = 6;
             if !std::mem::take(&mut self.faults.no_tx_done) {
                 self.raise(irq::TX_DONE);
@@ -318,8 +327,10 @@ impl Sx126x {
 
     fn step_reception(&mut self, at_us: u64, reception: Reception, air: &mut Air) {
         let lock_due = reception.lock.filter(|lock| lock.due_us <= at_us);
-        let timed_out = reception.timeout_us.is_some_and(|due_us| due_us <= at_us);
-        if timed_out && lock_due.is_none_or(|lock| lock.stage == Stage::Searching && lock.due_us > at_us) {
+        let ends_us = reception.search_end_us.into_iter().chain(reception.timer_end_us).min();
+        let timed_out = ends_us.is_some_and(|due_us| due_us <= at_us);
+        // A frame that is found, or complete, in the same instant comes first.
+        if timed_out && lock_due.is_none() {
             let also = if std::mem::take(&mut self.faults.preamble_with_timeout) {
                 irq::PREAMBLE_DETECTED
             } else {
@@ -341,9 +352,7 @@ impl Sx126x {
         let Some(transmission) = air.transmission(lock.id) else { return };
         let due_us = transmission.header_end_us();
         if let Some(reception) = &mut self.reception {
-            if self.stop_timer_on_preamble {
-                reception.timeout_us = None;
-            }
+            reception.preamble_found(self.stop_timer_on_preamble);
             reception.lock = Some(Lock { stage: Stage::Preamble, due_us, ..lock });
         }
         self.raise(irq::PREAMBLE_DETECTED);
@@ -355,7 +364,7 @@ impl Sx126x {
         let end_us = whole.map(|transmission| transmission.end_us);
         if let Some(due_us) = end_us.filter(|_| !std::mem::take(&mut self.faults.header_error)) {
             if let Some(reception) = &mut self.reception {
-                reception.timeout_us = None;
+                reception.timer_end_us = None;
                 reception.lock = Some(Lock { stage: Stage::Header, due_us, ..lock });
             }
             self.raise(irq::HEADER_VALID);
@@ -407,7 +416,7 @@ impl Sx126x {
 
     fn end_reception(&mut self, air: &mut Air) {
         self.reception = None;
-        self.mode = self.rc13m_fallback;
+        self.mode = self.fallback;
         air.listen(self.station, None);
     }
 
