@@ -25,7 +25,8 @@ mod tests {
         // SF, bandwidth, PHYPayload bytes, microseconds without payload CRC.
         for (sf, bw_hz, bytes, expected_us) in [
             (7, 125_000, 13, 41_216),
-            (12, 125_000, 13, 991_232),
+            (12, 125_000, 13, 1_155_072),
+            (12, 125_000, 23, 1_482_752),
             (9, 125_000, 33, 246_784),
             (7, 250_000, 13, 20_608),
         ] {

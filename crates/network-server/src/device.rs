@@ -5,6 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use crate::config::{Downlink, Window};
 use crate::frames::Keys;
 use crate::heard::{MacRequest, MacUp};
+use crate::server::MAX_F_OPTS;
 
 /// An activated device's address, keys, counters and receive parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +141,27 @@ impl Device {
             (MacRequest::RxTimingSetup { delay_s }, _) => session.rx1_delay_s = (*delay_s).max(1),
             _ => {}
         }
+    }
+
+    /// Takes the answers and as many of the waiting requests as fit FOpts, in their order.
+    pub(crate) fn take_f_opts(&mut self, answers: Vec<Vec<u8>>) -> Vec<u8> {
+        let mut f_opts: Vec<u8> = Vec::new();
+        for answer in answers {
+            if f_opts.len() + answer.len() <= MAX_F_OPTS {
+                f_opts.extend(answer);
+            }
+        }
+        while let Some((request, bytes)) = self.requests.pop_front() {
+            if f_opts.len() + bytes.len() > MAX_F_OPTS {
+                self.requests.push_front((request, bytes));
+                break;
+            }
+            f_opts.extend(bytes);
+            if !matches!(request, MacRequest::Raw(_)) {
+                self.outstanding.push(request);
+            }
+        }
+        f_opts
     }
 
     /// Tells whether the device may be listening with parameters that the network does not know for sure.

@@ -43,9 +43,11 @@ pub struct DataDown {
     pub data: Option<(u8, Vec<u8>)>,
 }
 
-/// The type of a frame, by its first byte.
+/// Reads a frame. One that `lrwn` would not write with the same bytes is none: it forgets the reserved bits of
+/// the MHDR, and would find the MIC right whatever they are.
 pub(crate) fn parse(phy: &[u8]) -> Option<PhyPayload> {
-    PhyPayload::from_slice(phy).ok()
+    let parsed = PhyPayload::from_slice(phy).ok()?;
+    (parsed.to_vec().ok()? == phy).then_some(parsed)
 }
 
 impl DataDown {
@@ -261,4 +263,29 @@ pub(crate) fn device_time_ans(gps_us: u64) -> Result<Vec<u8>, lrwn::Error> {
 
 pub(crate) fn key(bytes: &[u8; 16]) -> AES128Key {
     AES128Key::from_bytes(*bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The join-accept of lrwn's documentation.
+    #[test]
+    fn a_join_accept_has_the_golden_bytes() {
+        let config = Config { net_id: [2, 2, 2], rx1_delay_s: 0, ..Config::default() };
+        let app_key = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
+        let phy = join_accept(&config, &app_key, 65_793, 0x0102_0304, [8, 7, 6, 5, 4, 3, 2, 1], 258).unwrap();
+        let golden = [
+            0x20, 0x23, 0xcf, 0x33, 0x54, 0x89, 0xaa, 0xe3, 0x18, 0x3c, 0x0b, 0xe0, 0xba, 0xa8, 0xde, 0xe5,
+            0xf3,
+        ];
+        assert_eq!(phy, golden);
+    }
+
+    #[test]
+    fn an_address_begins_with_the_networks_prefix() {
+        // NetID 000013 is of type 0 with NwkID 13h: addresses from 26000000 (The Things Network's).
+        assert_eq!(dev_addr([0, 0, 0x13], 0xFFFF_FFFF), 0x27FF_FFFF);
+        assert_eq!(dev_addr([0, 0, 0x13], 5), 0x2600_0005);
+    }
 }

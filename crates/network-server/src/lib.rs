@@ -13,10 +13,12 @@
 mod airtime;
 mod config;
 mod device;
+mod downlink;
 pub mod forge;
 mod frames;
 mod heard;
 mod server;
+mod uplink;
 
 pub use airtime::airtime_us;
 pub use config::{Config, Downlink, Kind, Transmission, UplinkMeta, Window};
