@@ -86,8 +86,10 @@ impl Plausibility {
         if reading.voltage_mv > Self::MAX_VOLTAGE_MV || current_ma > self.max_current_ma {
             return Err(Implausible::OutOfRange);
         }
+        // With the greater of the two currents: at a switch-on the power may show before the slow current does,
+        // and a reading dropped for that would keep an overload from the trip curve.
         // V·I in mV·mA is µVA; P in µW; both below 2^64.
-        let apparent_uva = u64::from(reading.voltage_mv).saturating_mul(u64::from(reading.current_ma));
+        let apparent_uva = u64::from(reading.voltage_mv).saturating_mul(u64::from(current_ma));
         let limit_uw = apparent_uva
             .saturating_add(apparent_uva.saturating_mul(Self::POWER_ERROR_PERCENT) / 100)
             .saturating_add(Self::POWER_ERROR_UW);
@@ -190,6 +192,14 @@ mod tests {
                 Reading { power_mw: 2_300_000 / 100 * 105 + 2_001, ..GOOD },
                 Err(Implausible::PowerAboveApparent),
             ),
+        ]);
+    }
+
+    #[test]
+    fn power_that_shows_before_the_slow_current_does_is_no_fault() {
+        check(&[
+            (Reading { current_ma: 0, ..GOOD }, Ok(())),
+            (Reading { current_ma: 0, fast_current_ma: 0, ..GOOD }, Err(Implausible::PowerAboveApparent)),
         ]);
     }
 

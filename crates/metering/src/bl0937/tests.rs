@@ -191,6 +191,20 @@ fn between_slow_pulses_the_power_holds_as_far_as_the_missing_pulse_allows() {
 }
 
 #[test]
+fn after_20_s_without_a_pulse_the_power_is_0_until_two_more_have_come() {
+    let mut power = Power::default();
+    power.edge(0);
+    power.edge(1_000_000);
+    for (now_us, mhz) in [(1_000_000, 1000), (2_000_000, 1000), (20_999_999, 50), (21_000_000, 0)] {
+        assert_eq!(power.take(now_us, 20_000_000), mhz, "at {now_us} µs");
+    }
+    power.edge(30_000_000);
+    assert_eq!(power.take(30_000_000, 20_000_000), 0);
+    power.edge(30_500_000);
+    assert_eq!(power.take(30_500_000, 20_000_000), 2000);
+}
+
+#[test]
 fn poll_never_waits_and_switches_sel_when_it_begins() {
     let mut cf = Pin::new(&[Transaction::get(State::Low), Transaction::get(State::High)]);
     let mut cf1 = Pin::new(&[Transaction::get(State::Low), Transaction::get(State::Low)]);

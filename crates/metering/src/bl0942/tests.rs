@@ -40,6 +40,8 @@ enum Step {
     Answers(Vec<u8>),
     /// The line fails.
     Fails,
+    /// The line ends: a read gives nothing.
+    Ends,
 }
 
 /// A serial line that follows a script, and never answers when the script says nothing.
@@ -84,7 +86,10 @@ impl Line {
 impl Read for Line {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Broken> {
         if self.arrived.is_empty() {
-            pending::<()>().await;
+            match self.script.front() {
+                Some(Step::Ends) => drop(self.script.pop_front()),
+                _ => pending().await,
+            }
         }
         let count = buffer.len().min(self.chunk).min(self.arrived.len());
         for byte in &mut buffer[..count] {
@@ -206,6 +211,14 @@ fn a_register_that_does_not_keep_its_value_is_told_and_tried_again() {
 fn silence_ends_after_200_ms() {
     let silent = vec![Step::Wrote(vec![0x58, 0xAA])];
     let outcomes = readings(&[set_up(), silent, asks(&packet(7))], 1, 2);
+    assert_eq!(outcomes[0], Err(Error::TimeOut));
+    assert!(outcomes[1].is_ok());
+}
+
+#[test]
+fn the_end_of_the_input_is_silence_that_nobody_waits_for() {
+    let ended = vec![Step::Wrote(vec![0x58, 0xAA]), Step::Ends];
+    let outcomes = readings(&[set_up(), ended, asks(&packet(7))], 0, 2);
     assert_eq!(outcomes[0], Err(Error::TimeOut));
     assert!(outcomes[1].is_ok());
 }
