@@ -19,13 +19,11 @@ extern crate std;
 
 mod api;
 mod button;
-mod commands;
 mod counters;
 mod led;
 mod outbox;
 mod socket;
 mod stores;
-mod uplinks;
 
 pub use api::{
     Boot, Cause, Effect, Effects, Event, MAX_EFFECTS, RebootCause, ResetCause, StoreItem, TripCause, Uplink,

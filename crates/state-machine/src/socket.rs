@@ -9,12 +9,18 @@ use sockeye_protocol::Payload;
 use sockeye_scheduler::{Job, Scheduler};
 use sockeye_settings::{Identity, PowerRestore, Settings};
 
+mod commands;
+mod effects;
+mod meter;
+mod uplinks;
+
+use effects::pending;
+
 use crate::button::{Button, Press};
 use crate::led::{Led, STEP_MS};
 use crate::stores::Stores;
 use crate::{
-    Boot, Cause, Counters, DelayTask, Effect, Effects, Event, Ignored, RebootCause, ResetCause, StoreItem,
-    TripCause,
+    Boot, Cause, Counters, DelayTask, Effects, Event, Ignored, RebootCause, ResetCause, StoreItem, TripCause,
 };
 
 /// How long a store may take, in ms: page erases wait for the end of a transaction on the air.
@@ -33,46 +39,17 @@ const BLINKING_JOIN_REQUESTS: u32 = 32;
 /// An outage alert is not repeated within this time, in ms, so that a flickering supply does not fill the air.
 const OUTAGE_HOLD_MS: u64 = 60_000;
 
-/// Kinds of effects, as bits; the lowest is made first.
-pub(crate) mod pending {
-    use crate::{Ignored, StoreItem};
-
-    pub(crate) const RELAY: u32 = 1;
-    pub(crate) const LED: u32 = 1 << 1;
-    pub(crate) const TRIP: u32 = 1 << 2;
-    pub(crate) const ALARM: u32 = 1 << 3;
-    pub(crate) const WELDED: u32 = 1 << 4;
-    pub(crate) const OUTAGE: u32 = 1 << 5;
-    pub(crate) const STORE: u32 = 1 << 6;
-    pub(crate) const ALARM_REPORT: u32 = 1 << 7;
-    pub(crate) const ANSWER: u32 = 1 << 8;
-    pub(crate) const BASIC_INFORMATION: u32 = 1 << 9;
-    pub(crate) const REPORT: u32 = 1 << 10;
-    pub(crate) const START_NETWORK: u32 = 1 << 11;
-    pub(crate) const IGNORED_FIRST: u32 = 12;
-    pub(crate) const FACTORY_RESET: u32 = 1 << 30;
-    pub(crate) const REBOOT: u32 = 1 << 31;
-
-    // The kinds of ignored things lie between.
-    const _: () = assert!(IGNORED_FIRST as usize + Ignored::ALL.len() <= 30);
-    const _: () = assert!(StoreItem::ALL.len() <= 8);
-
-    pub(crate) const fn ignored(what: Ignored) -> u32 {
-        1 << (IGNORED_FIRST + what as u32)
-    }
-}
-
 /// The socket. Its rules are those of the module documentation and of docs/BEHAVIOUR.md.
 #[derive(Clone, Debug)]
 pub struct Socket {
-    pub(crate) settings: Settings,
-    pub(crate) identity: Identity,
-    pub(crate) software_version: [u8; 2],
-    pub(crate) scheduler: Scheduler,
-    pub(crate) pending: u32,
-    pub(crate) counters: Counters,
+    settings: Settings,
+    identity: Identity,
+    software_version: [u8; 2],
+    scheduler: Scheduler,
+    pending: u32,
+    counters: Counters,
 
-    pub(crate) relay_on: bool,
+    relay_on: bool,
     relay_cause: Cause,
     /// Many sockets changed with this one.
     relay_spread: bool,
@@ -84,35 +61,35 @@ pub struct Socket {
     led: Led,
     button: Button,
 
-    pub(crate) trip_curve: TripCurve,
+    trip_curve: TripCurve,
     plausibility: Plausibility,
     welded: WeldedContact,
-    pub(crate) energy: EnergySum,
+    energy: EnergySum,
     /// The last reading that could be, and when it came.
-    pub(crate) reading: Option<(u64, Reading)>,
+    reading: Option<(u64, Reading)>,
     reading_dropped: bool,
     meter_failing: bool,
     /// The reading of the last alarm or trip, with the current that caused it.
-    pub(crate) alarm_reading: Reading,
+    alarm_reading: Reading,
     trip: (TripCause, u32),
 
     /// The network can be reached: a session exists.
-    pub(crate) online: bool,
+    online: bool,
     /// The first uplink waits until then.
     quiet_until_ms: u64,
     /// The basic information that is due is that of a join or a start: a report follows it.
     announcing: bool,
     /// No basic information has been sent since the start.
-    pub(crate) power_on_untold: bool,
+    power_on_untold: bool,
     join_requests: u32,
     outage_ms: Option<u64>,
 
-    pub(crate) stores: Stores,
+    stores: Stores,
     /// Answers that wait until the settings are in flash.
-    pub(crate) answer: Payload,
-    pub(crate) reboot: Option<RebootCause>,
+    answer: Payload,
+    reboot: Option<RebootCause>,
     /// The answer to the reboot command waits for the flash.
-    pub(crate) reboot_unanswered: bool,
+    reboot_unanswered: bool,
     /// The stores before the restart are under way.
     reboot_ready: bool,
 }
@@ -248,7 +225,7 @@ impl Socket {
 
     /// Switches the relay. A trip is latched because nothing calls this with `on` but somebody's will.
     /// `spread`: other sockets change at the same time.
-    pub(crate) fn set_relay(&mut self, on: bool, cause: Cause, spread: bool) {
+    fn set_relay(&mut self, on: bool, cause: Cause, spread: bool) {
         if on != self.relay_on {
             self.relay_on = on;
             self.relay_cause = cause;
@@ -258,22 +235,22 @@ impl Socket {
     }
 
     /// Counts something that is not obeyed, and tells of it once per call of [`handle`](Self::handle).
-    pub(crate) fn ignore(&mut self, what: Ignored) {
+    fn ignore(&mut self, what: Ignored) {
         self.counters.count_ignored(what);
         self.pending |= pending::ignored(what);
     }
 
-    pub(crate) fn want_store(&mut self, item: StoreItem) {
+    fn want_store(&mut self, item: StoreItem) {
         self.stores.want(item);
         self.pending |= pending::STORE;
     }
 
-    pub(crate) fn led_changed(&mut self) {
+    fn led_changed(&mut self) {
         self.pending |= pending::LED;
     }
 
     /// Gives the thresholds of the settings to the trip curve.
-    pub(crate) fn apply_limits(&mut self) {
+    fn apply_limits(&mut self) {
         let general = &self.settings.general;
         let (alarm, protection) = (general.overcurrent_alarm, general.overcurrent_protection);
         self.trip_curve.set_alarm(alarm.enabled.then_some(alarm.current_a));
@@ -281,7 +258,7 @@ impl Socket {
     }
 
     /// Begins the time of the button lock, or takes it back.
-    pub(crate) fn apply_button_lock(&mut self, now_ms: u64) {
+    fn apply_button_lock(&mut self, now_ms: u64) {
         let lock = self.settings.general.button_lock;
         if lock.enabled && lock.minutes > 0 {
             let lock_ms = u64::from(lock.minutes).saturating_mul(60_000);
@@ -292,7 +269,7 @@ impl Socket {
     }
 
     /// Sets the delay task, in place of one that is set. `spread`: other sockets have the same.
-    pub(crate) fn set_delay_task(&mut self, now_ms: u64, task: DelayTask, spread: bool) {
+    fn set_delay_task(&mut self, now_ms: u64, task: DelayTask, spread: bool) {
         self.delay_task_spread = spread;
         self.scheduler.set_delay_task(now_ms, task);
         self.scheduler.set(Job::StoreDelayTask, now_ms.saturating_add(DELAY_TASK_STORE_MS));
@@ -300,7 +277,7 @@ impl Socket {
     }
 
     /// Takes the delay task back, if there is one.
-    pub(crate) fn drop_delay_task(&mut self) {
+    fn drop_delay_task(&mut self) {
         if self.scheduler.due_ms(Job::DelayTask).is_some() {
             self.scheduler.cancel(Job::DelayTask);
             self.delay_task_ended();
@@ -352,7 +329,7 @@ impl Socket {
     }
 
     /// Marks a report as due now. Without a session none is: joining brings one.
-    pub(crate) fn want_report(&mut self) {
+    fn want_report(&mut self) {
         if self.online {
             self.pending |= pending::REPORT;
         }
@@ -428,75 +405,6 @@ impl Socket {
         self.watch_button();
     }
 
-    fn reading(&mut self, now_ms: u64, reading: Reading) {
-        self.meter_failing = false;
-        if self.plausibility.check(now_ms, &reading).is_err() {
-            self.ignore_first(Ignored::ImplausibleReading, self.reading_dropped);
-            self.reading_dropped = true;
-            return;
-        }
-        self.reading_dropped = false;
-        self.reading = Some((now_ms, reading));
-        self.energy.add(reading.energy_uwh);
-        self.store_energy_if_due(now_ms);
-
-        let verdict = self.trip_curve.sample(now_ms, reading.fast_current_ma);
-        if verdict.alarm {
-            self.pending |= pending::ALARM | pending::ALARM_REPORT;
-            self.alarm_reading = Reading { current_ma: reading.fast_current_ma, ..reading };
-        }
-        if let Some(trip) = verdict.trip
-            && self.relay_on
-        {
-            self.trip(trip);
-            self.alarm_reading = Reading { current_ma: trip.current_ma, ..reading };
-        }
-        if self.welded.sample(now_ms, self.relay_on, reading.current_ma) {
-            self.pending |= pending::WELDED;
-            self.want_report();
-        }
-    }
-
-    fn trip(&mut self, trip: sockeye_metering::Trip) {
-        let (trip_cause, cause) = match trip.cause {
-            sockeye_metering::Cause::Protection => (TripCause::Protection, Cause::Protection),
-            sockeye_metering::Cause::HardLimit => (TripCause::HardLimit, Cause::HardLimit),
-        };
-        self.trip = (trip_cause, trip.current_ma);
-        self.set_relay(false, cause, false);
-        self.pending |= pending::TRIP | pending::ALARM_REPORT;
-        // A trip lasts until somebody switches on. Who set the task did not know of the trip.
-        if self.scheduler.due_ms(Job::DelayTask).is_some() && self.scheduler.delayed_on() {
-            self.drop_delay_task();
-            self.ignore(Ignored::TrippedDelayTask);
-        }
-    }
-
-    fn meter_failed(&mut self, now_ms: u64) {
-        self.ignore_first(Ignored::MeterFailure, self.meter_failing);
-        self.meter_failing = true;
-        self.store_energy_if_due(now_ms);
-    }
-
-    /// Counts something that may go on ten times a second, and tells of the first in a row.
-    fn ignore_first(&mut self, what: Ignored, told: bool) {
-        self.counters.count_ignored(what);
-        if !told {
-            self.pending |= pending::ignored(what);
-        }
-    }
-
-    fn store_energy_if_due(&mut self, now_ms: u64) {
-        if self.energy.store_due(now_ms) {
-            self.store_energy(now_ms);
-        }
-    }
-
-    pub(crate) fn store_energy(&mut self, now_ms: u64) {
-        self.energy.stored(now_ms);
-        self.want_store(StoreItem::Energy);
-    }
-
     fn supply_lost(&mut self, now_ms: u64) {
         if self.energy.next_store_ms().is_some() {
             self.energy.stored(now_ms);
@@ -543,97 +451,5 @@ impl Socket {
         }
         self.reboot_ready = true;
         self.scheduler.set(Job::RebootDeadline, now_ms.saturating_add(REBOOT_STORE_MS));
-    }
-
-    /// Makes the effects that are pending, as many as there is room for.
-    fn flush(&mut self, now_ms: u64, effects: &mut Effects) {
-        while self.pending != 0 && !effects.is_full() {
-            let kind = self.pending & self.pending.wrapping_neg();
-            self.pending &= !kind;
-            if let Some(effect) = self.effect(now_ms, kind) {
-                // There is room: it was looked for above.
-                let _ = effects.push(effect);
-            }
-        }
-    }
-
-    fn effect(&mut self, now_ms: u64, kind: u32) -> Option<Effect> {
-        Some(match kind {
-            pending::RELAY => return self.relay_effect(now_ms),
-            pending::LED => return self.led_effect(),
-            pending::TRIP => Effect::Trip { cause: self.trip.0, current_ma: self.trip.1 },
-            pending::ALARM => Effect::Alarm { current_ma: self.alarm_reading.current_ma },
-            pending::WELDED => Effect::WeldedContact {
-                current_ma: self.reading.map_or(0, |(_, reading)| reading.current_ma),
-            },
-            pending::STORE => return self.store_effect(now_ms),
-            pending::OUTAGE => Effect::Uplink(self.outage()),
-            pending::ALARM_REPORT => Effect::Uplink(self.alarm_report()),
-            pending::ANSWER => Effect::Uplink(self.take_answer()?),
-            pending::BASIC_INFORMATION => Effect::Uplink(self.basic_information()),
-            pending::REPORT => Effect::Uplink(self.report(now_ms)),
-            pending::START_NETWORK => Effect::StartNetwork,
-            pending::FACTORY_RESET => Effect::FactoryReset,
-            pending::REBOOT => {
-                self.scheduler.cancel(Job::RebootDeadline);
-                self.reboot_ready = false;
-                Effect::Reboot { cause: self.reboot.take()? }
-            }
-            _ => {
-                let index = kind.trailing_zeros().checked_sub(pending::IGNORED_FIRST)?;
-                Effect::Ignored { what: *Ignored::ALL.get(usize::try_from(index).ok()?)? }
-            }
-        })
-    }
-
-    fn relay_effect(&mut self, now_ms: u64) -> Option<Effect> {
-        let on = self.relay_on;
-        let told = self.relay_told.replace(on);
-        if told == Some(on) {
-            return None;
-        }
-        if told.is_some() {
-            self.counters.count_relay_change();
-            self.want_store(StoreItem::RelayState);
-            // Multicast switches a whole building: its reports are spread (behaviour.md, What is obeyed).
-            if self.relay_spread {
-                self.report_spread(now_ms);
-            } else {
-                self.scheduler.report_change(now_ms);
-            }
-        }
-        if !on {
-            self.trip_curve.relay_opened();
-        }
-        Some(Effect::Relay { on, cause: self.relay_cause })
-    }
-
-    /// Asks for a report after a random time, as many sockets have cause for one at once.
-    pub(crate) fn report_spread(&mut self, now_ms: u64) {
-        let delay_ms = self.scheduler.spread_ms();
-        self.scheduler.set_earlier(Job::RelayReport, now_ms.saturating_add(delay_ms));
-    }
-
-    fn led_effect(&mut self) -> Option<Effect> {
-        let static_on = self.relay_on && self.settings.general.led;
-        if !static_on {
-            // Blinks of the network show only with relay and LED on (guide, section 2.4, note 1).
-            self.led.hush();
-        }
-        if !self.led.is_blinking() {
-            self.scheduler.cancel(Job::Led);
-        }
-        let on = self.led.is_lit(static_on);
-        (self.led_told.replace(on) != Some(on)).then_some(Effect::Led { on })
-    }
-
-    fn store_effect(&mut self, now_ms: u64) -> Option<Effect> {
-        let item = self.stores.ready()?;
-        self.stores.begin(item);
-        self.scheduler.set(Job::StoreTimeout, now_ms.saturating_add(STORE_TIMEOUT_MS));
-        if self.stores.ready().is_some() {
-            self.pending |= pending::STORE;
-        }
-        Some(Effect::Store(item))
     }
 }

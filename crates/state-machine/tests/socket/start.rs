@@ -143,3 +143,13 @@ fn the_energy_sum_goes_on_from_the_stored_one() {
     let bench = Bench::new(Boot { energy_uwh: 123_456_789, ..boot() });
     assert_eq!(bench.socket.energy_uwh(), 123_456_789);
 }
+
+#[test]
+fn no_key_is_printed() {
+    let boot = boot();
+    let printed = format!("{boot:?}{:?}", Bench::new(boot.clone()).socket);
+    // The factory key of the bench is sixteen times 7, the guide's default keys begin with 55 72.
+    for secret in ["7, 7, 7", "0707", "85, 114", "5572", "123456"] {
+        assert!(!printed.contains(secret), "{secret}");
+    }
+}

@@ -5,7 +5,7 @@ use sockeye_protocol::wire;
 use sockeye_scheduler::Job;
 use sockeye_settings::{ButtonLock, Threshold};
 
-use crate::socket::{Socket, pending};
+use super::{Socket, pending};
 use crate::{Cause, DelayTask, Ignored, RebootCause, StoreItem};
 
 /// How long the answer to a reboot command has to go out before the restart, in ms: the longest answer at SF12
@@ -14,7 +14,7 @@ const REBOOT_ANSWER_MS: u64 = 5_000;
 
 impl Socket {
     /// Obeys a downlink: its commands in order, up to the first that is unknown or truncated.
-    pub(crate) fn downlink(&mut self, now_ms: u64, port: u8, payload: &[u8], multicast: bool) {
+    pub(super) fn downlink(&mut self, now_ms: u64, port: u8, payload: &[u8], multicast: bool) {
         if port != self.settings.lorawan.application_port {
             self.ignore(Ignored::Port);
             return;
@@ -155,7 +155,7 @@ impl Socket {
     }
 
     /// Lets the answer go if the settings that it tells of are in flash.
-    pub(crate) fn release_answer(&mut self, now_ms: u64) {
+    pub(super) fn release_answer(&mut self, now_ms: u64) {
         if self.answer.is_empty() || !self.stores.is_stored(StoreItem::Settings) {
             return;
         }

@@ -5,7 +5,7 @@ use sockeye_protocol::uplink::Record;
 use sockeye_protocol::{BasicInformation, Payload, Report};
 use sockeye_settings::{ButtonLock, Threshold};
 
-use crate::socket::Socket;
+use super::Socket;
 use crate::{StoreItem, Uplink, UplinkKind};
 
 /// A reading older than this is not reported any more, in ms: the meter has failed.
@@ -24,7 +24,7 @@ impl Socket {
 
     /// Returns a report of the last reading. Without a fresh one the measured values are left out, rather
     /// than given as they were or as 0.
-    pub(crate) fn report(&self, now_ms: u64) -> Uplink {
+    pub(super) fn report(&self, now_ms: u64) -> Uplink {
         let fresh = self.reading.filter(|(read_ms, _)| now_ms.saturating_sub(*read_ms) <= READING_MAX_AGE_MS);
         let payload = match fresh {
             Some((_, reading)) => self.report_payload(&reading),
@@ -37,7 +37,7 @@ impl Socket {
     }
 
     /// Returns the report of an alarm or a trip: the state as it is now, the values that were the cause.
-    pub(crate) fn alarm_report(&self) -> Uplink {
+    pub(super) fn alarm_report(&self) -> Uplink {
         self.uplink(UplinkKind::Alarm, self.report_payload(&self.alarm_reading))
     }
 
@@ -56,7 +56,7 @@ impl Socket {
     }
 
     /// Returns the basic information, with `ff0b` if it is the first since the start.
-    pub(crate) fn basic_information(&mut self) -> Uplink {
+    pub(super) fn basic_information(&mut self) -> Uplink {
         let general = &self.settings.general;
         let threshold = |Threshold { enabled, current_a }| (enabled, current_a);
         let ButtonLock { enabled, minutes } = general.button_lock;
@@ -74,12 +74,12 @@ impl Socket {
     }
 
     /// Returns the outage alert, alone in its payload: the vendor's decoder fails on it (facts, wire protocol).
-    pub(crate) fn outage(&self) -> Uplink {
+    pub(super) fn outage(&self) -> Uplink {
         self.uplink(UplinkKind::Outage, Self::payload_of(&[Record::PowerOutage]))
     }
 
     /// Takes the answers that have been gathered, if all that they tell of is in flash.
-    pub(crate) fn take_answer(&mut self) -> Option<Uplink> {
+    pub(super) fn take_answer(&mut self) -> Option<Uplink> {
         if self.answer.is_empty() || !self.stores.is_stored(StoreItem::Settings) {
             return None;
         }
