@@ -203,6 +203,15 @@ fn the_high_nibble_of_a_delay_task_is_a_mask() {
 }
 
 #[test]
+fn minutes_beyond_15_bits_never_touch_the_lock_itself() {
+    let mut out = [0; 4];
+    Command::ButtonLock { enabled: false, minutes: 0x800a }.encode(&mut out).unwrap();
+    assert_eq!(out.to_vec(), hex("ff250a00"));
+    Record::ButtonLock { enabled: false, minutes: 0xffff }.encode(&mut out).unwrap();
+    assert_eq!(out.to_vec(), hex("ff25ff7f"));
+}
+
+#[test]
 fn a_value_without_meaning_passes_over_its_command_only() {
     for (bytes, channel, kind, value) in [
         ("080200ff", 0x08, None, 0x02),

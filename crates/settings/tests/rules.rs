@@ -233,6 +233,15 @@ fn without_adr_some_channel_must_carry_the_data_rate() {
 fn single_channel_mode_needs_exactly_one_channel() {
     let sentence = "lorawan.single_channel: single-channel mode needs exactly one channel, 3 can be used";
     check(|it| it.lorawan.single_channel = true, Field::SingleChannel, sentence);
+    let none = "lorawan.single_channel: single-channel mode needs exactly one channel, 0 can be used";
+    check(
+        |it| {
+            it.lorawan.single_channel = true;
+            it.lorawan.channels.enabled = ChannelSet::EMPTY;
+        },
+        Field::SingleChannel,
+        none,
+    );
     let mut settings = defaults(Region::Eu868, Model::Eu);
     settings.lorawan.single_channel = true;
     // Channel 7 is in the list but has no frequency.

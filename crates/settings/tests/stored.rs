@@ -56,6 +56,24 @@ fn settings_without_a_single_default_take_480_bytes() {
 }
 
 #[test]
+fn a_field_whose_default_the_identity_decides_is_stored_whatever_its_value() {
+    let identity = identity(Model::Eu);
+    for address in [0, 1, identity.default_dev_addr()] {
+        for current_a in [1, 16] {
+            let mut settings = Settings::default_for(Region::Eu868, &identity);
+            settings.lorawan.app_key = sockeye_settings::Key::DEFAULT;
+            settings.lorawan.dev_addr = address;
+            settings.general.overcurrent_alarm = Threshold { enabled: true, current_a };
+            settings.general.overcurrent_protection = Threshold { enabled: true, current_a };
+            // Read with another identity: what was set stays set.
+            let other = Identity { sn: [0x77; 8], ..identity };
+            let decoded = Settings::decode(&encode(&settings), Region::Eu868, &other).unwrap();
+            assert_eq!(decoded.settings, settings);
+        }
+    }
+}
+
+#[test]
 fn the_stored_form_of_version_1_is_read_for_ever() {
     // Written once by hand: never change it, add others.
     let stored = [

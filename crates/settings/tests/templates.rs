@@ -58,6 +58,19 @@ fn a_field_that_the_template_does_not_name_stays_as_it_is() {
     assert_eq!(from_json(text, Model::Eu, &present()), Ok(expected));
 }
 
+#[test]
+fn a_list_in_a_template_replaces_the_whole_list() {
+    let mut present = present();
+    present.lorawan.channels.frequency_hz = [867_100_000; 16];
+    present.d2d.commands.push(sockeye_settings::D2dCommand { code: 1, action: Action::On }).unwrap();
+    let text = r#"{ "model": "EU", "region": "EU868", "d2d": { "commands": [] },
+        "lorawan": { "channel_frequencies_hz": [868300000] } }"#;
+    let read = from_json(text, Model::Eu, &present).unwrap();
+    assert!(read.d2d.commands.is_empty());
+    assert_eq!(read.lorawan.channels.frequency_hz[0], 868_300_000);
+    assert_eq!(read.lorawan.channels.frequency_hz[1..], [0; 15]);
+}
+
 /// Checks the sentence with which a template is refused; `fields` stand after model and region.
 fn check(fields: &str, sentence: &str) {
     let text = format!(r#"{{ "model": "EU", "region": "EU868", {fields} }}"#);
