@@ -35,15 +35,22 @@ where
     }
 
     /// Sets the chip for a receive. A continuous one is open from here; a single one is opened by
-    /// `rx_single`. Asking again for the continuous receive that is open changes nothing.
+    /// `rx_single`.
+    ///
+    /// Asking again for the continuous receive that is open looks at the chip and opens it anew (CC-07): the
+    /// receiver is closed for about a millisecond, so it is not for each frame.
+    ///
+    /// # Cancel safety
+    /// Dropped among its commands, the next operation resets the chip, which takes some 70 ms.
     async fn setup_rx(&mut self, config: RxConfig) -> Result<(), Error> {
         self.wanted = Some(config);
-        let result = if config.mode != RxMode::Continuous {
-            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.configure(config)).await
-        } else if self.state != State::Receiving(config) {
-            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, 0)).await
-        } else {
-            Ok(())
+        let delay = self.delay.clone();
+        let result = match (config.mode, self.state) {
+            (RxMode::Continuous, State::Receiving(open)) if open == config => {
+                limited(delay, COMMANDS_LIMIT_MS, self.reopen(config)).await
+            }
+            (RxMode::Continuous, _) => limited(delay, COMMANDS_LIMIT_MS, self.open(config, 0)).await,
+            _ => limited(delay, COMMANDS_LIMIT_MS, self.configure(config)).await,
         };
         self.note(result)
     }

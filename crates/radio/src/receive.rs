@@ -141,13 +141,20 @@ where
                     return Err(Error::Nonsense(flags));
                 }
             } else {
-                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.leave(config)).await?;
-                if self.landed.frame.is_some() {
-                    // Heard, but the line did not tell.
-                    Counters::count(&mut self.counters.missed_interrupts);
-                    self.state = State::Unknown;
-                }
+                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.reopen(config)).await?;
             }
         }
+    }
+
+    /// Closes the continuous receive and opens it again; resets the chip when the interrupt line has kept
+    /// silent about a frame.
+    pub(crate) async fn reopen(&mut self, config: RxConfig) -> Result<(), Error> {
+        let kept_before = self.landed.frame.is_some();
+        self.leave(config).await?;
+        if !kept_before && self.landed.frame.is_some() {
+            Counters::count(&mut self.counters.missed_interrupts);
+            self.state = State::Unknown;
+        }
+        self.open(config, 0).await
     }
 }

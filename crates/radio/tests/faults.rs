@@ -220,6 +220,34 @@ fn a_silent_interrupt_line_in_rxc_is_found_by_the_next_look() {
 }
 
 #[test]
+fn setting_rxc_up_again_finds_a_silent_line_and_a_hang() {
+    let world = World::new();
+    let (mut radio, chip) = world.device();
+    let (gateway, sim) = (world.gateway.clone(), world.sim.clone());
+    let inner =
+        World { sim: world.sim.clone(), medium: world.medium.clone(), gateway: world.gateway.clone() };
+    world.run(10_000, async move {
+        radio.setup_rx(rxc(_7)).await.expect("set up");
+        chip.with(|model| model.inject(Fault::Dio1Silent));
+        sim.sleep_us(50_000).await;
+        let mut buf = [0; 255];
+        let sent = gateway.send(downlink(RX2_HZ, 7), 27, b"unheard");
+        // The firmware has other work now and then, so that no single wait is long.
+        while sim.now_us() < sent.end_us + 100_000 {
+            embassy_futures::select::select(sim.sleep_us(10_000), radio.rx_continuous(&mut buf)).await;
+        }
+        radio.setup_rx(rxc(_7)).await.expect("set up again");
+        let (len, _) = radio.rx_continuous(&mut buf).await.expect("received");
+        assert_eq!(&buf[..len], b"unheard");
+        let Counters { missed_interrupts, resets, .. } = radio.counters();
+        assert_eq!((missed_interrupts, resets), (1, 2));
+        chip.with(|model| model.inject(Fault::Hang));
+        assert_eq!(radio.setup_rx(rxc(_7)).await, Err(Error::Chip(RadioError::Busy)));
+        works(&inner, &mut radio).await;
+    });
+}
+
+#[test]
 fn a_disturbed_frame_without_crc_is_handed_over_for_its_mic_to_fail() {
     let act = |chip: &VirtualChip| chip.with(|model| model.inject(Fault::CrcError));
     let (frame, counters) = check_rxc(1000, act, &[b"spoiled"]);

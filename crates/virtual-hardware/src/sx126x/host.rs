@@ -160,7 +160,11 @@ impl SpiDevice<u8> for VirtualSpi {
     async fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), NoError> {
         let Self { chip: VirtualChip { medium, chip }, yields } = self;
         let sim = medium.sim().clone();
-        chip.model.borrow_mut().select(sim.now_us());
+        let before = {
+            let mut model = chip.model.borrow_mut();
+            model.select(sim.now_us());
+            (model.next_event_us(), model.dio1())
+        };
         for operation in operations {
             if *yields {
                 yield_now().await;
@@ -190,8 +194,15 @@ impl SpiDevice<u8> for VirtualSpi {
                 Operation::DelayNs(_) => {}
             }
         }
-        chip.model.borrow_mut().deselect(sim.now_us(), &mut medium.air());
-        self.chip.settle();
+        let after = {
+            let mut model = chip.model.borrow_mut();
+            model.deselect(sim.now_us(), &mut medium.air());
+            (model.next_event_us(), model.dio1())
+        };
+        // Most commands only set something: nobody needs to be woken for them.
+        if before != after {
+            self.chip.settle();
+        }
         if self.yields {
             yield_now().await;
         }
