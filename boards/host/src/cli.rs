@@ -146,7 +146,8 @@ mod tests {
     use super::*;
 
     fn parse(words: &str) -> Result<Options, String> {
-        Options::try_parse_from(["run"].into_iter().chain(words.split_whitespace())).map_err(|e| e.to_string())
+        Options::try_parse_from(["run"].into_iter().chain(words.split_whitespace()))
+            .map_err(|e| e.to_string())
     }
 
     #[test]

@@ -83,9 +83,19 @@ mod tests {
     fn lines_say_what_happened() {
         for (event, said) in [
             (Event::Relay { on: true, cause: "delay_task" }, "relay ON       by delay task"),
-            (Event::Trip { cause: "hard_limit", current_ma: 13_005 }, "TRIP           hard limit, at 13.005 A"),
             (
-                Event::Uplink { port: 85, payload: vec![8, 0x70, 1], fcnt: 3, dr: 5, freq_hz: 868_100_000, confirmed: true },
+                Event::Trip { cause: "hard_limit", current_ma: 13_005 },
+                "TRIP           hard limit, at 13.005 A",
+            ),
+            (
+                Event::Uplink {
+                    port: 85,
+                    payload: vec![8, 0x70, 1],
+                    fcnt: 3,
+                    dr: 5,
+                    freq_hz: 868_100_000,
+                    confirmed: true,
+                },
                 "uplink         port 85, 087001, FCnt 3, DR5, 868.1 MHz, confirmed",
             ),
             (

@@ -45,7 +45,11 @@ fn understand(text: &str) -> Typed {
                 "column {}: expected {}, found {}; `help` has examples",
                 error.column,
                 error.expected,
-                if error.found.is_empty() { "the end of the line".into() } else { format!("`{}`", error.found) },
+                if error.found.is_empty() {
+                    "the end of the line".into()
+                } else {
+                    format!("`{}`", error.found)
+                },
             )),
         },
     }
@@ -142,7 +146,8 @@ struct Screen {
 impl Screen {
     fn run(mut self, world: &mut World, duration_ms: Option<u64>) -> io::Result<()> {
         let started = Instant::now();
-        let mut lines = vec!["Sockeye: a simulated socket. Type `help` for what can happen to it, `quit` to end.".into()];
+        let mut lines =
+            vec!["Sockeye: a simulated socket. Type `help` for what can happen to it, `quit` to end.".into()];
         loop {
             let go_on = catch_up(world, started, duration_ms);
             lines.extend(event_lines(world));
@@ -158,7 +163,9 @@ impl Screen {
                     continue;
                 }
                 match key.code {
-                    KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
+                    KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                        return Ok(());
+                    }
                     KeyCode::Char(letter) => self.input.push(letter),
                     KeyCode::Backspace => drop(self.input.pop()),
                     KeyCode::Up => {
@@ -201,7 +208,8 @@ impl Screen {
             queue!(out, style::Print(line), style::Print("\r\n"))?;
         }
         let room = width.saturating_sub(3);
-        let shown: String = self.input.chars().rev().take(room).collect::<Vec<_>>().into_iter().rev().collect();
+        let shown: String =
+            self.input.chars().rev().take(room).collect::<Vec<_>>().into_iter().rev().collect();
         queue!(out, style::Print("> "), style::Print(shown))?;
         self.drawn = u16::try_from(block.len()).unwrap_or(0);
         out.flush()

@@ -92,7 +92,9 @@ fn print(out: &mut impl Write, options: &Options, t_ms: u64, socket: usize, even
 /// Runs as fast as it can.
 fn batch(world: &mut World, options: &Options, schedule: &Schedule, end_ms: u64) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
-    world.run_script(schedule, end_ms, |(t_ms, socket, event)| print(&mut out, options, t_ms, socket, &event))?;
+    world.run_script(schedule, end_ms, |(t_ms, socket, event)| {
+        print(&mut out, options, t_ms, socket, &event)
+    })?;
     out.flush()
 }
 

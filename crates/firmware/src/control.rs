@@ -68,7 +68,9 @@ impl<B: Board> Outputs<B> {
                     self.observer.observe(Notice::Trip { cause, current_ma });
                 }
                 Effect::Alarm { current_ma } => self.observer.observe(Notice::Alarm { current_ma }),
-                Effect::WeldedContact { .. } => self.error("relay: current flows though it is off (welded contact)"),
+                Effect::WeldedContact { .. } => {
+                    self.error("relay: current flows though it is off (welded contact)")
+                }
                 Effect::Ignored { what } => self.error(what.name()),
                 Effect::Uplink(uplink) => shared.radio.put(|work| work.outbox.push(uplink)),
                 Effect::StartNetwork => shared.radio.put(|work| work.start = true),

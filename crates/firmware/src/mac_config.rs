@@ -30,8 +30,7 @@ pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> Option<mac
     config.adr = lorawan.adr;
     config.data_rate = lorawan.data_rate;
     config.tx_power_dbm = lorawan.tx_power_dbm;
-    config.rx2 =
-        Some(mac::Rx2 { frequency_hz: lorawan.rx2_frequency_hz, data_rate: lorawan.rx2_data_rate });
+    config.rx2 = Some(mac::Rx2 { frequency_hz: lorawan.rx2_frequency_hz, data_rate: lorawan.rx2_data_rate });
     config.channels_hz = channels_hz(settings);
     Some(config)
 }

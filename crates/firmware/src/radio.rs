@@ -1,6 +1,8 @@
 //! The radio task: the MAC and the radio, which it never gives away.
 
-use embassy_futures::select::{Either3, select3};
+use core::convert::Infallible;
+
+use embassy_futures::select::{Either, select};
 use heapless::Vec;
 use lorawan_device::async_device::radio::Timer;
 use sockeye_lorawan_mac as mac;
@@ -40,7 +42,11 @@ pub async fn radio<B: Board>(mut task: RadioTask<B>, shared: &Shared) -> ! {
     loop {
         let send_at_ms = task.feed_mac(&mut in_flight, shared);
         let RadioTask { clock, driver, .. } = &mut task;
-        match driver.next(wake(clock, send_at_ms, shared)).await {
+        let event = match select(driver.next(wake(clock, send_at_ms, shared)), beat(clock, shared)).await {
+            Either::First(event) => event,
+            Either::Second(never) => match never {},
+        };
+        match event {
             mac::Event::Woken => {}
             mac::Event::Store { record, bytes } => task.store(record, bytes, shared).await,
             mac::Event::UplinkDone { port, .. } if in_flight && port != Some(0) && port.is_some() => {
@@ -58,23 +64,23 @@ pub async fn radio<B: Board>(mut task: RadioTask<B>, shared: &Shared) -> ! {
 }
 
 /// Completes when there is something to do for the MAC: new work, or the time to send what waits.
-///
-/// Shows on the way that the task is alive: this is polled whenever the MAC listens.
 async fn wake<C: Clock>(clock: &C, send_at_ms: Option<u64>, shared: &Shared) {
+    let send = async {
+        match send_at_ms {
+            Some(at_ms) => clock.until_ms(at_ms).await,
+            None => core::future::pending().await,
+        }
+    };
+    select(shared.radio.changed(), send).await;
+}
+
+/// Shows that the task is alive while the MAC's driver runs, whose every wait for the radio is bounded. A radio
+/// that fails is the driver's to restart: resetting the chip would not mend it, and would end the protection.
+async fn beat<C: Clock>(clock: &C, shared: &Shared) -> Infallible {
     loop {
         let now_ms = clock.now_ms();
         shared.radio_alive.beat(now_ms);
-        let send = async {
-            match send_at_ms {
-                Some(at_ms) => clock.until_ms(at_ms).await,
-                None => core::future::pending().await,
-            }
-        };
-        let beat = clock.until_ms(now_ms.saturating_add(HEARTBEAT_MS));
-        match select3(shared.radio.changed(), send, beat).await {
-            Either3::First(()) | Either3::Second(()) => return,
-            Either3::Third(()) => {}
-        }
+        clock.until_ms(now_ms.saturating_add(HEARTBEAT_MS)).await;
     }
 }
 
@@ -107,7 +113,9 @@ impl<B: Board> RadioTask<B> {
                         return None;
                     }
                     // It comes back to this with the next event of the MAC.
-                    Err(mac::SendError::Busy | mac::SendError::NotJoined | mac::SendError::TooLong { .. }) => {
+                    Err(
+                        mac::SendError::Busy | mac::SendError::NotJoined | mac::SendError::TooLong { .. },
+                    ) => {
                         return None;
                     }
                     Err(

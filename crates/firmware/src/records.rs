@@ -54,7 +54,9 @@ mod tests {
 
     #[test]
     fn bytes_of_another_form_are_no_delay_task() {
-        for bytes in [&[][..], &[1], &[1, 2, 0, 0, 0, 0, 0, 0, 0, 0], &[2; 10], &[1, 1, 0], &[0xFF; 10], &[1; 11]] {
+        for bytes in
+            [&[][..], &[1], &[1, 2, 0, 0, 0, 0, 0, 0, 0, 0], &[2; 10], &[1, 1, 0], &[0xFF; 10], &[1; 11]]
+        {
             assert_eq!(decode_delay_task(bytes), None, "{bytes:?}");
         }
     }

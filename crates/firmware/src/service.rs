@@ -1,8 +1,9 @@
 //! The service task: everything that may take long. It owns the flash, feeds the watchdog and restarts the chip.
 
 use embassy_futures::select::{Either, select};
+use sockeye_settings::{MAX_STORED, Settings};
 use sockeye_state_machine::{RebootCause, StoreItem};
-use sockeye_storage::{MAX_RECORD, RecordId, Storage};
+use sockeye_storage::{RecordId, Storage};
 
 use crate::board::{Board, Clock, System};
 use crate::notice::{Notice, Observer};
@@ -15,8 +16,7 @@ const WATCHDOG_PERIOD_MS: u64 = 1000;
 /// The longest silence of the control task: it reads the meter ten times a second.
 const CONTROL_LIMIT_S: u32 = 3;
 
-/// The longest silence of the radio task: it is silent while it transmits (at most 2.8 s at SF12) and while a
-/// radio that hangs is given up and started anew.
+/// The longest silence of the radio task: it is silent while it waits for a record to be stored.
 const RADIO_LIMIT_S: u32 = 10;
 
 /// What the service task owns.
@@ -66,20 +66,15 @@ impl<B: Board> Service<B> {
             shared.mac_stored.signal(stored);
         }
         if let Some(on) = work.relay_on {
-            self.store_for_control(RecordId::RelayState, &[u8::from(on)], StoreItem::RelayState, shared).await;
+            self.store_for_control(RecordId::RelayState, &[u8::from(on)], StoreItem::RelayState, shared)
+                .await;
         }
         if let Some(settings) = work.settings {
-            let mut bytes = [0; MAX_RECORD];
-            match settings.encode(&mut bytes) {
-                Ok(length) => {
-                    let encoded = bytes.get(..length).unwrap_or_default();
-                    self.store_for_control(RecordId::Settings, encoded, StoreItem::Settings, shared).await;
-                }
-                Err(_) => self.observer.observe(Notice::Error { what: "settings do not fit their record" }),
-            }
+            self.store_settings(&settings, shared).await;
         }
         if let Some(energy_uwh) = work.energy_uwh {
-            self.store_for_control(RecordId::Energy, &energy_uwh.to_le_bytes(), StoreItem::Energy, shared).await;
+            self.store_for_control(RecordId::Energy, &energy_uwh.to_le_bytes(), StoreItem::Energy, shared)
+                .await;
         }
         if let Some(task) = work.delay_task {
             let bytes = records::encode_delay_task(task);
@@ -91,6 +86,23 @@ impl<B: Board> Service<B> {
         }
         if let Some(cause) = work.reboot {
             self.restart(cause).await;
+        }
+    }
+
+    /// Stores the settings; fields that a newer firmware has stored and this one does not know are kept.
+    async fn store_settings(&mut self, settings: &Settings, shared: &Shared) {
+        let mut previous = [0; MAX_STORED];
+        let previous = match self.storage.load(RecordId::Settings, &mut previous).await {
+            Ok(Some(length)) => previous.get(..length).unwrap_or_default(),
+            _ => &[],
+        };
+        let mut bytes = [0; MAX_STORED];
+        match settings.encode_keeping(previous, &mut bytes) {
+            Ok(length) => {
+                let encoded = bytes.get(..length).unwrap_or_default();
+                self.store_for_control(RecordId::Settings, encoded, StoreItem::Settings, shared).await;
+            }
+            Err(_) => self.observer.observe(Notice::Error { what: "settings do not fit their record" }),
         }
     }
 

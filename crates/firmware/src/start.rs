@@ -51,10 +51,13 @@ struct Stored {
 /// # Cancel safety
 /// None: the parts are lost when the future is dropped.
 pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B>, StartError> {
-    let Parts { clock, relay, led, button, meter, supply, phy, flash, storage_range, system, observer, .. } = parts;
+    let Parts {
+        clock, relay, led, button, meter, supply, phy, flash, storage_range, system, observer, ..
+    } = parts;
     let mut storage = Storage::new(flash, storage_range);
     let mut buffer = [0; MAX_RECORD];
-    let mut loader: Loader<'_, B> = Loader { storage: &mut storage, observer: &observer, buffer: &mut buffer };
+    let mut loader: Loader<'_, B> =
+        Loader { storage: &mut storage, observer: &observer, buffer: &mut buffer };
     let stored = loader.state(&parts.identity, parts.region).await;
     let identity = stored.identity.unwrap_or(parts.identity);
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
@@ -150,7 +153,8 @@ impl<B: Board> Loader<'_, B> {
         let settings = match self.read(RecordId::Settings).await {
             Some(bytes) => match Settings::decode(bytes, region, known) {
                 Ok(decoded) if mac_region(decoded.settings.lorawan.region).is_none() => {
-                    observer.observe(Notice::Error { what: "the stored channel plan is not in this firmware" });
+                    observer
+                        .observe(Notice::Error { what: "the stored channel plan is not in this firmware" });
                     None
                 }
                 Ok(decoded) => {

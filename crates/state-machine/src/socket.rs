@@ -68,6 +68,8 @@ pub struct Socket {
     /// The last reading that could be, and when it came.
     reading: Option<(u64, Reading)>,
     reading_dropped: bool,
+    /// Until then a meter that shows nothing yet is no news.
+    meter_starts_until_ms: u64,
     meter_failing: bool,
     /// The reading of the last alarm or trip, with the current that caused it.
     alarm_reading: Reading,
@@ -123,6 +125,7 @@ impl Socket {
             energy: EnergySum::new(now_ms, boot.energy_uwh),
             reading: None,
             reading_dropped: false,
+            meter_starts_until_ms: now_ms.saturating_add(meter::START_MS),
             meter_failing: false,
             alarm_reading: Reading::default(),
             trip: (TripCause::Protection, 0),

@@ -269,7 +269,10 @@ impl Notify {
 mod tests {
     use super::*;
 
-    fn log() -> (Rc<RefCell<Vec<(u64, &'static str)>>>, Sim) {
+    /// What ran, and when.
+    type Seen = Rc<RefCell<Vec<(u64, &'static str)>>>;
+
+    fn log() -> (Seen, Sim) {
         (Rc::default(), Sim::new())
     }
 

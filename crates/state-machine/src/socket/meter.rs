@@ -6,12 +6,17 @@ use sockeye_scheduler::Job;
 use super::{Socket, pending};
 use crate::{Cause, Ignored, StoreItem, TripCause};
 
+/// How long a meter may show nothing after a start: the RMS registers of a BL0942 hold 0 until their first
+/// refresh, after 400 or 800 ms (register MODE, bit 3).
+pub(super) const START_MS: u64 = 1000;
+
 impl Socket {
     pub(super) fn reading(&mut self, now_ms: u64, reading: Reading) {
         self.meter_failing = false;
         if self.plausibility.check(now_ms, &reading).is_err() {
-            self.ignore_first(Ignored::ImplausibleReading, self.reading_dropped);
-            self.reading_dropped = true;
+            let is_starting = self.reading.is_none() && now_ms < self.meter_starts_until_ms;
+            self.ignore_first(Ignored::ImplausibleReading, self.reading_dropped || is_starting);
+            self.reading_dropped = !is_starting;
             return;
         }
         self.reading_dropped = false;

@@ -2,9 +2,9 @@
 
 use sockeye_metering::Reading;
 use sockeye_settings::Threshold;
-use sockeye_state_machine::{Effect, Event, Ignored, UplinkKind};
+use sockeye_state_machine::{Boot, Effect, Event, Ignored, UplinkKind};
 
-use crate::bench::{Bench, amperes, hex, task};
+use crate::bench::{Bench, amperes, boot, hex, task};
 
 const WATCHED: [&str; 4] = ["relay", "trip", "alarm", "uplink Alarm"];
 
@@ -204,6 +204,17 @@ fn a_reading_that_cannot_be_is_neither_acted_on_nor_summed_nor_reported() {
             "102000 uplink Report 08700105810007c900000374fc08068300000000048000000000",
         ],
     );
+}
+
+#[test]
+fn a_meter_that_shows_nothing_yet_at_the_start_is_counted_and_told_only_if_it_stays_so() {
+    let mut bench = Bench::new(Boot { relay_was_on: true, ..boot() });
+    bench.meter = Some(Reading::default());
+    bench.at(900);
+    assert_eq!(bench.socket.counters().ignored(Ignored::ImplausibleReading), 9);
+    bench.check(&["ignored"], &[]);
+    bench.at(2_000);
+    bench.check(&["ignored"], &["1050 ignored implausible reading"]);
 }
 
 #[test]
