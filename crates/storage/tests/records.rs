@@ -266,3 +266,10 @@ proptest! {
         any_contents::<Rp2040>(contents);
     }
 }
+
+#[test]
+fn it_takes_little_more_ram_than_the_longest_record() {
+    let size = size_of::<Storage<Flash<Stm32wl>>>();
+    println!("Storage: {size} bytes of RAM");
+    assert!(size < MAX_RECORD + 256, "{size}");
+}
