@@ -1,0 +1,143 @@
+use super::*;
+
+#[test]
+fn the_stm32wl_writes_a_word_once_and_then_only_zeros() {
+    let mut flash = Flash::<Stm32wl>::erased(1);
+    flash.write(8, &[1; 8]).unwrap();
+    assert_eq!(flash.write(8, &[1; 8]), Err(FlashError::NotErased { address: 8 }));
+    flash.write(8, &[0; 8]).unwrap();
+    let mut word = [9; 8];
+    flash.read(8, &mut word).unwrap();
+    assert_eq!(word, [0; 8]);
+    assert_eq!(flash.write(4, &[0; 8]), Err(FlashError::NotAligned));
+    assert_eq!(flash.write(8, &[0; 4]), Err(FlashError::NotAligned));
+    assert_eq!(flash.write(2048, &[0; 8]), Err(FlashError::OutOfBounds));
+}
+
+#[test]
+fn the_rp2040_clears_further_bits_of_a_byte() {
+    let mut flash = Flash::<Rp2040>::erased(1);
+    flash.write(3, &[0xF0]).unwrap();
+    flash.write(3, &[0x3F]).unwrap();
+    let mut byte = [0];
+    flash.read(3, &mut byte).unwrap();
+    assert_eq!(byte, [0x30]);
+}
+
+#[test]
+fn a_write_is_counted_by_the_chips_program_operations() {
+    let mut stm = Flash::<Stm32wl>::erased(2);
+    stm.write(0, &[0; 24]).unwrap();
+    stm.erase(0, 4096).unwrap();
+    let busy_us = 3 * Stm32wl::PROGRAM_US + 2 * Stm32wl::ERASE_US;
+    assert_eq!(stm.counts(), Counts { programs: 3, erases: 2, busy_us, ..Counts::default() });
+    assert_eq!(stm.wear(), [1, 1]);
+    let mut rp = Flash::<Rp2040>::erased(1);
+    rp.write(250, &[0; 10]).unwrap();
+    assert_eq!(rp.counts().programs, 2);
+}
+
+#[test]
+fn an_erase_makes_everything_writable_again() {
+    let mut flash = Flash::<Stm32wl>::erased(2);
+    flash.write(0, &[1; 8]).unwrap();
+    flash.erase(0, 2048).unwrap();
+    flash.write(0, &[2; 8]).unwrap();
+    assert_eq!(flash.erase(0, 100), Err(FlashError::NotAligned));
+    assert_eq!(flash.erase(2048, 0), Err(FlashError::OutOfBounds));
+}
+
+#[test]
+fn after_the_cut_everything_fails_until_power_comes_back() {
+    let mut flash = Flash::<Stm32wl>::erased(1);
+    flash.cut_after(1, Cut::Before);
+    flash.write(0, &[1; 8]).unwrap();
+    assert_eq!(flash.write(8, &[2; 8]), Err(FlashError::PowerLost));
+    assert_eq!(flash.read(0, &mut [0; 8]), Err(FlashError::PowerLost));
+    assert!(!flash.is_powered());
+    let mut same = flash.clone();
+    flash.power_on();
+    let mut words = [0; 16];
+    same.read(0, &mut words).unwrap();
+    assert_eq!(words, *b"\x01\x01\x01\x01\x01\x01\x01\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF");
+}
+
+#[test]
+fn a_cut_can_be_set_at_an_erase() {
+    let mut flash = Flash::<Stm32wl>::erased(2);
+    flash.cut_after_erases(1, Cut::Before);
+    flash.erase(0, 2048).unwrap();
+    flash.write(0, &[1; 16]).unwrap();
+    assert_eq!(flash.erase(0, 2048), Err(FlashError::PowerLost));
+    assert_eq!(flash.counts().operations(), 3);
+}
+
+#[test]
+fn a_torn_word_of_the_stm32wl_cannot_be_read_until_it_is_zeroed_or_erased() {
+    let mut torn = 0;
+    for seed in 0..200 {
+        let mut flash = Flash::<Stm32wl>::erased(1);
+        flash.cut_after(0, Cut::Inside { seed });
+        assert_eq!(flash.write(16, &[0x55; 8]), Err(FlashError::PowerLost));
+        flash.power_on();
+        let mut word = [0; 8];
+        match flash.read(16, &mut word) {
+            Ok(()) => assert!(word == [0x55; 8] || word == [0xFF; 8], "{word:02x?}"),
+            Err(error) => {
+                torn += 1;
+                assert_eq!(error, FlashError::Ecc { address: 16 });
+                assert_eq!(flash.write(16, &[0x55; 8]), Err(FlashError::NotErased { address: 16 }));
+                flash.write(16, &[0; 8]).unwrap();
+                flash.read(16, &mut word).unwrap();
+                flash.read(0, &mut word).unwrap();
+            }
+        }
+    }
+    assert!(torn > 100, "{torn}");
+}
+
+#[test]
+fn behind_the_nmi_a_torn_word_gives_its_bits_and_still_refuses_a_write() {
+    let mut faults = 0;
+    for seed in 0..50 {
+        let mut flash = Flash::<Stm32wlNmi>::erased(1);
+        flash.cut_after(0, Cut::Inside { seed });
+        assert_eq!(flash.write(16, &[0x55; 8]), Err(FlashError::PowerLost));
+        flash.power_on();
+        let mut word = [0; 8];
+        flash.read(16, &mut word).unwrap();
+        assert!(word.iter().all(|byte| byte & 0x55 == 0x55), "{word:02x?}");
+        if flash.counts().ecc_faults > 0 {
+            faults += 1;
+            assert_eq!(flash.write(16, &[0x55; 8]), Err(FlashError::NotErased { address: 16 }));
+        }
+    }
+    assert!(faults > 20, "{faults}");
+}
+
+#[test]
+fn a_torn_program_of_the_rp2040_clears_some_of_the_bits_and_no_others() {
+    for seed in 0..200 {
+        let mut flash = Flash::<Rp2040>::erased(1);
+        flash.write(0, &[0xAA; 64]).unwrap();
+        flash.cut_after(0, Cut::Inside { seed });
+        assert_eq!(flash.write(0, &[0x0F; 32]), Err(FlashError::PowerLost));
+        flash.power_on();
+        let mut bytes = [0; 64];
+        flash.read(0, &mut bytes).unwrap();
+        assert!(bytes[..32].iter().all(|byte| byte & 0x0A == 0x0A && byte & 0x55 == 0));
+        assert!(bytes[32..].iter().all(|byte| *byte == 0xAA));
+    }
+}
+
+#[test]
+fn a_torn_erase_sets_bits_and_clears_none() {
+    for seed in 0..200 {
+        let mut flash = Flash::<Rp2040>::erased(1);
+        flash.write(0, &[0x5A; 4096]).unwrap();
+        flash.cut_after(0, Cut::Inside { seed });
+        assert_eq!(flash.erase(0, 4096), Err(FlashError::PowerLost));
+        assert!(flash.contents().iter().all(|byte| byte & 0x5A == 0x5A));
+        assert_eq!(flash.wear(), [1]);
+    }
+}
