@@ -2,12 +2,16 @@
 
 mod world;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 
-use lora_modulation::SpreadingFactor::_7;
+use lora_modulation::SpreadingFactor::{_7, _8};
 use lorawan_device::async_device::radio::{PhyRxTx, RxStatus};
+use sockeye_virtual_hardware::air::Gateway;
+use sockeye_virtual_hardware::sim::Sim;
 use world::{FREQ_HZ, RX2_HZ, Radio, World, downlink, rxc, uplink, window};
 
 /// Polls a future at most `polls` times, and drops it then; tells whether it ended.
@@ -30,11 +34,7 @@ async fn at_most(polls: u32, future: impl Future) -> bool {
 }
 
 /// After whatever happened: sends, answers a window, and hears RXC.
-async fn works(
-    gateway: &sockeye_virtual_hardware::air::Gateway,
-    sim: &sockeye_virtual_hardware::sim::Sim,
-    radio: &mut Radio,
-) {
+async fn works(gateway: &Gateway, ear: &Gateway, sim: &Sim, radio: &mut Radio) {
     let send_later = |frequency_hz, payload: &'static [u8]| {
         let (gateway, sim2) = (gateway.clone(), sim.clone());
         sim.spawn(async move {
@@ -43,7 +43,10 @@ async fn works(
         });
     };
     let mut buf = [0; 255];
-    radio.tx(uplink(_7), b"alive").await.expect("sent");
+    while ear.try_receive().is_some() {}
+    // Another spreading factor than before: a command that is lost shows.
+    radio.tx(uplink(_8), b"alive").await.expect("sent");
+    assert_eq!(&*ear.receive().await.transmission.payload, b"alive");
     radio.setup_rx(window(_7, 20)).await.expect("set up");
     send_later(FREQ_HZ, b"answer");
     match radio.rx_single(&mut buf).await.expect("no error") {
@@ -78,6 +81,8 @@ fn check(operation: Operation, polls: u32, later_us: u64) -> bool {
     let world = World::new();
     let (mut radio, _) = world.device_with_dma();
     let (gateway, sim) = (world.gateway.clone(), world.sim.clone());
+    // A gateway is deaf while it sends: this one only listens.
+    let ear = world.medium.gateway();
     world.run(20_000, async move {
         let mut buf = [0; 255];
         let frequency_hz = match operation {
@@ -105,7 +110,7 @@ fn check(operation: Operation, polls: u32, later_us: u64) -> bool {
             Operation::LowPower => at_most(polls, radio.low_power()).await,
         };
         sim.sleep_us(later_us).await;
-        works(&gateway, &sim, &mut radio).await;
+        works(&gateway, &ear, &sim, &mut radio).await;
         ended
     })
 }
@@ -150,6 +155,28 @@ fn going_to_standby_may_be_dropped_at_any_await() {
 }
 
 #[test]
+fn leaving_rxc_may_be_dropped_at_any_await_and_rxc_goes_on() {
+    for polls in 1..40 {
+        let world = World::new();
+        let (mut radio, _) = world.device_with_dma();
+        let (gateway, sim) = (world.gateway.clone(), world.sim.clone());
+        world.run(1000, async move {
+            radio.setup_rx(rxc(_7)).await.expect("set up");
+            at_most(polls, radio.low_power()).await;
+            let sim2 = sim.clone();
+            sim.spawn(async move {
+                // Long enough for a reset.
+                sim2.sleep_us(100_000).await;
+                gateway.send(downlink(RX2_HZ, 7), 27, b"heard");
+            });
+            let mut buf = [0; 255];
+            let (len, _) = radio.rx_continuous(&mut buf).await.expect("received");
+            assert_eq!(&buf[..len], b"heard", "dropped after {polls} polls");
+        });
+    }
+}
+
+#[test]
 fn a_frame_in_rxc_is_heard_exactly_once_wherever_its_receive_is_dropped() {
     for polls in 1..60 {
         let world = World::new();
@@ -158,10 +185,13 @@ fn a_frame_in_rxc_is_heard_exactly_once_wherever_its_receive_is_dropped() {
         let heard = world.run(20_000, async move {
             radio.setup_rx(rxc(_7)).await.expect("set up");
             let sim2 = sim.clone();
+            let second_us = Rc::new(Cell::new(u64::MAX));
+            let second_us2 = second_us.clone();
             sim.spawn(async move {
                 sim2.sleep_us(12_000).await;
                 let sent = gateway.send(downlink(RX2_HZ, 7), 27, b"1");
                 sim2.sleep_until_us(sent.end_us + 50_000).await;
+                second_us2.set(sim2.now_us());
                 gateway.send(downlink(RX2_HZ, 7), 27, b"2");
             });
             let mut heard = Vec::new();
@@ -175,6 +205,7 @@ fn a_frame_in_rxc_is_heard_exactly_once_wherever_its_receive_is_dropped() {
             while heard.last() != Some(&b'2') {
                 radio.rx_continuous(&mut buf).await.expect("received");
                 heard.push(buf[0]);
+                assert!(buf[0] == b'2' || sim.now_us() < second_us.get(), "late");
             }
             heard
         });
