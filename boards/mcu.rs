@@ -13,6 +13,18 @@ impl Observer for Quiet {
     fn observe(&self, _: Notice<'_>) {}
 }
 
+/// Names `!`, which a return type can say and stable Rust has no other name for.
+pub type Never = <fn() -> ! as Returns>::Output;
+
+#[doc(hidden)]
+pub trait Returns {
+    type Output;
+}
+
+impl<T> Returns for fn() -> T {
+    type Output = T;
+}
+
 /// Leaves a mark for the next start, and restarts: a socket that stands still helps nobody. What the panic says
 /// is not kept, so no secret can get out that way.
 #[panic_handler]

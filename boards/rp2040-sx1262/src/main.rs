@@ -13,7 +13,8 @@ mod supply;
 mod system;
 
 use embassy_embedded_hal::adapter::BlockingAsync;
-use embassy_executor::{InterruptExecutor, Spawner};
+use embassy_executor::{Executor, InterruptExecutor, Spawner};
+use embassy_futures::block_on;
 use embassy_rp::clocks::RoscRng;
 use embassy_rp::flash::{self, Flash};
 use embassy_rp::gpio::{Input, Level, Output, Pull};
@@ -23,7 +24,7 @@ use embassy_rp::peripherals::{FLASH, UART0};
 use embassy_rp::uart::{BufferedInterruptHandler, BufferedUart};
 use embassy_rp::{bind_interrupts, config};
 use embassy_time::Delay;
-use sockeye_firmware::{Board, Control, EmbassyClock, Parts, Service, Shared};
+use sockeye_firmware::{Board, Control, EmbassyClock, Parts, RadioTask, Service, Shared};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_settings::Region;
@@ -78,24 +79,38 @@ unsafe fn SWI_IRQ_0() {
     unsafe { ABOVE.on_interrupt() }
 }
 
+/// As plain functions the tasks do not hold their parts a second time.
 #[embassy_executor::task]
-async fn control(control: Control<Rp2040Sx1262>, shared: &'static Shared) {
-    sockeye_firmware::control(control, shared).await;
+fn control(control: Control<Rp2040Sx1262>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
+    sockeye_firmware::control(control, shared)
 }
 
 #[embassy_executor::task]
-async fn service(service: Service<Rp2040Sx1262>, shared: &'static Shared) {
-    sockeye_firmware::service(service, shared).await;
+fn radio(radio: RadioTask<Rp2040Sx1262>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
+    sockeye_firmware::radio(radio, shared)
 }
 
-#[embassy_executor::main]
-async fn main(spawner: Spawner) {
+#[embassy_executor::task]
+fn service(service: Service<Rp2040Sx1262>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
+    sockeye_firmware::service(service, shared)
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
     static SHARED: StaticCell<Shared> = StaticCell::new();
+    static EXECUTOR: StaticCell<Executor> = StaticCell::new();
 
+    let shared = SHARED.init(Shared::new());
+    EXECUTOR.init(Executor::new()).run(|spawner| start(spawner, shared))
+}
+
+/// Takes the chip from reset to three running tasks. Done on the stack, which is given back, and not in a task's memory,
+/// which would be kept for it for ever.
+#[inline(never)]
+fn start(spawner: Spawner, shared: &'static Shared) {
     let reset_cause = system::reset_cause();
     let p = embassy_rp::init(config::Config::default());
     let system = System::new(p.WATCHDOG);
-    let shared = SHARED.init(Shared::new());
     let mut flash = PicoFlash::new_blocking(p.FLASH);
     let identity = identity::of(&mut flash);
 
@@ -130,7 +145,8 @@ async fn main(spawner: Spawner) {
         reset_cause,
         seed: RoscRng.next_u64(),
     };
-    let Ok(tasks) = sockeye_firmware::start(parts, shared).await else {
+    // It waits for nothing but this flash, which blocks.
+    let Ok(tasks) = block_on(sockeye_firmware::start(parts, shared)) else {
         unreachable!("EU868 is in the firmware")
     };
 
@@ -138,5 +154,5 @@ async fn main(spawner: Spawner) {
     interrupt::SWI_IRQ_0.set_priority(Priority::P3);
     ABOVE.start(interrupt::SWI_IRQ_0).spawn(control(tasks.control, shared).expect("spawned once"));
     spawner.spawn(service(tasks.service, shared).expect("spawned once"));
-    sockeye_firmware::radio(tasks.radio, shared).await;
+    spawner.spawn(radio(tasks.radio, shared).expect("spawned once"));
 }

@@ -22,7 +22,8 @@ mod variant;
 mod wiring;
 
 use embassy_embedded_hal::adapter::BlockingAsync;
-use embassy_executor::{InterruptExecutor, Spawner};
+use embassy_executor::{Executor, InterruptExecutor, Spawner};
+use embassy_futures::block_on;
 use embassy_stm32::exti::{self, ExtiInput};
 use embassy_stm32::flash::{self, Flash};
 use embassy_stm32::gpio::Output;
@@ -31,7 +32,7 @@ use embassy_stm32::interrupt::{InterruptExt, Priority};
 use embassy_stm32::mode::Async;
 use embassy_stm32::{bind_interrupts, dma, peripherals, rng, usart};
 use embassy_time::Delay;
-use sockeye_firmware::{Board, Control, EmbassyClock, Parts, Service, Shared};
+use sockeye_firmware::{Board, Control, EmbassyClock, Parts, RadioTask, Service, Shared};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_settings::Region;
@@ -92,24 +93,38 @@ unsafe fn AES() {
     unsafe { ABOVE.on_interrupt() }
 }
 
+/// As plain functions the tasks do not hold their parts a second time.
 #[embassy_executor::task]
-async fn control(control: Control<Stm32wl>, shared: &'static Shared) {
-    sockeye_firmware::control(control, shared).await;
+fn control(control: Control<Stm32wl>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
+    sockeye_firmware::control(control, shared)
 }
 
 #[embassy_executor::task]
-async fn service(service: Service<Stm32wl>, shared: &'static Shared) {
-    sockeye_firmware::service(service, shared).await;
+fn radio(radio: RadioTask<Stm32wl>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
+    sockeye_firmware::radio(radio, shared)
 }
 
-#[embassy_executor::main]
-async fn main(spawner: Spawner) {
+#[embassy_executor::task]
+fn service(service: Service<Stm32wl>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
+    sockeye_firmware::service(service, shared)
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
     static SHARED: StaticCell<Shared> = StaticCell::new();
+    static EXECUTOR: StaticCell<Executor> = StaticCell::new();
 
+    let shared = SHARED.init(Shared::new());
+    EXECUTOR.init(Executor::new()).run(|spawner| start(spawner, shared))
+}
+
+/// Takes the chip from reset to three running tasks. Done on the stack, which is given back, and not in a task's memory,
+/// which would be kept for it for ever.
+#[inline(never)]
+fn start(spawner: Spawner, shared: &'static Shared) {
     let reset_cause = system::reset_cause();
     let wiring = variant::wire(clocks::init());
     let system = System::new(wiring.watchdog);
-    let shared = SHARED.init(Shared::new());
     let seed = rng::Rng::new(wiring.rng, Irqs).next_u64();
     let calibration = Calibration::bl0942(FrontEnd::TYPICAL);
 
@@ -130,12 +145,14 @@ async fn main(spawner: Spawner) {
         reset_cause,
         seed,
     };
-    let Ok(tasks) = sockeye_firmware::start(parts, shared).await else {
+    // It waits for nothing but this flash, which blocks.
+    let Ok(tasks) = block_on(sockeye_firmware::start(parts, shared)) else {
         unreachable!("EU868 is in the firmware")
     };
 
-    interrupt::AES.set_priority(Priority::P6);
+    // Below the interrupt of every driver, above all that runs without one.
+    interrupt::AES.set_priority(Priority::P15);
     ABOVE.start(interrupt::AES).spawn(control(tasks.control, shared).expect("spawned once"));
     spawner.spawn(service(tasks.service, shared).expect("spawned once"));
-    sockeye_firmware::radio(tasks.radio, shared).await;
+    spawner.spawn(radio(tasks.radio, shared).expect("spawned once"));
 }
