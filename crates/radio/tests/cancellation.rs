@@ -10,7 +10,7 @@ use std::task::Poll;
 
 use lora_modulation::SpreadingFactor::{_7, _8};
 use lorawan_device::async_device::radio::{PhyRxTx, RxStatus};
-use sockeye_virtual_hardware::air::Gateway;
+use sockeye_virtual_hardware::air::{Gateway, Modulation};
 use sockeye_virtual_hardware::sim::Sim;
 use world::{FREQ_HZ, RX2_HZ, Radio, World, downlink, rxc, uplink, window};
 
@@ -46,7 +46,9 @@ async fn works(gateway: &Gateway, ear: &Gateway, sim: &Sim, radio: &mut Radio) {
     while ear.try_receive().is_some() {}
     // Another spreading factor than before: a command that is lost shows.
     radio.tx(uplink(_8), b"alive").await.expect("sent");
-    assert_eq!(&*ear.receive().await.transmission.payload, b"alive");
+    let heard = ear.receive().await.transmission;
+    assert_eq!(heard.modulation, Modulation::uplink(FREQ_HZ, 8, 125_000));
+    assert_eq!(&*heard.payload, b"alive");
     radio.setup_rx(window(_7, 20)).await.expect("set up");
     send_later(FREQ_HZ, b"answer");
     match radio.rx_single(&mut buf).await.expect("no error") {

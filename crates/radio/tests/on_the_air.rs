@@ -105,6 +105,26 @@ fn a_receive_that_opens_in_the_middle_of_a_preamble_hears_the_frame() {
 }
 
 #[test]
+fn an_idle_rxc_waits_for_nothing_but_a_frame_and_the_look_after_five_minutes() {
+    let world = World::new();
+    let (mut radio, _) = world.device();
+    let sim = world.sim.clone();
+    sim.spawn(async move {
+        radio.setup_rx(rxc(_7)).await.expect("set up");
+        radio.rx_continuous(&mut [0; 255]).await.expect("received");
+    });
+    sim.run_until_us(1_000_000);
+    let look_us = sim.next_timer_us().expect("a timer");
+    assert!((300_000_000..301_000_000).contains(&look_us), "{look_us} µs");
+    // Frames elsewhere do not concern it.
+    for elsewhere in [downlink(RX2_HZ, 8), downlink(FREQ_HZ, 7), Modulation::uplink(RX2_HZ, 7, 125_000)] {
+        let sent = world.gateway.send(elsewhere, 27, b"not here");
+        sim.run_until_us(sent.end_us + 1000);
+        assert_eq!(sim.next_timer_us(), Some(look_us));
+    }
+}
+
+#[test]
 fn class_c_frames_two_milliseconds_apart_are_all_heard() {
     let world = World::new();
     let (mut radio, _) = world.device();

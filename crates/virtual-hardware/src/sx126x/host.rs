@@ -194,6 +194,9 @@ impl SpiDevice<u8> for VirtualSpi {
                 Operation::DelayNs(_) => {}
             }
         }
+        if *yields {
+            yield_now().await;
+        }
         let after = {
             let mut model = chip.model.borrow_mut();
             model.deselect(sim.now_us(), &mut medium.air());
