@@ -1,0 +1,94 @@
+//! The command behind `cargo xtask run`, as a shell sees it.
+#![allow(missing_docs, reason = "tests")]
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sockeye-host"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A run that is refused at once may close its input first.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn json_lines_are_objects_with_time_and_event_and_end_with_a_summary() {
+    let output = run(&["--for", "5m", "--json", "--script", "-"], "at 40s load 1500W\nat 90s press\n");
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let times: Vec<f64> = lines.iter().map(|line| line["t"].as_f64().unwrap()).collect();
+    assert!(times.is_sorted());
+    let events: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    for event in ["relay", "led", "join_request", "joined", "uplink", "stored"] {
+        assert!(events.contains(&event), "no {event} in {events:?}");
+    }
+    let summary = lines.last().unwrap();
+    assert_eq!(summary["event"], "summary");
+    assert_eq!(summary["joins"], 1);
+    assert_eq!(summary["relay_changes"], 1);
+    let uplinks = events.iter().filter(|event| **event == "uplink").count();
+    assert_eq!(summary["uplinks"], uplinks);
+    // 1500 W for 50 s are 20.8 Wh; a pulse is 0.2 Wh.
+    let energy_wh = summary["energy_wh"].as_f64().unwrap();
+    assert!((20.3..=21.1).contains(&energy_wh), "{energy_wh}");
+}
+
+#[test]
+fn several_sockets_each_join_and_say_which_they_are() {
+    let output = run(&["--for", "10m", "--json", "--sockets", "5"], "");
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut joined: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|line| line["event"] == "joined")
+        .map(|line| line["socket"].as_u64().unwrap())
+        .collect();
+    joined.sort_unstable();
+    assert_eq!(joined, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn wrong_use_is_one_sentence_and_exit_status_2() {
+    for (arguments, input, told) in [
+        (&["--frobnicate"][..], "", "--frobnicate"),
+        (&["--for", "1h", "--script", "-"], "at 10s dance\n", "line 1, column 8"),
+        (&["--for", "1h", "--script", "-"], "at 10s press\nat soon press\n", "line 2, column 4"),
+        (&["--for", "1h", "--script", "/nowhere/at/all.txt"], "", "/nowhere/at/all.txt"),
+        (&["--for", "yesterday"], "", "yesterday"),
+        (&["--region", "EU433", "--for", "1h"], "", "EU868"),
+        (&["--gateway", "127.0.0.1:1700", "--for", "1h"], "", "--gateway is not in this version"),
+        (&["--plot", "x.svg", "--for", "1h"], "", "--plot is not in this version"),
+    ] {
+        let output = run(arguments, input);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains(told), "{arguments:?}: {errors}");
+        assert!(!errors.contains("panicked") && !errors.contains("backtrace"), "{errors}");
+    }
+}
+
+#[test]
+fn commands_of_a_pipe_act_at_once_and_quit_ends_the_run() {
+    let output = run(&[], "press\nload lots\nhelp\nquit\n");
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("relay ON"), "{text}");
+    assert!(text.contains("`lots`"), "{text}");
+    assert!(text.contains("downlink 85 080100ff"), "{text}");
+}
+
+#[test]
+fn a_stimulus_that_the_device_cannot_take_yet_is_told_as_an_error() {
+    let output = run(&["--for", "1m", "--json", "--script", "-"], "at 10s d2d 1510\n");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(r#""event":"error","what":"d2d: not in this version""#), "{text}");
+}
