@@ -123,9 +123,7 @@ impl InterfaceVariant for Lines {
     }
 
     async fn await_irq(&mut self) -> Result<(), RadioError> {
-        // What was pending is forgotten: a line that is still raised comes back at once.
-        RAISED.reset();
-        SUBGHZ_RADIO::unpend();
+        // What is pending or told already stays: one look at the chip too many costs less than one too few.
         // SAFETY: nothing here relies on the interrupt being off.
         unsafe { SUBGHZ_RADIO::enable() };
         RAISED.wait().await;
