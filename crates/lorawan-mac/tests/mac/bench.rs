@@ -58,6 +58,7 @@ pub struct Sent {
     pub phy: Vec<u8>,
     pub rf: Rf,
     pub power_dbm: i8,
+    pub start_ms: u64,
     pub end_ms: u64,
 }
 
@@ -315,12 +316,19 @@ impl Bench {
 
     /// One action of the radio, with silence on the air.
     pub fn pass(&mut self) -> Option<Sent> {
-        match self.settle() {
+        let action = self.settle();
+        self.carry_out(action)
+    }
+
+    /// Carries an action out, with silence on the air.
+    pub fn carry_out(&mut self, action: Action) -> Option<Sent> {
+        match action {
             Action::Transmit { rf, power_dbm, airtime_ms } => {
                 let phy = self.mac.frame().to_vec();
                 self.now_ms += airtime_ms;
                 self.mac.tx_done(self.now_ms);
-                return Some(Sent { phy, rf, power_dbm, end_ms: self.now_ms });
+                let start_ms = self.now_ms - airtime_ms;
+                return Some(Sent { phy, rf, power_dbm, start_ms, end_ms: self.now_ms });
             }
             Action::Listen { window: Window::Rxc, until_ms: Some(at_ms), .. }
             | Action::Idle { until_ms: Some(at_ms) } => self.now_ms = self.now_ms.max(at_ms),
@@ -370,14 +378,14 @@ impl Bench {
         self.settle();
     }
 
-    /// Lets the windows of an uplink pass in silence.
+    /// Lets the windows of an uplink, and of its repeats, pass in silence.
     pub fn finish(&mut self) {
-        for _ in 0..20 {
-            self.settle();
-            if !self.mac.is_in_transaction() {
+        for _ in 0..100 {
+            let action = self.settle();
+            if self.mac.can_send() {
                 return;
             }
-            assert!(self.pass().is_none());
+            self.carry_out(action);
         }
         panic!("the transaction does not end");
     }
