@@ -26,7 +26,9 @@ fn main() {
 
 /// Reads a number that `[memory]` may leave out.
 fn number(memory: &toml::Table, key: &str) -> Option<u64> {
-    memory.get(key).map(|value| value.as_integer().and_then(|n| u64::try_from(n).ok()).expect("a number in [memory]"))
+    memory
+        .get(key)
+        .map(|value| value.as_integer().and_then(|n| u64::try_from(n).ok()).expect("a number in [memory]"))
 }
 
 /// Reads origin and length of a region.
@@ -53,7 +55,9 @@ fn linker_map(memory: &toml::Table) -> String {
     line("RAM", origin + shared, length - shared);
     map.push_str("}\n");
     if shared > 0 {
-        map.push_str("SECTIONS {\n  .shared_data (NOLOAD) : { *(.shared_data) } > RAM_SHARED\n}\nINSERT AFTER .bss;\n");
+        map.push_str(
+            "SECTIONS {\n  .shared_data (NOLOAD) : { *(.shared_data) } > RAM_SHARED\n}\nINSERT AFTER .bss;\n",
+        );
     }
     map
 }
