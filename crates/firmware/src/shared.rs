@@ -18,6 +18,7 @@ pub const MAX_PAYLOAD: usize = 242;
 
 /// What control hears from the other two tasks.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is no heap to box a payload in")]
 pub(crate) enum ControlEvent {
     Downlink { port: u8, payload: Vec<u8, MAX_PAYLOAD>, multicast: bool },
     JoinRequested,

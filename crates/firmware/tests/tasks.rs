@@ -8,9 +8,7 @@ use std::rc::Rc;
 use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 use embedded_storage_async::nor_flash::{self as nor, NorFlash, ReadNorFlash};
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxQuality, RxStatus, TxConfig};
-use sockeye_firmware::{
-    Board, Clock, Notice, Observer, Parts, Shared, SupplyMonitor, System, control, radio, service, start,
-};
+use sockeye_firmware::{Board, Clock, Notice, Observer, Parts, Shared, SupplyMonitor, System, run};
 use sockeye_metering::{EnergyMeter, Reading};
 use sockeye_settings::{Identity, Key, Model, PowerRestore, Region, Settings};
 use sockeye_state_machine::{Cause, ResetCause, TripCause};
@@ -88,12 +86,8 @@ impl Bench {
                 reset_cause,
                 seed: 1,
             };
-            let tasks = start(parts, &shared).await.unwrap();
-            futures::join!(
-                control(tasks.control, &shared),
-                radio(tasks.radio, &shared),
-                service(tasks.service, &shared),
-            );
+            let Err(error) = run(parts, &shared).await;
+            panic!("no start: {error:?}");
         })
     }
 
