@@ -1,5 +1,6 @@
 //! The sans-IO core.
 
+mod adr;
 mod downlink;
 mod join;
 mod requests;
@@ -392,8 +393,20 @@ impl Mac {
     }
 
     fn notify(&mut self, notice: Notice) {
-        // Between two polls there are three at most; one too many is dropped rather than an older one.
-        let _ = self.notices.push_back(notice);
+        // What the network can repeat within one frame, or between two polls, waits once: there is always room for
+        // what ends an uplink.
+        let repeats = |other: &Notice| match notice {
+            Notice::LinkCheckAnswer { .. } | Notice::DeviceTime { .. } => {
+                core::mem::discriminant(other) == core::mem::discriminant(&notice)
+            }
+            Notice::Error(Error::DownlinkOverflow { .. }) => {
+                matches!(other, Notice::Error(Error::DownlinkOverflow { .. }))
+            }
+            _ => false,
+        };
+        if !self.notices.iter().any(repeats) {
+            let _ = self.notices.push_back(notice);
+        }
     }
 
     /// What there is to do while nothing is: RXC for Class C (MAC-CC-01, MAC-CC-03).
@@ -410,5 +423,53 @@ impl Mac {
 impl From<crate::config::Rx2> for Rf {
     fn from(rx2: crate::config::Rx2) -> Self {
         Self { frequency_hz: rx2.frequency_hz, data_rate: rx2.data_rate }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Key, Region};
+    use std::format;
+
+    #[test]
+    fn the_core_keeps_within_its_ram() {
+        // 24 KB in all on the STM32WL; the pointers are longer on the host.
+        assert!(size_of::<Mac>() <= 2048, "{} bytes", size_of::<Mac>());
+    }
+
+    #[test]
+    fn debug_prints_no_key() {
+        let key = Key([0xa5; 16]);
+        for activation in [
+            Activation::Otaa { dev_eui: [1; 8], join_eui: [2; 8], app_key: key },
+            Activation::Abp { dev_addr: 3, nwk_skey: key, app_skey: key },
+        ] {
+            let mac = Mac::new(Config::new(Region::Eu868, activation), Restored::default(), 0);
+            let text =
+                format!("{mac:?} {:?}", session::decode_session(&mac.record(Record::Session), mac.plan));
+            assert!(text.contains('…'));
+            assert!(!text.contains("165, 165") && !text.contains("a5"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_session_fits_its_record() {
+        let config = Config {
+            channels_hz: Some([868_100_000; 16]),
+            ..Config::new(
+                Region::Eu868,
+                Activation::Abp { dev_addr: 3, nwk_skey: Key([1; 16]), app_skey: Key([2; 16]) },
+            )
+        };
+        let mut mac = Mac::new(config, Restored::default(), 0);
+        for index in 0..16 {
+            if let Some(session) = &mut mac.session {
+                session.parameters.channels.set_downlink(index, 869_100_000);
+            }
+        }
+        let bytes = mac.record(Record::Session);
+        let stored = session::decode_session(&bytes, mac.plan).unwrap();
+        assert_eq!(stored.session.parameters, mac.session.as_ref().unwrap().parameters);
     }
 }

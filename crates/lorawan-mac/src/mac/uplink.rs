@@ -2,13 +2,12 @@
 
 use heapless::Vec;
 
+use super::adr::ADR_ACK_LIMIT;
 use super::{Action, Mac, Notice, Rf};
-use crate::channels::{Channels, bit, default_count};
+use crate::channels::{Channels, bit};
 use crate::command::{cid, keep_sticky, whole_answers};
-use crate::config::Activation;
-use crate::event::{Error, SendError};
+use crate::event::SendError;
 use crate::frame::{DataUp, FHDR, Frame, MAX_FOPTS, MHDR_AND_MIC};
-use crate::session::Parameters;
 
 /// What is being sent.
 #[derive(Clone, Copy, Debug)]
@@ -91,9 +90,6 @@ const RADIO_TRIES: u8 = 5;
 const RADIO_RETRY_MS: u64 = 1000;
 /// How long the MAC waits for the application's next uplink before it sends an answer by itself.
 pub(super) const OWN_UPLINK_DELAY_MS: u64 = 1000;
-/// ADR_ACK_LIMIT and ADR_ACK_DELAY (RP002, section 2.3).
-const ADR_ACK_LIMIT: u16 = 64;
-const ADR_ACK_DELAY: u16 = 32;
 
 impl Mac {
     /// FCntUp is reserved in flash in steps of so many (MAC-FCNT-02).
@@ -284,7 +280,10 @@ impl Mac {
 
     /// MAC-TX-04: the least of the settings, and the region's limit less 2 dB for each TXPower step.
     fn power_dbm(&self) -> i8 {
-        let index = self.session.as_ref().map_or(0, |session| session.parameters.power_index);
+        // A join has nothing of an older session (MAC-JOIN-03): full power.
+        let is_join = matches!(self.transaction, Some(Transaction { kind: Kind::Join { .. }, .. }));
+        let session = self.session.as_ref().filter(|_| !is_join);
+        let index = session.map_or(0, |session| session.parameters.power_index);
         let step_db = i8::try_from(index).unwrap_or(0).saturating_mul(2);
         self.config.tx_power_dbm.min(self.plan.max_eirp_dbm.saturating_sub(step_db))
     }
@@ -447,50 +446,5 @@ impl Mac {
         let random_ms = u64::from(self.random.up_to(ACK_TIMEOUT_SPAN_MS));
         let at_ms = now_ms.saturating_add(ACK_TIMEOUT_MIN_MS).saturating_add(random_ms);
         self.update(|transaction| transaction.stage = Stage::Waiting { at_ms });
-    }
-
-    /// Between two frames: counter at its end (MAC-FCNT-03), and ADR back-off (MAC-ADR-03).
-    fn after_uplink(&mut self) {
-        let Some(session) = &mut self.session else { return };
-        if session.fcnt_up == u32::MAX {
-            self.notify(Notice::Error(Error::FCntUpExhausted));
-            if matches!(self.config.activation, Activation::Otaa { .. }) {
-                self.join(0);
-            }
-            return;
-        }
-        let silent = self.adr_ack_count;
-        let over = silent.saturating_sub(ADR_ACK_LIMIT);
-        if !self.config.adr || over < ADR_ACK_DELAY || over.checked_rem(ADR_ACK_DELAY) != Some(0) {
-            return;
-        }
-        let before = session.parameters.clone();
-        let parameters = &mut session.parameters;
-        let lower = parameters.data_rate.checked_sub(1).filter(|&rate| self.plan.data_rate(rate).is_some());
-        match lower {
-            _ if over == ADR_ACK_DELAY => parameters.power_index = 0,
-            Some(rate) => parameters.data_rate = rate,
-            None => {
-                let defaults = Parameters::defaults(self.plan, &self.config, parameters.data_rate);
-                for (index, channel) in defaults.channels.iter() {
-                    if index < default_count(self.plan) || self.config.channels_hz.is_some() {
-                        parameters.channels.define(
-                            index,
-                            channel.frequency_hz,
-                            channel.min_data_rate,
-                            channel.max_data_rate,
-                        );
-                    }
-                }
-                parameters.nb_trans = 1;
-            }
-        }
-        let rate = parameters.data_rate;
-        if parameters.channels.carrying(parameters.channels.mask(), rate) == 0 {
-            // The channels that are on do not reach down to this rate: the default ones do.
-            let defaults = Parameters::defaults(self.plan, &self.config, rate);
-            parameters.channels.set_mask(parameters.channels.mask() | defaults.channels.mask());
-        }
-        self.session_dirty |= before != session.parameters;
     }
 }

@@ -347,3 +347,14 @@ fn mac_time_01_the_time_is_that_of_the_end_of_the_request() {
         at_ms: sent.end_ms
     }));
 }
+
+#[test]
+fn mac_lchk_01_an_answer_repeated_in_one_frame_is_told_once_and_the_uplink_still_ends() {
+    let mut bench = bench();
+    bench.mac.request_link_check();
+    bench.mac.request_device_time();
+    bench.exchange(&Down { port: Some(0), payload: [0x02, 9, 1].repeat(30), ..bench.keys.down(0) });
+    let answers = bench.events.iter().filter(|event| matches!(event, Event::LinkCheckAnswer { .. })).count();
+    assert_eq!(answers, 1);
+    assert_eq!(bench.done(), Some(None));
+}

@@ -1,4 +1,4 @@
-//! The async driver over a scripted radio on a virtual clock, and over a mocked one.
+//! The async driver over a scripted radio on a virtual clock.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

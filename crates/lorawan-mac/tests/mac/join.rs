@@ -255,3 +255,21 @@ fn mac_join_08_requests_keep_the_join_duty_cycle() {
     let day = used(11 * HOUR_MS, 35 * HOUR_MS);
     assert!((2_000..=10_200).contains(&day), "{day}");
 }
+
+#[test]
+fn mac_join_03_a_rejoin_is_sent_with_full_power() {
+    use lrwn::{ChMask, LinkADRReqPayload, MACCommand, Redundancy};
+    let mut bench = Bench::joined(otaa(), &Accept::default());
+    let low = MACCommand::LinkADRReq(LinkADRReqPayload {
+        dr: 5,
+        tx_power: 7,
+        ch_mask: ChMask::from_bytes([7, 0]),
+        redundancy: Redundancy { ch_mask_cntl: 0, nb_rep: 1 },
+    });
+    bench.exchange(&bench.keys.commands(0, vec![low]).clone());
+    assert_eq!(bench.uplink(&[1], false).power_dbm, 2);
+    bench.finish();
+    bench.mac.join(bench.now_ms);
+    let sent = bench.transmit();
+    assert_eq!((sent.phy.len(), sent.power_dbm), (23, 16));
+}

@@ -10,3 +10,39 @@ mod frames;
 mod join;
 mod laws;
 mod windows;
+
+/// Every file that holds requirement tests.
+const SOURCES: [&str; 10] = [
+    include_str!("class_c.rs"),
+    include_str!("commands.rs"),
+    include_str!("confirmed.rs"),
+    include_str!("counters.rs"),
+    include_str!("driver.rs"),
+    include_str!("frames.rs"),
+    include_str!("join.rs"),
+    include_str!("laws.rs"),
+    include_str!("windows.rs"),
+    include_str!("../../src/fifo.rs"),
+];
+
+#[test]
+fn the_table_of_requirements_names_every_test_and_no_other() {
+    let page = include_str!("../../../../docs/LORAWAN.md");
+    let row = |id: &str| page.lines().find(|line| line.starts_with(&format!("| {id} "))).unwrap_or_default();
+    let tests: Vec<&str> = SOURCES
+        .iter()
+        .flat_map(|source| source.split("fn ").skip(1))
+        .filter_map(|rest| rest.split_once("()"))
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("mac_"))
+        .collect();
+    assert!(tests.len() > 80);
+    for test in &tests {
+        let mut parts = test.split('_').skip(1);
+        let id = format!("MAC-{}-{}", parts.next().unwrap().to_uppercase(), parts.next().unwrap());
+        assert!(row(&id).contains(&format!("`{test}`")), "{test} is not in the row of {id}");
+    }
+    for name in page.split('`').filter(|part| part.starts_with("mac_") && !part.contains(' ')) {
+        assert!(tests.contains(&name), "{name} is in docs/LORAWAN.md, and nowhere else");
+    }
+}
