@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use lora_phy::sx126x::{self, Sx1262};
-use sockeye_firmware::{Parts, Shared, control, radio, service, start};
+use lora_phy::sx126x::{self, Sx1262, TcxoCtrlVoltage};
+use sockeye_firmware::{Parts, Shared, Tasks, control, radio, service, start};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_radio::IrqFlags;
@@ -129,7 +129,7 @@ impl Socket {
             starts: Cell::new(0),
             circuit: SharedCircuit::new(sim, circuit),
             button: VirtualButton::new(sim),
-            chip: VirtualChip::new(medium, false),
+            chip: VirtualChip::new(medium, true),
             // One for each socket, as a board keeps it in a static.
             irq_flags: Box::leak(Box::default()),
             flash: Flash::erased(STORAGE_PAGES),
@@ -251,22 +251,23 @@ impl Socket {
 
     async fn run_firmware(&self, cause: ResetCause) {
         let shared = Rc::new(Shared::new());
-        let tasks = match start(self.parts(cause), &shared).await {
-            Ok(tasks) => tasks,
-            Err(error) => {
-                self.0.log.push(self.0.index, Event::Error { what: format!("no start: {error:?}") });
-                return;
-            }
-        };
+        let Tasks { control: mut one, radio: mut two, service: mut three } =
+            match start(self.parts(cause), &shared).await {
+                Ok(tasks) => tasks,
+                Err(error) => {
+                    self.0.log.push(self.0.index, Event::Error { what: format!("no start: {error:?}") });
+                    return;
+                }
+            };
         let for_radio = shared.clone();
         self.add_task(async move {
-            radio(tasks.radio, &for_radio).await;
+            radio(&mut two, &for_radio).await;
         });
         let for_service = shared.clone();
         self.add_task(async move {
-            service(tasks.service, &for_service).await;
+            service(&mut three, &for_service).await;
         });
-        control(tasks.control, &shared).await;
+        control(&mut one, &shared).await;
     }
 
     fn parts(&self, reset_cause: ResetCause) -> Parts<HostBoard> {
@@ -274,7 +275,12 @@ impl Socket {
         let starts = self.0.starts.get() + 1;
         self.0.starts.set(starts);
         let delay = VirtualDelay::new(sim);
-        let config = sx126x::Config { chip: Sx1262, tcxo_ctrl: None, use_dcdc: true, rx_boost: true };
+        let config = sx126x::Config {
+            chip: Sx1262,
+            tcxo_ctrl: Some(TcxoCtrlVoltage::Ctrl1V7),
+            use_dcdc: true,
+            rx_boost: true,
+        };
         let meter = Bl0942::new(
             circuit.serial(),
             delay.clone(),

@@ -79,20 +79,20 @@ unsafe fn SWI_IRQ_0() {
     unsafe { ABOVE.on_interrupt() }
 }
 
-/// As plain functions the tasks do not hold their parts a second time.
+/// As plain functions around a block the tasks hold their parts once; an `async fn` would hold them twice.
 #[embassy_executor::task]
-fn control(control: Control<Rp2040Sx1262>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
-    sockeye_firmware::control(control, shared)
+fn control(mut control: Control<Rp2040Sx1262>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
+    async move { sockeye_firmware::control(&mut control, shared).await }
 }
 
 #[embassy_executor::task]
-fn radio(radio: RadioTask<Rp2040Sx1262>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
-    sockeye_firmware::radio(radio, shared)
+fn radio(mut radio: RadioTask<Rp2040Sx1262>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
+    async move { sockeye_firmware::radio(&mut radio, shared).await }
 }
 
 #[embassy_executor::task]
-fn service(service: Service<Rp2040Sx1262>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
-    sockeye_firmware::service(service, shared)
+fn service(mut service: Service<Rp2040Sx1262>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
+    async move { sockeye_firmware::service(&mut service, shared).await }
 }
 
 #[cortex_m_rt::entry]

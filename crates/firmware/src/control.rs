@@ -96,19 +96,19 @@ fn store(now_ms: u64, item: StoreItem, socket: &Socket, shared: &Shared) {
 ///
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept. Dropped, it leaves relay and LED as they are.
-pub async fn control<B: Board>(control: Control<B>, shared: &Shared) -> ! {
-    let Control { clock, mut outputs, button, meter, supply, mut socket } = control;
+pub async fn control<B: Board>(control: &mut Control<B>, shared: &Shared) -> ! {
+    let Control { clock, outputs, button, meter, supply, socket } = control;
     join3(
-        read_meter(meter, clock.clone(), shared),
+        read_meter(meter, clock, shared),
         watch_supply(supply, shared),
-        decide::<B>(&clock, &mut outputs, button, &mut socket, shared),
+        decide::<B>(clock, outputs, button, socket, shared),
     )
     .await
     .2
 }
 
 /// Reads the meter ten times a second, and hands over the newest result.
-async fn read_meter<M: EnergyMeter, C: Clock>(mut meter: M, clock: C, shared: &Shared) -> ! {
+async fn read_meter<M: EnergyMeter, C: Clock>(meter: &mut M, clock: &C, shared: &Shared) -> ! {
     let mut due_ms = clock.now_ms();
     loop {
         clock.until_ms(due_ms).await;
@@ -119,7 +119,7 @@ async fn read_meter<M: EnergyMeter, C: Clock>(mut meter: M, clock: C, shared: &S
     }
 }
 
-async fn watch_supply<S: SupplyMonitor>(mut supply: S, shared: &Shared) -> ! {
+async fn watch_supply<S: SupplyMonitor>(supply: &mut S, shared: &Shared) -> ! {
     loop {
         supply.lost().await;
         shared.events.send(ControlEvent::SupplyLost).await;
@@ -130,7 +130,7 @@ async fn watch_supply<S: SupplyMonitor>(mut supply: S, shared: &Shared) -> ! {
 async fn decide<B: Board>(
     clock: &B::Clock,
     outputs: &mut Outputs<B>,
-    mut button: B::Button,
+    button: &mut B::Button,
     socket: &mut Socket,
     shared: &Shared,
 ) -> ! {
@@ -153,7 +153,7 @@ async fn decide<B: Board>(
         let heard = select4(
             shared.reading.wait(),
             shared.events.receive(),
-            wait_for_change(&mut button, pressed, clock),
+            wait_for_change(button, pressed, clock),
             timer,
         )
         .await;

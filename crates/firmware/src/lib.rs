@@ -1,7 +1,8 @@
 //! The socket's firmware: three async tasks, generic over a [`Board`].
 //!
 //! A board fills a [`Parts`] and either calls [`run`], or calls [`start`] and spawns the three futures
-//! [`control`], [`radio`] and [`service`] itself: control on an interrupt executor above the others.
+//! [`control`], [`radio`] and [`service`] itself: control on an interrupt executor above the others. They borrow
+//! what they own, so that it lies in memory once: a future keeps its arguments beside what is moved out of them.
 //!
 //! No byte that comes in by radio, flash or meter can panic the tasks; what goes wrong is told as a
 //! [`Notice`] and the tasks go on.

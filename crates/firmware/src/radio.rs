@@ -36,12 +36,12 @@ impl<B: Board> core::fmt::Debug for RadioTask<B> {
 ///
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept.
-pub async fn radio<B: Board>(mut task: RadioTask<B>, shared: &Shared) -> ! {
+pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
     // True while a frame of the outbox is with the MAC.
     let mut in_flight = false;
     loop {
         let send_at_ms = task.feed_mac(&mut in_flight, shared);
-        let RadioTask { clock, driver, .. } = &mut task;
+        let RadioTask { clock, driver, .. } = &mut *task;
         let event = match select(driver.next(wake(clock, send_at_ms, shared)), beat(clock, shared)).await {
             Either::First(event) => event,
             Either::Second(never) => match never {},

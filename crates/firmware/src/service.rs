@@ -37,7 +37,7 @@ impl<B: Board> core::fmt::Debug for Service<B> {
 ///
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept.
-pub async fn service<B: Board>(mut service: Service<B>, shared: &Shared) -> ! {
+pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
     let mut feed_ms = service.clock.now_ms();
     loop {
         match select(shared.service.changed(), service.clock.until_ms(feed_ms)).await {

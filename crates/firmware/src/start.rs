@@ -104,8 +104,9 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B
 /// # Errors
 /// See [`start`].
 pub async fn run<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Infallible, StartError> {
-    let tasks = start(parts, shared).await?;
-    join3(control(tasks.control, shared), radio(tasks.radio, shared), service(tasks.service, shared)).await.0
+    let mut tasks = start(parts, shared).await?;
+    let Tasks { control: one, radio: two, service: three } = &mut tasks;
+    join3(control(one, shared), radio(two, shared), service(three, shared)).await.0
 }
 
 /// Why the tasks could not be made.
