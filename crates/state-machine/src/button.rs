@@ -9,6 +9,9 @@ const SHORT_MS: u64 = 2_000;
 /// A press held for this long resets to factory defaults, in ms (guide, section 2.4; behaviour.md).
 const LONG_MS: u64 = 10_000;
 
+/// A button that is down this soon after the start was down before it, in ms: nobody is that quick.
+const START_MS: u64 = 100;
+
 /// What a press turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Press {
@@ -19,6 +22,10 @@ pub(crate) enum Press {
 }
 
 /// The button's levels over time. A press lasts from its first to its last edge; bounces do not count.
+///
+/// Of a press that began before the start nobody knows how long it is: it toggles nothing. Whoever plugs the
+/// socket in with the button down may reset it; after a restart that press means nothing at all, so that a
+/// button held on after a factory reset, or one that is stuck, does not bring the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Button {
     level: bool,
@@ -26,11 +33,25 @@ pub(crate) struct Button {
     /// The last level that stood for the debounce time.
     stable: bool,
     pressed_ms: u64,
-    /// The long press has been told.
+    /// The long press has been told, or is not to be.
     told: bool,
+    /// A press that begins before this time began before the start.
+    start_until_ms: u64,
+    /// Such a press may be a long one.
+    start_may_reset: bool,
 }
 
 impl Button {
+    /// Starts with the button up; `power_on`: after a power cut.
+    pub(crate) fn new(now_ms: u64, power_on: bool) -> Self {
+        let start_until_ms = now_ms.saturating_add(START_MS);
+        Self { start_until_ms, start_may_reset: power_on, ..Self::default() }
+    }
+
+    fn began_before_start(&self) -> bool {
+        self.pressed_ms < self.start_until_ms
+    }
+
     /// Takes the level of the pin, down or up.
     pub(crate) fn set_level(&mut self, now_ms: u64, pressed: bool) {
         if pressed != self.level {
@@ -62,11 +83,11 @@ impl Button {
         self.stable = self.level;
         if self.stable {
             self.pressed_ms = self.level_since_ms;
-            self.told = false;
+            self.told = self.began_before_start() && !self.start_may_reset;
             return None;
         }
         let held_ms = self.level_since_ms.saturating_sub(self.pressed_ms);
-        (held_ms < SHORT_MS).then_some(Press::Short)
+        (held_ms < SHORT_MS && !self.began_before_start()).then_some(Press::Short)
     }
 }
 
@@ -78,7 +99,10 @@ mod tests {
 
     /// Plays edges (the button begins up, each edge turns it over) and returns the presses with their times.
     fn play(edges_ms: &[u64]) -> Vec<(u64, Press)> {
-        let mut button = Button::default();
+        play_on(Button::default(), edges_ms)
+    }
+
+    fn play_on(mut button: Button, edges_ms: &[u64]) -> Vec<(u64, Press)> {
         let mut presses = Vec::new();
         let mut pressed = false;
         for now_ms in 0..=edges_ms.last().copied().unwrap_or(0) + 15_000 {
@@ -115,6 +139,25 @@ mod tests {
         // A bounce in the middle of a long press does not end it, even at 10 s.
         check(&[0, 5_000, 5_010, 11_000], &[(10_000, Press::Long)]);
         check(&[0, 9_995, 10_005, 11_000], &[(10_005, Press::Long)]);
+    }
+
+    #[test]
+    fn a_press_from_before_the_start_toggles_nothing_and_resets_only_after_a_power_cut() {
+        for (power_on, edges_ms, want) in [
+            (false, &[0, 500][..], &[][..]),
+            (false, &[99, 500], &[]),
+            (false, &[0, 11_000], &[]),
+            (true, &[0, 500], &[]),
+            (true, &[0, 11_000], &[(10_000, Press::Long)]),
+            // One that began later, or the next one, is as any other.
+            (false, &[100, 500], &[(530, Press::Short)]),
+            (false, &[0, 500, 900, 1_000], &[(1_030, Press::Short)]),
+            (false, &[0, 500, 1_000, 12_000], &[(11_000, Press::Long)]),
+            // A bounce does not make it another.
+            (false, &[0, 5, 9, 500, 505, 510], &[]),
+        ] {
+            assert_eq!(play_on(Button::new(0, power_on), edges_ms), want, "{power_on} {edges_ms:?}");
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Socket {
             relay_told: None,
             led_told: None,
             led: Led::default(),
-            button: Button::default(),
+            button: Button::new(now_ms, boot.cause == ResetCause::PowerOn),
             trip_curve: TripCurve::new(rated_current_a),
             plausibility: Plausibility::new(rated_current_a),
             welded: WeldedContact::new(),

@@ -1,7 +1,7 @@
 //! Button and LED (guide, section 2.4; behaviour.md).
 
 use sockeye_settings::ButtonLock;
-use sockeye_state_machine::{Event, Ignored};
+use sockeye_state_machine::{Boot, Event, Ignored, ResetCause};
 
 use crate::bench::{Bench, boot};
 
@@ -51,6 +51,27 @@ fn a_factory_reset_blinks_even_with_led_disabled_button_locked_and_relay_off() {
     assert_eq!(lines.len(), 21, "{lines:?}");
     assert_eq!(lines[0], "110000 led on");
     assert_eq!(lines[19..], ["111900 led off", "112000 factory reset"]);
+}
+
+/// What a button does that is down at the start and released after a time.
+#[track_caller]
+fn check_held_from_start(cause: ResetCause, held_ms: u64, want: &[&str]) {
+    let mut bench = Bench::new(Boot { cause, ..boot() });
+    bench.press_for(held_ms).after(5_000);
+    assert_eq!(bench.lines(&["relay", "factory"])[1..], *want, "{cause:?} {held_ms}");
+}
+
+#[test]
+fn a_button_that_is_down_at_the_start_does_not_toggle_and_resets_only_after_a_power_cut() {
+    for cause in [ResetCause::PowerOn, ResetCause::Reboot, ResetCause::Watchdog, ResetCause::Fault] {
+        check_held_from_start(cause, 1_500, &[]);
+        let reset: &[&str] = if cause == ResetCause::PowerOn { &["12000 factory reset"] } else { &[] };
+        check_held_from_start(cause, 13_000, reset);
+    }
+    // The next press is as any other.
+    let mut bench = Bench::new(Boot { cause: ResetCause::Reboot, ..boot() });
+    bench.press_for(1_500).after(500).press();
+    assert_eq!(bench.lines(&["relay"])[1..], ["2160 relay on button"]);
 }
 
 #[test]
@@ -150,7 +171,7 @@ fn switching_off_ends_a_blink() {
 
 #[test]
 fn after_32_unanswered_join_requests_the_blinking_stops_until_joined() {
-    let mut bench = Bench::new(sockeye_state_machine::Boot { relay_was_on: true, ..boot() });
+    let mut bench = Bench::new(Boot { relay_was_on: true, ..boot() });
     for request in 1..=40 {
         bench.at(request * 10_000).event(Event::JoinRequested);
     }
