@@ -1,6 +1,7 @@
 //! The socket on a Raspberry Pi Pico with an SX1262 board: pins, clocks, interrupt handlers; nothing else. See
 //! README.md for the wiring.
 #![no_std]
+#![allow(clippy::manual_async_fn, reason = "an async fn would hold the parts of its task twice")]
 #![no_main]
 #![deny(missing_docs)]
 

@@ -1,5 +1,6 @@
 //! The socket on an STM32WL: pins, clocks, interrupt handlers; nothing else. See README.md for the wiring.
 #![no_std]
+#![allow(clippy::manual_async_fn, reason = "an async fn would hold the parts of its task twice")]
 #![no_main]
 #![deny(missing_docs)]
 

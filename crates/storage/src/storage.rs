@@ -16,6 +16,9 @@ pub const MAX_RECORD: usize = 1024;
 /// Room for the longest record with its key, rounded up to the largest word of any flash (32 bytes).
 const BUFFER: usize = (MAX_RECORD + 1).next_multiple_of(32);
 
+/// What the log spends on a record beside its bytes, rounded up: header, key and the padding of two words.
+const ITEM: usize = 32;
+
 /// The key under which a clearing in progress lies; no [`RecordId`] has it. Its value: the keys to keep.
 const CLEARING: u8 = 0;
 
@@ -138,10 +141,30 @@ impl<F: NorFlash> Storage<F> {
                 self.erase_all().await?;
                 self.put(id.key(), bytes).await?;
             }
+            Err(Error::Full) if self.is_full_of_nonsense(bytes.len()).await? => {
+                self.erase_all().await?;
+                self.put(id.key(), bytes).await?;
+            }
             other => other?,
         }
         self.is_ready = true;
         Ok(())
+    }
+
+    /// Tells whether the records, and one more of `length` bytes, take no more than half of the room that there
+    /// is: then a log that calls itself full holds what nobody stored, and would be full for ever.
+    async fn is_full_of_nonsense(&mut self, length: usize) -> Result<bool, Error<F::Error>> {
+        let mut taken = length.saturating_add(ITEM);
+        for id in RecordId::ALL {
+            match self.fetch(id.key()).await {
+                Ok(value) => taken = taken.saturating_add(value.len()).saturating_add(ITEM),
+                Err(Error::Erased) => return Ok(true),
+                Err(other) => return Err(other),
+            }
+        }
+        // One page is always kept free by the log, to move records into.
+        let room = self.range.len().saturating_sub(F::ERASE_SIZE);
+        Ok(taken <= room / 2)
     }
 
     /// Clears a record: it loads as absent from now on.

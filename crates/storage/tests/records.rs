@@ -253,6 +253,18 @@ fn contents(page: usize) -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(one, PAGES).prop_map(|pages| pages.concat())
 }
 
+/// Found by the law below.
+#[test]
+fn pages_that_look_full_of_nothing_do_not_keep_records_out_for_ever() {
+    let pages = [(199, 0, 151), (181, 0, 171), (157, 0, 47), (59, 0, 115), (91, 0xFF, 0), (0, 0xFF, 0xFF)];
+    let contents = pages.map(|(first, fill, last)| {
+        let mut page = vec![fill; 2048];
+        (page[0], page[2047]) = (first, last);
+        page
+    });
+    any_contents::<Stm32wl>(contents.concat());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
