@@ -211,10 +211,14 @@ impl Future for Sleep {
         if self.sim.now_us() >= self.at_us {
             return Poll::Ready(());
         }
-        let key = match self.key {
-            Some(key) => key,
-            None => (self.at_us, self.sim.next_sequence()),
-        };
+        if let Some(key) = self.key {
+            // Polled again before its time, because something beside it was due: mostly by the same task.
+            if let Some(waker) = self.sim.0.timers.borrow_mut().get_mut(&key) {
+                waker.clone_from(context.waker());
+                return Poll::Pending;
+            }
+        }
+        let key = (self.at_us, self.sim.next_sequence());
         self.key = Some(key);
         self.sim.0.timers.borrow_mut().insert(key, context.waker().clone());
         Poll::Pending
