@@ -131,7 +131,8 @@ impl<B: Board> RadioTask<B> {
         })
     }
 
-    /// Has a record stored, however long it takes: nothing may go on air before.
+    /// Has a record stored, however long it takes: nothing may go on air before. A flash that answers, even
+    /// with errors, is no hang: resetting the chip would not mend it, and would end the protection.
     async fn store(&mut self, record: mac::Record, bytes: mac::RecordBytes, shared: &Shared) {
         loop {
             shared.mac_stored.reset();
@@ -139,6 +140,7 @@ impl<B: Board> RadioTask<B> {
             if shared.mac_stored.wait().await {
                 break;
             }
+            shared.radio_alive.beat(self.clock.now_ms());
             self.clock.until_ms(self.clock.now_ms().saturating_add(STORE_RETRY_MS)).await;
         }
         self.driver.stored();

@@ -121,10 +121,12 @@ impl<B: Board> Service<B> {
         stored
     }
 
-    /// Forgets all but who the device is and the counters that must never be used twice (behaviour.md,
-    /// Settings by NFC: identity, calibration and the DevNonce counter stay).
+    /// Forgets all but who the device is, the counters that must never be used twice (behaviour.md, Settings
+    /// by NFC: identity, calibration and the DevNonce counter stay), and how the relay stands: what was
+    /// switched off, by somebody or by a trip, does not come back on because of a reset.
     async fn factory_reset(&mut self) {
-        if self.storage.clear_all_but(&[RecordId::Identity, RecordId::MacCounters]).await.is_err() {
+        let kept = [RecordId::Identity, RecordId::MacCounters, RecordId::RelayState];
+        if self.storage.clear_all_but(&kept).await.is_err() {
             self.observer.observe(Notice::Error { what: "flash: the records could not be cleared" });
         }
     }

@@ -95,6 +95,13 @@ impl Bench {
         self.sim.run_until_us(self.sim.now_us() + ms * 1000);
     }
 
+    fn load(&self, id: RecordId) -> Option<Vec<u8>> {
+        let mut storage = Storage::new(self.flash.clone(), 0..STORAGE_BYTES);
+        let mut out = [0; 1024];
+        let length = futures::executor::block_on(storage.load(id, &mut out)).unwrap();
+        length.map(|length| out[..length].to_vec())
+    }
+
     /// The instant of the first notice that begins so.
     fn when(&self, notice: &str) -> Option<u64> {
         self.seen.borrow().iter().find(|(_, seen)| seen.starts_with(notice)).map(|(at_ms, _)| *at_ms)
@@ -391,6 +398,25 @@ fn the_watchdog_is_fed_while_all_tasks_live_and_starves_when_the_flash_hangs() {
 }
 
 #[test]
+fn a_flash_that_refuses_everything_does_not_reset_the_chip_again_and_again() {
+    let bench = Bench::new();
+    bench.start(ResetCause::PowerOn);
+    bench.run_ms(1_000);
+    bench.flash.power_off();
+    bench.run_ms(59_000);
+    assert!(bench.when("Error { what: \"flash: a record could not be stored\" }").is_some());
+    // A reset would mend nothing, and end the protection for its time.
+    assert!(bench.feeds.get() >= 55, "fed {} times in a minute", bench.feeds.get());
+    bench.button.hold(100_000);
+    bench.run_ms(1_000);
+    assert_eq!(bench.relay.get(), Some(false));
+    assert!(bench.when("JoinRequest").is_none(), "on air with a DevNonce that is not in flash");
+    bench.flash.power_on();
+    bench.run_ms(60_000);
+    assert!(bench.when("JoinRequest").is_some(), "the device is silent after its flash came back");
+}
+
+#[test]
 fn a_radio_that_hangs_is_told_and_tried_again_without_a_reset() {
     let bench = Bench::new();
     bench.start(ResetCause::PowerOn);
@@ -422,7 +448,7 @@ fn a_change_of_the_relay_is_stored_and_survives_a_power_cut() {
 }
 
 #[test]
-fn a_long_press_forgets_the_settings_and_keeps_identity_and_counters() {
+fn a_long_press_forgets_the_settings_and_keeps_identity_counters_and_the_relay_as_it_stands() {
     let mut settings = Settings::default_for(Region::Eu868, &identity());
     settings.general.set_reporting_interval_s(600).unwrap();
     let mut bytes = [0; 1024];
@@ -435,24 +461,16 @@ fn a_long_press_forgets_the_settings_and_keeps_identity_and_counters() {
     ]);
     bench.start(ResetCause::PowerOn);
     bench.run_ms(40_000);
-    let mut storage = Storage::new(bench.flash.clone(), 0..STORAGE_BYTES);
-    let mut load = |id| {
-        let mut out = [0; 1024];
-        let length = futures::executor::block_on(storage.load(id, &mut out)).unwrap();
-        length.map(|length| out[..length].to_vec())
-    };
-    let counters = load(RecordId::MacCounters).expect("a join-request has stored its DevNonce");
+    let counters = bench.load(RecordId::MacCounters).expect("a join-request has stored its DevNonce");
+    // Off, so that a socket that was switched off, by somebody or by a trip, would be seen to come back on.
+    bench.button.hold(100_000);
+    bench.run_ms(1_000);
     bench.button.hold(11_000_000);
     bench.run_ms(20_000);
     assert_eq!(bench.resets.get(), 1);
-    let mut storage = Storage::new(bench.flash.clone(), 0..STORAGE_BYTES);
-    let mut load = |id| {
-        let mut out = [0; 1024];
-        let length = futures::executor::block_on(storage.load(id, &mut out)).unwrap();
-        length.map(|length| out[..length].to_vec())
-    };
-    assert_eq!(load(RecordId::Settings), None);
-    assert_eq!(load(RecordId::Energy), None);
-    assert_eq!(load(RecordId::Identity), Some(own.to_vec()));
-    assert_eq!(load(RecordId::MacCounters).map(|now| now.len()), Some(counters.len()));
+    assert_eq!(bench.load(RecordId::Settings), None);
+    assert_eq!(bench.load(RecordId::Energy), None);
+    assert_eq!(bench.load(RecordId::Identity), Some(own.to_vec()));
+    assert_eq!(bench.load(RecordId::RelayState), Some(vec![0]));
+    assert_eq!(bench.load(RecordId::MacCounters), Some(counters));
 }
