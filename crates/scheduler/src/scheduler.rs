@@ -88,7 +88,7 @@ impl Scheduler {
         Self {
             due_ms: [NEVER; Job::ALL.len()],
             next_ms: NEVER,
-            interval_ms: milliseconds(report_interval_s),
+            interval_ms: interval_ms(report_interval_s),
             interval_start_ms: 0,
             delayed_on: false,
             random: Random::new(seed),
@@ -161,7 +161,7 @@ impl Scheduler {
     /// back than the new interval, a report is due at `not_before_ms`. Setting the interval it has changes
     /// nothing, so that a server that repeats itself does not hold the reports up.
     pub fn set_interval(&mut self, not_before_ms: u64, report_interval_s: u32) {
-        let interval_ms = milliseconds(report_interval_s);
+        let interval_ms = interval_ms(report_interval_s);
         if interval_ms == self.interval_ms {
             return;
         }
@@ -196,8 +196,9 @@ impl Scheduler {
     }
 }
 
-const fn milliseconds(seconds: u32) -> u64 {
-    seconds as u64 * 1000
+/// An interval in ms. One of 0 s counts as 1 s: a job that is due again at once would never be done.
+const fn interval_ms(seconds: u32) -> u64 {
+    if seconds == 0 { 1000 } else { seconds as u64 * 1000 }
 }
 
 #[cfg(test)]
@@ -280,6 +281,15 @@ mod tests {
         let mut scheduler = with_interval(60, 0);
         assert_eq!(run(&mut scheduler, [200_000]), [(200_000, Job::Report)]);
         assert_eq!(scheduler.next_due_ms(), Some(240_000));
+    }
+
+    #[test]
+    fn an_interval_of_0_s_counts_as_1_s() {
+        let mut scheduler = with_interval(0, 0);
+        assert_eq!(run(&mut scheduler, [999, 1_000, 2_500]).len(), 2);
+        scheduler.set_interval(2_500, 60);
+        scheduler.set_interval(2_500, 0);
+        assert_eq!(run(&mut scheduler, [3_000]).len(), 1);
     }
 
     #[test]

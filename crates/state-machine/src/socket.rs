@@ -68,10 +68,10 @@ pub struct Socket {
     /// The last reading that could be, and when it came.
     reading: Option<(u64, Reading)>,
     reading_dropped: bool,
-    /// Until then a meter that shows nothing yet is no news.
-    meter_starts_until_ms: u64,
+    /// Until then a meter that shows what cannot be is no news: it has just started, or the mains has gone.
+    meter_quiet_until_ms: u64,
     meter_failing: bool,
-    /// The reading of the last alarm or trip, with the current that caused it.
+    /// The reading of the last alarm or trip; its fast current is what caused it.
     alarm_reading: Reading,
     trip: (TripCause, u32),
 
@@ -125,7 +125,7 @@ impl Socket {
             energy: EnergySum::new(now_ms, boot.energy_uwh),
             reading: None,
             reading_dropped: false,
-            meter_starts_until_ms: now_ms.saturating_add(meter::START_MS),
+            meter_quiet_until_ms: now_ms.saturating_add(meter::START_MS),
             meter_failing: false,
             alarm_reading: Reading::default(),
             trip: (TripCause::Protection, 0),
@@ -144,9 +144,6 @@ impl Socket {
             settings,
             identity,
         };
-        if relay_on != boot.relay_was_on {
-            socket.want_store(StoreItem::RelayState);
-        }
         socket.restore_delay_task(now_ms, boot.delay_task, boot.cause);
         socket.apply_limits();
         socket.energy.set_enabled(socket.settings.general.power_consumption);
@@ -159,6 +156,10 @@ impl Socket {
         let start_ms = if boot.session_stored { now_ms } else { socket.quiet_until_ms };
         socket.scheduler.set(Job::StartNetwork, start_ms);
         socket.run_due(now_ms);
+        // By the setting, or by a delay task that is due already.
+        if socket.relay_on != boot.relay_was_on {
+            socket.want_store(StoreItem::RelayState);
+        }
         socket.flush(now_ms, effects);
         socket
     }
@@ -409,6 +410,7 @@ impl Socket {
     }
 
     fn supply_lost(&mut self, now_ms: u64) {
+        self.meter_quiet_until_ms = now_ms.saturating_add(meter::LOST_MS);
         if self.energy.next_store_ms().is_some() {
             self.energy.stored(now_ms);
             self.stores.want_at_once(StoreItem::Energy);

@@ -51,7 +51,7 @@ impl Socket {
             pending::RELAY => return self.relay_effect(now_ms),
             pending::LED => return self.led_effect(),
             pending::TRIP => Effect::Trip { cause: self.trip.0, current_ma: self.trip.1 },
-            pending::ALARM => Effect::Alarm { current_ma: self.alarm_reading.current_ma },
+            pending::ALARM => Effect::Alarm { current_ma: self.alarm_reading.fast_current_ma },
             pending::WELDED => Effect::WeldedContact {
                 current_ma: self.reading.map_or(0, |(_, reading)| reading.current_ma),
             },

@@ -10,13 +10,17 @@ use crate::{Cause, Ignored, StoreItem, TripCause};
 /// refresh, after 400 or 800 ms (register MODE, bit 3).
 pub(super) const START_MS: u64 = 1000;
 
+/// How long a device may go on without mains, in ms: its capacitor lasts for one frame (guide, section 4.3).
+pub(super) const LOST_MS: u64 = 5000;
+
 impl Socket {
     pub(super) fn reading(&mut self, now_ms: u64, reading: Reading) {
         self.meter_failing = false;
         if self.plausibility.check(now_ms, &reading).is_err() {
-            let is_starting = self.reading.is_none() && now_ms < self.meter_starts_until_ms;
-            self.ignore_first(Ignored::ImplausibleReading, self.reading_dropped || is_starting);
-            self.reading_dropped = !is_starting;
+            let is_expected = now_ms < self.meter_quiet_until_ms;
+            self.ignore_first(Ignored::ImplausibleReading, self.reading_dropped || is_expected);
+            self.reading_dropped = !is_expected;
+            self.store_energy_if_due(now_ms);
             return;
         }
         self.reading_dropped = false;
@@ -27,13 +31,13 @@ impl Socket {
         let verdict = self.trip_curve.sample(now_ms, reading.fast_current_ma);
         if verdict.alarm {
             self.pending |= pending::ALARM | pending::ALARM_REPORT;
-            self.alarm_reading = Reading { current_ma: reading.fast_current_ma, ..reading };
+            self.alarm_reading = reading;
         }
         if let Some(trip) = verdict.trip
             && self.relay_on
         {
             self.trip(trip);
-            self.alarm_reading = Reading { current_ma: trip.current_ma, ..reading };
+            self.alarm_reading = reading;
         }
         if self.welded.sample(now_ms, self.relay_on, reading.current_ma) {
             self.pending |= pending::WELDED;

@@ -27,7 +27,7 @@ impl Socket {
     pub(super) fn report(&self, now_ms: u64) -> Uplink {
         let fresh = self.reading.filter(|(read_ms, _)| now_ms.saturating_sub(*read_ms) <= READING_MAX_AGE_MS);
         let payload = match fresh {
-            Some((_, reading)) => self.report_payload(&reading),
+            Some((_, reading)) => self.report_payload(&reading, reading.current_ma),
             None => Self::payload_of(&[
                 Record::SocketStatus { on: self.relay_on() },
                 Record::Energy { energy_wh: self.energy.wh() },
@@ -36,16 +36,20 @@ impl Socket {
         self.uplink(UplinkKind::Report, payload)
     }
 
-    /// Returns the report of an alarm or a trip: the state as it is now, the values that were the cause.
+    /// Returns the report of an alarm or a trip: the state as it is now, the current that was the cause, and the
+    /// rest of its reading.
     pub(super) fn alarm_report(&self) -> Uplink {
-        self.uplink(UplinkKind::Alarm, self.report_payload(&self.alarm_reading))
+        self.uplink(
+            UplinkKind::Alarm,
+            self.report_payload(&self.alarm_reading, self.alarm_reading.fast_current_ma),
+        )
     }
 
-    fn report_payload(&self, reading: &Reading) -> Payload {
+    fn report_payload(&self, reading: &Reading, current_ma: u32) -> Payload {
         let report = Report {
             on: self.relay_on(),
             power_factor_percent: percent(reading.power_factor_permille()),
-            current_ma: reading.current_ma,
+            current_ma,
             // To the nearest tenth of a volt.
             voltage_dv: reading.voltage_mv.saturating_add(50) / 100,
             energy_wh: self.energy.wh().into(),

@@ -44,6 +44,18 @@ fn the_protection_trips_after_1_s_with_the_current_that_caused_it() {
 }
 
 #[test]
+fn an_alarm_packet_has_the_factor_that_belongs_to_its_power() {
+    let mut bench = Bench::joined();
+    // The slow window still shows the load from before: 4 A at a factor of 0.5.
+    bench.meter = Some(Reading { power_mw: 460_000, fast_current_ma: 20_000, ..amperes(4.0) });
+    bench.at(100_200);
+    bench.check(
+        &["uplink Alarm"],
+        &["100150 uplink Alarm 08700105813207c9204e0374fc080683000000000480cc010000"],
+    );
+}
+
+#[test]
 fn after_a_trip_the_change_is_reported_like_any_other() {
     let mut bench = Bench::joined();
     bench.meter = Some(amperes(11.0));
@@ -244,6 +256,31 @@ fn energy_is_summed_and_stored_every_10_wh_or_15_minutes() {
         &["900150 store Energy", "917550 store Energy", "934950 store Energy", "1834950 store Energy"],
     );
     assert_eq!(bench.socket.energy_uwh(), 360 * 57_500);
+}
+
+#[test]
+fn energy_is_stored_in_time_though_the_meter_has_failed_or_shows_what_cannot_be() {
+    for event in [Event::MeterFailed, Event::Reading(Reading::default())] {
+        let mut bench = Bench::joined();
+        bench.event(Event::Reading(Reading { energy_uwh: 5_000, ..amperes(1.0) }));
+        bench.meter = None;
+        bench.at(900_000).event(event).check(&["store Energy"], &["900000 store Energy"]);
+    }
+}
+
+#[test]
+fn without_mains_a_meter_without_voltage_is_counted_and_no_news() {
+    let mut bench = Bench::joined();
+    bench.event(Event::SupplyLost);
+    bench.at(100_200); // the slow window still shows the voltage
+    bench.meter = Some(Reading::default());
+    bench.at(104_000).check(&["ignored"], &[]);
+    assert_eq!(bench.socket.counters().ignored(Ignored::ImplausibleReading), 38);
+    // With the mains back, what cannot be is news again.
+    bench.meter = Some(amperes(0.0));
+    bench.at(110_000);
+    bench.meter = Some(Reading::default());
+    bench.at(111_000).check(&["ignored"], &["110050 ignored implausible reading"]);
 }
 
 #[test]

@@ -139,6 +139,12 @@ fn a_power_cut_drops_the_delay_task_and_a_restart_keeps_it() {
 }
 
 #[test]
+fn a_delay_task_that_is_due_at_the_start_is_obeyed_and_the_relay_stored() {
+    let bench = Bench::new(Boot { cause: ResetCause::Watchdog, delay_task: task(true, 0), ..boot() });
+    bench.check(&["relay", "store RelayState"], &["0 relay on delay_task", "0 store RelayState"]);
+}
+
+#[test]
 fn the_energy_sum_goes_on_from_the_stored_one() {
     let bench = Bench::new(Boot { energy_uwh: 123_456_789, ..boot() });
     assert_eq!(bench.socket.energy_uwh(), 123_456_789);
