@@ -42,6 +42,10 @@ pub struct Options {
     #[arg(long, value_name = "HEX", default_value = "61483C3719439105", value_parser = hex::<8>)]
     pub sn: Bytes<8>,
 
+    /// A settings file (JSON, as templates are) that the sockets start with; see docs/RUN.md.
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+
     /// A file of stimuli, one a line; `-` is standard input. See docs/RUN.md.
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,

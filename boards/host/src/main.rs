@@ -3,14 +3,15 @@
 
 use std::io::{self, BufWriter, Read, Write};
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use sockeye_host::cli::Options;
 use sockeye_host::report::{Event, write_line};
-use sockeye_host::script::Schedule;
-use sockeye_host::world::World;
+use sockeye_host::script::{Schedule, Stimulus};
+use sockeye_host::world::{World, check_settings_file};
 use sockeye_host::{human, live};
 
 /// What a run ends with besides success.
@@ -76,7 +77,13 @@ fn read_script(options: &Options) -> Result<Schedule, String> {
         std::fs::read_to_string(path).map(|whole| text = whole)
     };
     read.map_err(|error| format!("cannot read the script {}: {error}", path.display()))?;
-    Schedule::parse(&text).map_err(|error| format!("{}: {error}", path.display()))
+    let schedule = Schedule::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    for entry in &schedule.entries {
+        if let Stimulus::NfcWrite { path } = &entry.stimulus {
+            check_settings_file(Path::new(path), options)?;
+        }
+    }
+    Ok(schedule)
 }
 
 /// Writes one event in the form that was asked for.

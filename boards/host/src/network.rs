@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use embassy_futures::select::select;
-use sockeye_network_server::{Config, Downlink, Error, Heard, NetworkServer, UplinkMeta};
-use sockeye_settings::Identity;
+use sockeye_network_server::{Config, Downlink, Error, Heard, Keys, NetworkServer, UplinkMeta};
+use sockeye_settings::{Activation, LoRaWan};
 use sockeye_virtual_hardware::air::{self, Gateway, Medium, Modulation};
 use sockeye_virtual_hardware::sim::{Notify, Sim};
 
@@ -49,14 +49,20 @@ impl Network {
         Ok(network)
     }
 
-    /// Makes a socket known to the server.
+    /// Makes a socket known to the server, as its settings have it join or start.
     ///
     /// # Errors
     /// A device with its DevEUI is there already.
-    pub fn add_socket(&self, socket: usize, identity: &Identity, join_eui: [u8; 8]) -> Result<(), Error> {
-        let Identity { dev_eui, app_key, .. } = identity;
-        self.with_server(|_, server| server.add_otaa(*dev_eui, join_eui, *app_key.as_bytes()))?;
-        self.0.sockets.borrow_mut().insert(*dev_eui, socket);
+    pub fn add_socket(&self, socket: usize, dev_eui: [u8; 8], lorawan: &LoRaWan) -> Result<(), Error> {
+        self.with_server(|_, server| match lorawan.activation {
+            Activation::Otaa => server.add_otaa(dev_eui, lorawan.join_eui, *lorawan.app_key.as_bytes()),
+            Activation::Abp => {
+                let nwk_s_key = *lorawan.nwk_s_key.as_bytes();
+                let app_s_key = *lorawan.app_s_key.as_bytes();
+                server.add_abp(dev_eui, lorawan.dev_addr, Keys { nwk_s_key, app_s_key })
+            }
+        })?;
+        self.0.sockets.borrow_mut().insert(dev_eui, socket);
         Ok(())
     }
 

@@ -8,8 +8,9 @@ use sockeye_firmware::{Parts, Shared, Tasks, control, radio, service, start};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_radio::IrqFlags;
-use sockeye_settings::{Identity, Region};
+use sockeye_settings::{Identity, MAX_STORED, Region, Settings};
 use sockeye_state_machine::ResetCause;
+use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::air::Medium;
 use sockeye_virtual_hardware::bl0942::{self as meter, BaudPin, SharedCircuit};
 use sockeye_virtual_hardware::button::VirtualButton;
@@ -117,8 +118,20 @@ struct Inner {
 }
 
 impl Socket {
-    /// Makes a socket with empty flash, puts its radio into `medium`, and plugs it in.
-    pub fn new(sim: &Sim, medium: &Medium, index: usize, identity: Identity, seed: u64, log: &Log) -> Self {
+    /// Makes a socket, puts its radio into `medium`, and plugs it in. Its flash holds `settings`, or nothing.
+    pub fn new(
+        sim: &Sim,
+        medium: &Medium,
+        index: usize,
+        identity: Identity,
+        settings: Option<&Settings>,
+        seed: u64,
+        log: &Log,
+    ) -> Self {
+        let flash = Flash::erased(STORAGE_PAGES);
+        if let Some(settings) = settings {
+            store_settings(&flash, settings);
+        }
         let meter = meter::Bl0942::new(FrontEnd::TYPICAL, BaudPin::High);
         let circuit = MeteredCircuit::new(Circuit::new(f64::from(MAINS_MV) / 1000.0), meter);
         let socket = Self(Rc::new(Inner {
@@ -132,7 +145,7 @@ impl Socket {
             chip: VirtualChip::new(medium, true),
             // One for each socket, as a board keeps it in a static.
             irq_flags: Box::leak(Box::default()),
-            flash: Flash::erased(STORAGE_PAGES),
+            flash,
             power: Power::new(),
             restart: Restart::new(sim),
             voltage_mv: Cell::new(MAINS_MV),
@@ -331,4 +344,14 @@ impl Socket {
             }
         }
     }
+}
+
+/// Puts settings into a flash, as a tool would have before the socket was plugged in.
+fn store_settings(flash: &Flash<Stm32wl>, settings: &Settings) {
+    let mut bytes = [0; MAX_STORED];
+    let length = settings.encode(&mut bytes).expect("MAX_STORED holds any settings");
+    let stored = &bytes[..length];
+    let mut storage = Storage::new(flash.clone(), 0..STORAGE_BYTES);
+    embassy_futures::block_on(storage.store(RecordId::Settings, stored))
+        .expect("an erased flash takes a record");
 }

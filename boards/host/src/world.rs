@@ -1,7 +1,10 @@
 //! The sockets, their air and their network: all of a run.
 
+use std::path::Path;
+
 use sockeye_metering::Reading;
 use sockeye_network_server::{Config, Downlink, NetworkServer};
+use sockeye_settings::template::from_json;
 use sockeye_settings::{Identity, Key, Region, Settings};
 use sockeye_virtual_hardware::air::Medium;
 use sockeye_virtual_hardware::mains::{Inrush, Load};
@@ -71,17 +74,25 @@ impl World {
         let log = Log::new(&sim);
         let network = Network::new(&sim, &medium, Config::default(), options.seed, &log)
             .map_err(|error| format!("the network server: {error:?}"))?;
+        let template = options.settings.as_deref().map(read_settings_file).transpose()?;
         let mut sockets = Vec::new();
         for index in 0..options.sockets {
             let identity = identity(options, index);
+            let present = Settings::default_for(Region::Eu868, &identity);
+            let settings = match &template {
+                Some((path, text)) => Some(
+                    from_json(text, identity.model, &present).map_err(|error| format!("{path}: {error}"))?,
+                ),
+                None => None,
+            };
+            let lorawan = &settings.as_ref().unwrap_or(&present).lorawan;
             // The first devices would all pick the same random numbers if their seeds were neighbours.
             let seed = scatter(options.seed.wrapping_add(u64::from(index) << 32));
-            let join_eui = Settings::default_for(Region::Eu868, &identity).lorawan.join_eui;
             let index = usize::from(index);
             network
-                .add_socket(index, &identity, join_eui)
-                .map_err(|error| format!("the network server: {error:?}"))?;
-            sockets.push(Socket::new(&sim, &medium, index, identity, seed, &log));
+                .add_socket(index, identity.dev_eui, lorawan)
+                .map_err(|error| format!("the network server: {error}"))?;
+            sockets.push(Socket::new(&sim, &medium, index, identity, settings.as_ref(), seed, &log));
         }
         Ok(Self { sim, medium, network, sockets, log })
     }
@@ -239,6 +250,26 @@ impl World {
     pub fn watchdog_resets(&self) -> u64 {
         self.sockets.iter().map(Socket::watchdog_resets).sum()
     }
+}
+
+/// Reads a settings file; gives its name with its text, for errors to say which file.
+fn read_settings_file(path: &Path) -> Result<(String, String), String> {
+    let name = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((name, text)),
+        Err(error) => Err(format!("cannot read the settings {name}: {error}")),
+    }
+}
+
+/// Checks a settings file against what the sockets of a run are.
+///
+/// # Errors
+/// A sentence that names the file, and the field that is wrong.
+pub fn check_settings_file(path: &Path, options: &Options) -> Result<(), String> {
+    let (name, text) = read_settings_file(path)?;
+    let identity = identity(options, 0);
+    let present = Settings::default_for(Region::Eu868, &identity);
+    from_json(&text, identity.model, &present).map(drop).map_err(|error| format!("{name}: {error}"))
 }
 
 /// Who socket number `index` is: the first as the options say, the others with the next numbers.

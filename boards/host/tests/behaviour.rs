@@ -6,13 +6,65 @@ mod bench;
 use bench::Bench;
 use sockeye_host::report::Event;
 
-/// Reports, as state, percent, mA, dV, Wh and W.
-fn reports(bench: &Bench) -> Vec<sockeye_protocol::Report> {
-    let payloads = bench.events.iter().filter_map(|(_, event)| match event {
-        Event::Uplink { port: 85, payload, .. } => sockeye_protocol::Report::decode(payload),
+/// A report as the guide lays it out (section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Report {
+    on: bool,
+    factor_percent: u8,
+    current_ma: u16,
+    voltage_dv: u16,
+    energy_wh: u32,
+    power_w: u32,
+}
+
+fn report(payload: &[u8]) -> Option<Report> {
+    let [
+        0x08,
+        0x70,
+        on,
+        0x05,
+        0x81,
+        factor_percent,
+        0x07,
+        0xC9,
+        i0,
+        i1,
+        0x03,
+        0x74,
+        v0,
+        v1, //
+        0x06,
+        0x83,
+        e0,
+        e1,
+        e2,
+        e3,
+        0x04,
+        0x80,
+        p0,
+        p1,
+        p2,
+        p3,
+    ] = *payload
+    else {
+        return None;
+    };
+    Some(Report {
+        on: on == 1,
+        factor_percent,
+        current_ma: u16::from_le_bytes([i0, i1]),
+        voltage_dv: u16::from_le_bytes([v0, v1]),
+        energy_wh: u32::from_le_bytes([e0, e1, e2, e3]),
+        power_w: u32::from_le_bytes([p0, p1, p2, p3]),
+    })
+}
+
+fn reports(bench: &Bench) -> Vec<Report> {
+    let reports = bench.events.iter().filter_map(|(_, event)| match event {
+        Event::Uplink { port: 85, payload, .. } => report(payload),
         _ => None,
     });
-    payloads.collect()
+    reports.collect()
 }
 
 #[test]
@@ -94,5 +146,9 @@ fn x_short() {
 fn x_led() {
     let mut bench = Bench::new("");
     bench.run(60_000);
-    for (t, e) in &bench.events { if !matches!(e, Event::Uplink{..}) { println!("{t} {e:?}"); } }
+    for (t, e) in &bench.events {
+        if !matches!(e, Event::Uplink { .. }) {
+            println!("{t} {e:?}");
+        }
+    }
 }

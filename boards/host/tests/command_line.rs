@@ -92,3 +92,37 @@ fn a_stimulus_that_the_device_cannot_take_yet_is_told_as_an_error() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(r#""event":"error","what":"d2d: not in this version""#), "{text}");
 }
+
+#[test]
+fn a_bad_settings_file_is_refused_by_field_before_anything_runs() {
+    let folder = std::env::temp_dir().join(format!("sockeye-settings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("settings.json");
+    let path = file.to_str().unwrap();
+    for (text, told) in [
+        ("{ \"model\": ", "line 1"),
+        (r#"{ "model": "UK", "region": "EU868" }"#, "UK"),
+        (r#"{ "model": "EU", "region": "US915" }"#, "US915"),
+        (
+            r#"{ "model": "EU", "region": "EU868", "general": { "reporting_interval_s": 59 } }"#,
+            "general.reporting_interval_s",
+        ),
+        (r#"{ "model": "EU", "region": "EU868", "general": { "brightness": 3 } }"#, "general.brightness"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let script = format!("at 10s nfc write {path}\n");
+        for (arguments, input) in [
+            (&["--for", "1m", "--settings", path][..], ""),
+            (&["--for", "1m", "--script", "-"], script.as_str()),
+        ] {
+            let output = run(arguments, input);
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{text}: {errors}");
+            assert!(errors.contains(told) && errors.contains(path), "{text}: {errors}");
+            assert!(output.stdout.is_empty());
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    let output = run(&["--for", "1m", "--settings", path], "");
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -225,3 +225,63 @@ fn a_run_is_the_same_each_time_and_another_with_another_seed() {
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));
 }
+
+/// Writes a settings file that ends with the test.
+struct SettingsFile(std::path::PathBuf);
+
+impl SettingsFile {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("sockeye-{name}-{}.json", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn option(&self) -> String {
+        format!("--settings {}", self.0.display())
+    }
+}
+
+impl Drop for SettingsFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn confirmed_mode_sends_confirmed_frames_and_the_same_once_more_without_an_ack() {
+    let file = SettingsFile::new(
+        "confirmed",
+        r#"{ "model": "EU", "region": "EU868", "lorawan": { "confirmed": true } }"#,
+    );
+    let mut bench = Bench::joined(&file.option());
+    bench.run(60_000).forget().act("gateway off").act("press").run(120_000);
+    let sent: Vec<_> = bench
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Uplink { confirmed: true, fcnt, payload, .. } => Some((*fcnt, payload.clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert_eq!(sent[0], sent[1]);
+}
+
+#[test]
+fn an_abp_device_sends_without_a_join_and_its_counters_outlive_power_cuts() {
+    let file = SettingsFile::new(
+        "abp",
+        r#"{ "model": "EU", "region": "EU868", "lorawan": { "activation": "ABP" } }"#,
+    );
+    let mut bench = Bench::new(&file.option());
+    bench.run(60_000);
+    assert!(bench.uplinks()[0].starts_with("ff0bff"), "{:?}", bench.uplinks());
+    bench.act("downlink 85 080000ff").run(20_000);
+    for _ in 0..3 {
+        bench.act("power off").run(10_000).act("power on").run(60_000);
+    }
+    assert!(bench.when(|event| matches!(event, Event::JoinRequest { .. })).is_none());
+    assert_eq!(bench.downlinks(), ["080000ff"]);
+    let counters = bench.counters();
+    assert!(counters.windows(2).all(|pair| pair[0] < pair[1]), "{counters:?}");
+}
