@@ -2,6 +2,8 @@
 
 use heapless::Vec;
 
+use crate::frame::MAX_FOPTS;
+
 /// Answers that wait for an uplink. What would not fit is not executed either.
 ///
 /// 48 bytes fit the smallest FPort 0 frame of the dynamic plans (51 bytes).
@@ -184,7 +186,8 @@ pub fn whole_answers(answers: &[u8], limit: usize) -> &[u8] {
     answers.get(..len).unwrap_or_default()
 }
 
-/// Keeps only the sticky answers.
+/// Keeps only the sticky answers, and of those what FOpts holds: more would keep the application from sending
+/// until the network is heard.
 pub fn keep_sticky(answers: &mut Answers) {
     let mut kept = Answers::new();
     let mut rest: &[u8] = answers;
@@ -195,5 +198,5 @@ pub fn keep_sticky(answers: &mut Answers) {
         }
         rest = after;
     }
-    *answers = kept;
+    *answers = Answers::from_slice(whole_answers(&kept, MAX_FOPTS)).unwrap_or_default();
 }

@@ -73,6 +73,11 @@ impl Duty {
             now_ms.saturating_add(airtime_ms).saturating_add(airtime_ms.saturating_mul(ratio));
     }
 
+    /// Ends the pause of a DutyCycleReq: it goes with its session (MAC-JOIN-06).
+    pub fn end_network_limit(&mut self) {
+        self.network_free_at_ms = 0;
+    }
+
     /// Tells from when on a frame may go out at a frequency; `u64::MAX` where it never may.
     pub fn free_at_ms(&self, plan: &Plan, now_ms: u64, frequency_hz: u32, airtime_ms: u64) -> u64 {
         let at_ms = now_ms.max(self.network_free_at_ms);

@@ -9,6 +9,8 @@ mod windows;
 
 pub(crate) use windows::RX_LEAD_MS;
 
+use core::cmp::Ordering;
+
 use heapless::Deque;
 use lora_modulation::BaseBandModulationParams;
 
@@ -240,11 +242,16 @@ impl Mac {
                     return;
                 }
                 let mut session = stored.session;
-                if counters.session_dev_nonce == session.dev_nonce {
-                    session.fcnt_up = counters.fcnt_up_limit;
-                    session.fcnt_down = counters.fcnt_down;
+                match session.dev_nonce.cmp(&counters.session_dev_nonce) {
+                    Ordering::Equal => {
+                        session.fcnt_up = counters.fcnt_up_limit;
+                        session.fcnt_down = counters.fcnt_down;
+                    }
+                    // The power went between the two records of a join: no frame of this session was sent.
+                    Ordering::Greater => {}
+                    // Counters of a younger session: those of this one are gone, and so is it.
+                    Ordering::Less => return,
                 }
-                // Else the power went between the two records of a join: no frame of this session was sent.
                 self.session = Some(session);
             }
             Activation::Abp { dev_addr, nwk_skey, app_skey } => {

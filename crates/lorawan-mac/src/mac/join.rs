@@ -130,6 +130,7 @@ impl Mac {
         };
         self.session_dirty = true;
         self.counters_dirty = true;
+        self.duty.end_network_limit();
         self.adr_ack_count = 0;
         self.answers.clear();
         self.answers_sent = 0;

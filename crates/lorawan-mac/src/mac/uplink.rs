@@ -107,7 +107,7 @@ impl Mac {
     /// (MAC-FRM-06); 0 without a session.
     #[must_use]
     pub fn max_payload(&self) -> usize {
-        self.payload_limit().saturating_sub(self.fopts().bytes.len())
+        self.payload_limit().saturating_sub(self.fopts(0).bytes.len())
     }
 
     /// The payload beside an empty FOpts (MAC-FRM-04): M less FHDR and FPort.
@@ -136,7 +136,8 @@ impl Mac {
 
     /// The length of a frame that is still to be built, with the MAC commands that would go with it.
     fn frame_len(&self, payload_len: usize) -> usize {
-        let commands = self.answers.len().max(self.fopts().bytes.len());
+        let room = self.payload_limit().saturating_sub(payload_len);
+        let commands = self.answers.len().max(self.fopts(room).bytes.len());
         payload_len
             .saturating_add(MHDR_AND_MIC)
             .saturating_add(FHDR)
@@ -148,8 +149,8 @@ impl Mac {
     /// due; [`UplinkDone`](crate::Event::UplinkDone) or [`UplinkFailed`](crate::Event::UplinkFailed) ends it.
     ///
     /// # Errors
-    /// See [`SendError`]; nothing has changed then. `Busy` also if the payload has no room beside MAC answers
-    /// that wait: they go first, in a frame of their own.
+    /// See [`SendError`]; nothing has changed then. `Busy` also if the payload has no room beside new MAC answers:
+    /// they go first, in a frame of their own. Beside those that are only repeated it is `TooLong`.
     pub fn send(&mut self, now_ms: u64, port: u8, payload: &[u8], confirmed: bool) -> Result<(), SendError> {
         if self.counters_lost {
             return Err(SendError::CountersLost);
@@ -168,7 +169,12 @@ impl Mac {
         if self.transaction.is_some() {
             return Err(SendError::Busy);
         }
-        if self.answers.len() > MAX_FOPTS || payload.len() > self.max_payload() {
+        let limit = self.max_payload();
+        if self.answers.len() > MAX_FOPTS || payload.len() > limit {
+            if self.answers.len() <= self.answers_sent {
+                // They stay until the network is heard, so waiting for them could last for ever.
+                return Err(SendError::TooLong { limit });
+            }
             self.own_uplink_at_ms = Some(now_ms);
             return Err(SendError::Busy);
         }
@@ -203,16 +209,18 @@ impl Mac {
         });
     }
 
-    /// What goes into FOpts: answers, then our own requests as far as there is room. Answers that are too many
-    /// for it go into a frame on FPort 0 instead (MAC-FRM-05).
-    fn fopts(&self) -> FOpts {
+    /// What goes into FOpts: answers, then our own requests as far as FOpts and the frame have room: `room` is
+    /// what the payload leaves. Answers that are too many for FOpts go into a frame on FPort 0 instead
+    /// (MAC-FRM-05).
+    fn fopts(&self, room: usize) -> FOpts {
         let mut bytes = Vec::new();
         if self.answers.len() <= MAX_FOPTS {
             let _ = bytes.extend_from_slice(&self.answers);
         }
         // Without room a request waits for the next uplink.
-        let asks_link_check = self.wants_link_check && bytes.push(cid::LINK_CHECK).is_ok();
-        let asks_time = self.wants_device_time && bytes.push(cid::DEVICE_TIME).is_ok();
+        let mut ask = |wanted: bool, id: u8| wanted && bytes.len() < room && bytes.push(id).is_ok();
+        let asks_link_check = ask(self.wants_link_check, cid::LINK_CHECK);
+        let asks_time = ask(self.wants_device_time, cid::DEVICE_TIME);
         FOpts { bytes, asks_link_check, asks_time }
     }
 
@@ -259,7 +267,7 @@ impl Mac {
             self.update(|transaction| transaction.stage = Stage::Waiting { at_ms: free_at_ms });
             return self.rest(Some(free_at_ms));
         };
-        if !transaction.built && !self.build() {
+        if !transaction.built && !self.build(now_ms) {
             return self.give_up(now_ms);
         }
         if !self.is_stored() {
@@ -326,8 +334,7 @@ impl Mac {
     }
 
     /// Turns the payload into a frame: takes an FCntUp, the ACK and the MAC commands with it.
-    fn build(&mut self) -> bool {
-        let fopts = self.fopts();
+    fn build(&mut self, now_ms: u64) -> bool {
         let Some(Transaction { kind: Kind::Data { port, confirmed, .. }, rf, .. }) = self.transaction else {
             return false;
         };
@@ -337,7 +344,10 @@ impl Mac {
             _ => self.frame.clone(),
         };
         // FPort 0 and FOpts exclude each other (MAC-FRM-02).
-        let fopts = if port == Some(0) { FOpts::default() } else { fopts };
+        let room = limit.saturating_sub(payload.len());
+        let fopts = if port == Some(0) { FOpts::default() } else { self.fopts(room) };
+        let in_time = |ack: Acknowledgement| ack.expires_ms.is_none_or(|expires_ms| now_ms <= expires_ms);
+        let ack = self.acknowledgement.take().is_some_and(in_time);
         let Some(session) = &mut self.session else { return false };
         let fcnt = session.fcnt_up;
         let data = DataUp {
@@ -345,7 +355,7 @@ impl Mac {
             dev_addr: session.dev_addr,
             adr: self.config.adr,
             adr_ack_req: self.config.adr && self.adr_ack_count >= ADR_ACK_LIMIT,
-            ack: self.acknowledgement.take().is_some(),
+            ack,
             fcnt,
             fopts: &fopts.bytes,
             port,

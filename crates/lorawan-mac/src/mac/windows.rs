@@ -8,10 +8,11 @@ use crate::frame::MHDR_AND_MIC;
 const JOIN_RX1_DELAY_MS: u64 = 5000;
 /// RX2 follows RX1 by one second (LoRaWAN 1.0.3, section 3.3.2).
 const RX2_AFTER_RX1_MS: u64 = 1000;
-/// RX1 and RX2 open so much before the nominal instant (MAC-RX-01): the MAC's clock counts whole ms at both
-/// ends, a crystal of 50 ppm is 0.75 ms off after the longest delay of 15 s, and waking up and setting the
-/// radio up takes some ms. The driver asks the radio for twice this beyond its preamble search.
-pub(crate) const RX_LEAD_MS: u64 = 8;
+/// RX1 and RX2 are begun so much before the nominal instant (MAC-RX-01): setting the radio up and starting its
+/// TCXO takes 11 ms (10 ms of them the TCXO in lora-phy), the MAC's clock counts whole ms at both ends, a crystal
+/// of 50 ppm is 0.75 ms off after the longest delay of 15 s, and waking up takes its time. The driver asks the
+/// radio for twice this beyond its preamble search.
+pub(crate) const RX_LEAD_MS: u64 = 15;
 /// A late opening within this still catches a slow preamble; later, RX2 is over.
 const RX2_LATE_MS: u64 = 100;
 /// The time from the end of a frame to its report, at most.

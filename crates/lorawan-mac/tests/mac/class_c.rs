@@ -27,7 +27,7 @@ fn mac_cc_01_the_order_is_tx_rxc_rx1_rxc() {
             other => panic!("{other:?}"),
         }
     }
-    let expected = [(0, Window::Rxc, RXC), (992, Window::Rx1, rx1), (1022, Window::Rxc, RXC)];
+    let expected = [(0, Window::Rxc, RXC), (985, Window::Rx1, rx1), (1015, Window::Rxc, RXC)];
     assert_eq!(order[..3], expected);
     assert!(order[3..].iter().all(|(_, window, rf)| (*window, *rf) == (Window::Rxc, RXC)));
 }

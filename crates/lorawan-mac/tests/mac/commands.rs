@@ -314,7 +314,7 @@ fn mac_rxt_01_the_new_delay_holds_from_the_uplink_that_answers() {
         let sent = bench.uplink(&[1], false);
         assert_eq!(bench.keys.hear(&sent.phy, 0).fopts, [0x08]);
         bench.until(Window::Rx1);
-        assert_eq!(bench.now_ms - sent.end_ms, expected_ms - 8);
+        assert_eq!(bench.now_ms - sent.end_ms, expected_ms - 15);
     }
 }
 

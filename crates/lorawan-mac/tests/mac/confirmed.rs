@@ -1,6 +1,6 @@
 //! MAC-CONF.
 
-use sockeye_lorawan_mac::{Config, Event, Window};
+use sockeye_lorawan_mac::{Action, Config, Event, Window};
 
 use crate::bench::{Bench, Down, abp};
 
@@ -150,6 +150,28 @@ fn mac_conf_03_an_ack_that_cannot_go_out_within_8_s_is_dropped() {
     bench.now_ms += 2000;
     bench.settle();
     bench.now_ms = bench.mac.free_at_ms(at_ms, 20);
+    let sent = bench.uplink(&[1], false);
+    assert!(!bench.keys.hear(&sent.phy, 0).ctrl.ack);
+}
+
+#[test]
+fn mac_conf_03_an_ack_is_dropped_after_8_s_though_the_application_sends() {
+    let mut bench = Bench::abp();
+    // A confirmed uplink without an answer keeps the way for more than 8 s.
+    bench.mac.send(0, 85, &[1], true).unwrap();
+    bench.transmit();
+    bench.rxc(&Down { confirmed: true, ..bench.keys.data(0, 85, &[1]) });
+    let at_ms = bench.now_ms;
+    loop {
+        match bench.mac.poll(bench.now_ms) {
+            Action::Event(Event::UplinkDone { .. }) => break,
+            Action::Event(_) => {}
+            Action::Store(_) => bench.mac.stored(),
+            action => drop(bench.carry_out(action)),
+        }
+    }
+    assert!(bench.now_ms > at_ms + 8000, "after {} ms", bench.now_ms - at_ms);
+    // The application is quicker than the MAC's own uplink would be.
     let sent = bench.uplink(&[1], false);
     assert!(!bench.keys.hear(&sent.phy, 0).ctrl.ack);
 }

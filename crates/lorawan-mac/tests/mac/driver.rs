@@ -153,7 +153,7 @@ impl PhyRxTx for Radio {
     }
 
     async fn rx_single(&mut self, buf: &mut [u8]) -> Result<RxStatus, ()> {
-        assert!(matches!(self.mode, Some(RxMode::Single { ms: 16 })));
+        assert!(matches!(self.mode, Some(RxMode::Single { ms: 30 })));
         if self.world.take(|air| matches!(air, Air::SingleHangs)).is_some() {
             std::future::pending::<()>().await;
         }
@@ -310,7 +310,7 @@ fn mac_cc_01_the_driver_leaves_rxc_only_for_tx_and_rx1() {
             Did::Setup { at_ms, .. } => (*at_ms, "rx1"),
         })
         .collect();
-    assert_eq!(did, [(0, "rxc"), (1000, "tx"), (1060, "rxc"), (2052, "rx1"), (2077, "rxc")]);
+    assert_eq!(did, [(0, "rxc"), (1000, "tx"), (1060, "rxc"), (2045, "rx1"), (2070, "rxc")]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! MAC-FRM.
 
-use lrwn::{DevStatusAnsPayload, MACCommand, MACCommandSet};
-use sockeye_lorawan_mac::{Config, SendError, Window};
+use lrwn::{DevStatusAnsPayload, MACCommand, MACCommandSet, RxTimingSetupReqPayload};
+use sockeye_lorawan_mac::{Action, Config, SendError, Window};
 
 use crate::bench::{Accept, Bench, Down, abp, otaa};
 
@@ -167,11 +167,75 @@ fn mac_frm_05_a_payload_without_room_beside_the_answers_waits() {
 }
 
 #[test]
+fn mac_frm_04_requests_of_the_devices_own_never_make_a_frame_too_long() {
+    // A request that comes while the frame waits for its turn, or before it: it takes the next frame.
+    for before in [true, false] {
+        let mut bench = Bench::abp();
+        bench.settle();
+        if before {
+            bench.mac.request_link_check();
+            bench.mac.request_device_time();
+        }
+        bench.mac.send(bench.now_ms, 85, &[7; 51], false).unwrap();
+        bench.mac.request_link_check();
+        bench.mac.request_device_time();
+        let heard = bench.heard();
+        assert_eq!((heard.payload.len(), heard.fopts.len()), (51, 0));
+        bench.finish();
+        let sent = bench.uplink(&[7; 50], false);
+        assert_eq!(bench.keys.hear(&sent.phy, 0).fopts, [0x02]);
+        bench.finish();
+        let sent = bench.uplink(&[7; 50], false);
+        assert_eq!(bench.keys.hear(&sent.phy, 0).fopts, [0x0d]);
+    }
+}
+
+#[test]
+fn mac_frm_05_a_payload_beside_sticky_answers_is_told_the_limit_and_not_put_off_for_ever() {
+    let mut bench = Bench::abp();
+    let timing = MACCommand::RxTimingSetupReq(RxTimingSetupReqPayload { delay: 1 });
+    bench.exchange(&bench.keys.commands(0, vec![timing]).clone());
+    bench.finish();
+    let mut refusals = Vec::new();
+    for _ in 0..3 {
+        if let Err(error) = bench.mac.send(bench.now_ms, 85, &[3; 51], false) {
+            refusals.push(error);
+        }
+        while !bench.mac.can_send() {
+            bench.pass();
+        }
+        if let action @ Action::Transmit { .. } = bench.settle() {
+            bench.carry_out(action);
+            bench.finish();
+        }
+    }
+    // The answer goes first; it stays until the network is heard, and the application must know its room.
+    let limit = 50;
+    assert_eq!(refusals, [SendError::Busy, SendError::TooLong { limit }, SendError::TooLong { limit }]);
+    assert_eq!(bench.mac.max_payload(), limit);
+    let sent = bench.uplink(&[3; 50], false);
+    assert_eq!(bench.keys.hear(&sent.phy, 0).fopts, [0x08]);
+}
+
+#[test]
+fn mac_frm_05_a_flood_of_sticky_answers_does_not_keep_the_application_from_sending() {
+    let mut bench = Bench::abp();
+    // Eight RXParamSetupReq: 16 bytes of answers, one more than FOpts holds.
+    let down = Down { port: Some(0), payload: [0x05, 0, 0xd2, 0xad, 0x84].repeat(8), ..bench.keys.down(0) };
+    bench.exchange(&down);
+    assert_eq!(bench.heard().payload, [0x05, 0x07].repeat(8));
+    bench.finish();
+    let sent = bench.uplink(&[1], false);
+    assert_eq!(bench.keys.hear(&sent.phy, 0).fopts, [0x05, 0x07].repeat(7));
+}
+
+#[test]
 fn mac_frm_06_the_limit_follows_the_data_rate_and_the_waiting_answers() {
     let mut bench = Bench::joined(otaa(), &Accept::default());
     assert_eq!(bench.mac.max_payload(), 242);
     bench.mac.request_link_check();
     bench.mac.request_device_time();
-    assert_eq!(bench.mac.max_payload(), 240);
+    // They wait where they have no room.
+    assert_eq!(bench.mac.max_payload(), 242);
     assert_eq!(Bench::new(otaa()).mac.max_payload(), 0);
 }
