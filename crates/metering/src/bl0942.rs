@@ -51,6 +51,10 @@ const GAIN_16: u32 = 2;
 const UNLOCK: u32 = 0x55;
 const LOCK: u32 = 0;
 
+/// The most pulses that may lie between two good readings: some 12 kWh with the usual parts, three hours at
+/// 4 kW without an answer. More is a counter that is not to be believed.
+const MAX_PULSES: u32 = 1 << 16;
+
 /// The line frequency that the chip is set up for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LineFrequency {
@@ -71,17 +75,14 @@ pub struct Bl0942<S, D> {
     mode: u32,
     is_set_up: bool,
     last_cf_cnt: Option<u32>,
+    /// The count before one that cannot be believed, until another reading tells which of the two was wrong.
+    doubted_cf_cnt: Option<u32>,
     energy: PulseEnergy,
-    resets: u32,
 }
 
 impl<S: Read + Write, D: DelayNs> Bl0942<S, D> {
     /// How long an answer may take, in ms (data sheet facts: 200 ms).
     pub const TIME_OUT_MS: u32 = 200;
-    /// The most pulses that may lie between two good readings: some 12 kWh with the usual parts, three
-    /// hours at 4 kW without an answer. More is a counter that is not to be believed.
-    pub const MAX_PULSES: u32 = 1 << 16;
-
     /// Makes the driver of a chip with address 0; it is set up with the first reading.
     pub fn new(serial: S, delay: D, calibration: Calibration, line: LineFrequency) -> Self {
         let mode = match line {
@@ -96,8 +97,8 @@ impl<S: Read + Write, D: DelayNs> Bl0942<S, D> {
             mode,
             is_set_up: false,
             last_cf_cnt: None,
+            doubted_cf_cnt: None,
             energy: PulseEnergy::default(),
-            resets: 0,
         }
     }
 
@@ -111,12 +112,6 @@ impl<S: Read + Write, D: DelayNs> Bl0942<S, D> {
     /// Changes the calibration, from the next reading on.
     pub fn set_calibration(&mut self, calibration: Calibration) {
         self.calibration = calibration;
-    }
-
-    /// Tells how often the chip has lost its pulse count, as it does by a reset of its own.
-    #[must_use]
-    pub fn resets(&self) -> u32 {
-        self.resets
     }
 
     /// Gives the serial line and the delay back.
@@ -213,18 +208,28 @@ impl<S: Read + Write, D: DelayNs> Bl0942<S, D> {
 
     /// The pulses since the last good reading. None count when the counter cannot be believed.
     fn new_pulses(&mut self, cf_cnt: u32) -> u32 {
-        const MASK: u32 = 0x00FF_FFFF;
         let Some(last) = self.last_cf_cnt.replace(cf_cnt) else { return 0 };
-        let pulses = cf_cnt.wrapping_sub(last) & MASK;
-        if pulses <= Self::MAX_PULSES {
+        let doubted = self.doubted_cf_cnt.take();
+        if let Some(pulses) = doubted.and_then(|before| pulses_from(before, cf_cnt)) {
+            // The last value was a stray one: the counter goes on where it was before.
             return pulses;
         }
-        // The counter went back, and not by its wrap: the chip has begun anew and lost its set-up. Or it is
-        // a stray value: the next reading comes back from it, and then counts nothing either.
-        self.resets = self.resets.saturating_add(1);
-        self.is_set_up = false;
-        if cf_cnt <= Self::MAX_PULSES { cf_cnt } else { 0 }
+        let Some(pulses) = pulses_from(last, cf_cnt) else {
+            // The counter went back, and not by its wrap: the chip has begun anew and lost its set-up, or this
+            // is a stray value. The next reading tells, and brings what has been counted.
+            self.doubted_cf_cnt = doubted.or(Some(last));
+            self.is_set_up = false;
+            return 0;
+        };
+        let began_anew = doubted.is_some() && cf_cnt <= MAX_PULSES;
+        if began_anew { cf_cnt } else { pulses }
     }
+}
+
+/// The pulses from one count of 24 bits to the next, if they can have come.
+fn pulses_from(before: u32, cf_cnt: u32) -> Option<u32> {
+    const MASK: u32 = 0x00FF_FFFF;
+    Some(cf_cnt.wrapping_sub(before) & MASK).filter(|&pulses| pulses <= MAX_PULSES)
 }
 
 /// Throws stale input away and sends a request.

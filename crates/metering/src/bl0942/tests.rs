@@ -283,23 +283,32 @@ fn the_pulse_counter_wraps_at_24_bits() {
 }
 
 #[test]
-fn a_chip_that_began_anew_adds_what_it_counted_since_and_is_set_up_again() {
-    let script = [set_up(), asks(&packet(500_000)), asks(&packet(2)), set_up(), asks(&packet(3))];
-    assert_eq!(energies_wh(&readings(&script, 0, 3)), [0, 2, 1]);
+fn a_chip_that_began_anew_adds_what_it_counted_since_once_a_second_reading_shows_it() {
+    for before in [20_000, 500_000] {
+        let script =
+            [set_up(), asks(&packet(before)), asks(&packet(2)), set_up(), asks(&packet(3)), asks(&packet(5))];
+        assert_eq!(energies_wh(&readings(&script, 0, 4)), [0, 0, 3, 2], "{before}");
+    }
 }
 
 #[test]
 fn a_stray_pulse_count_adds_nothing() {
-    let script = [
-        set_up(),
-        asks(&packet(500_000)),
-        asks(&packet(0x0080_0000)),
-        set_up(),
-        asks(&packet(500_001)),
-        set_up(),
-    ];
-    let script = [&script[..], &[asks(&packet(500_003))]].concat();
-    assert_eq!(energies_wh(&readings(&script, 0, 4)), [0, 0, 0, 2]);
+    for (before, strays) in [
+        (20_000, &[0x0080_0000][..]),
+        (500_000, &[0x0080_0000]),
+        (500_000, &[7]),
+        (10, &[0x0080_0000, 0x0040_0000]),
+    ] {
+        let mut script = vec![set_up(), asks(&packet(before))];
+        for &stray in strays {
+            script.extend([asks(&packet(stray)), set_up()]);
+        }
+        script.extend([asks(&packet(before + 1)), asks(&packet(before + 3))]);
+        let outcomes = readings(&script, 0, strays.len() + 3);
+        let (during, after) = outcomes.split_at(strays.len() + 1);
+        assert!(energies_wh(during).iter().all(|&energy| energy == 0), "{before} {strays:?}");
+        assert_eq!(energies_wh(after), [1, 2], "{before} {strays:?}");
+    }
 }
 
 #[test]

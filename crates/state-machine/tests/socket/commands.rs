@@ -199,7 +199,7 @@ fn a_delay_task_of_0_s_switches_at_once() {
 #[test]
 fn the_time_left_to_a_delay_task_is_stored_every_five_minutes() {
     let mut bench = Bench::joined();
-    bench.downlink("ff22008403 10").at(1_100_000); // 900 s
+    bench.downlink("ff22008403 10").at(3_000_000); // 900 s
     bench.check(
         &["store DelayTask", "relay"],
         &[

@@ -178,5 +178,6 @@ fn a_lost_supply_stores_the_energy_that_came_since_the_last_store() {
     // Energy since then does not wait for the store that is under way.
     bench.meter = Some(Reading { energy_uwh: 1_000, ..amperes(1.0) });
     bench.after(100).event(Event::SupplyLost);
+    bench.event(Event::SupplyLost);
     bench.check(&["store"], &["100000 store Energy", "100100 store Energy"]);
 }
