@@ -216,6 +216,11 @@ fn a_reading_that_cannot_be_is_neither_acted_on_nor_summed_nor_reported() {
             "102000 uplink Report 08700105810007c900000374fc08068300000000048000000000",
         ],
     );
+    // Behind a good one the next is news again.
+    bench.effects.clear();
+    bench.after(100).event(Event::Reading(amperes(1.0)));
+    bench.after(100).event(Event::Reading(impossible)).after(100).event(Event::Reading(impossible));
+    bench.check(&["ignored"], &["102200 ignored implausible reading"]);
 }
 
 #[test]
