@@ -76,8 +76,9 @@ where
     Cf1: InputPin<Error = E>,
     Sel: OutputPin<Error = E>,
 {
-    /// How long voltage and current are measured each, in µs, when there are pulses enough.
-    pub const WINDOW_US: u64 = 40_000;
+    /// How long voltage and current are measured each, in µs, when there are pulses enough. Both together
+    /// fill the 100 ms between two readings: a caller who waited in between would miss pulses.
+    pub const WINDOW_US: u64 = 50_000;
     /// After this time in µs without two counting edges, voltage or current is 0. With the usual 1 mΩ,
     /// 0.1 A gives a pulse each 130 ms.
     pub const LONGEST_US: u64 = 500_000;
@@ -247,7 +248,7 @@ where
 {
     type Error = Error<E>;
 
-    /// Polls until a reading is complete: 80 ms and more.
+    /// Polls until a reading is complete: 100 ms and more.
     ///
     /// # Errors
     /// [`Error::Bus`] when a pin fails.

@@ -260,6 +260,14 @@ mod tests {
     }
 
     #[test]
+    fn uplinks_are_spread_over_30_s_and_no_longer() {
+        let mut scheduler = Scheduler::new(1, 60);
+        let delays: Vec<u64> = (0..10_000).map(|_| scheduler.spread_ms()).collect();
+        assert!(delays.iter().all(|&ms| ms <= 30_000));
+        assert!(delays.iter().any(|&ms| ms < 100) && delays.iter().any(|&ms| ms > 29_900));
+    }
+
+    #[test]
     fn set_earlier_keeps_the_earlier_of_two_instants() {
         let mut scheduler = Scheduler::new(1, 60);
         for (due_ms, want_ms) in [(300, 300), (400, 300), (200, 200)] {
@@ -294,10 +302,11 @@ mod tests {
 
     #[test]
     fn a_new_interval_counts_from_the_last_report() {
+        /// Times count from the start of the interval's grid.
         fn check(at_s: u64, new_s: u32, want_due_s: u64) {
-            let mut scheduler = with_interval(1200, 0);
-            scheduler.set_interval(at_s * 1000, new_s);
-            assert_eq!(scheduler.next_due_ms(), Some(want_due_s * 1000), "{new_s} s set at {at_s} s");
+            let mut scheduler = with_interval(1200, 7_000);
+            scheduler.set_interval(7_000 + at_s * 1000, new_s);
+            assert_eq!(scheduler.next_due_ms(), Some(7_000 + want_due_s * 1000), "{new_s} s set at {at_s} s");
         }
         check(100, 600, 600); // shorter, not yet over
         check(1000, 600, 1000); // shorter, over: at once
