@@ -211,6 +211,17 @@ mod tests {
     }
 
     #[test]
+    fn the_pulse_meter_has_the_gains_of_its_data_sheet() {
+        // U = f·Vref·2/15397, I = f·Vref/R/94638, P = f·Vref²·2/R/1721506 with R = 2 mΩ, for f = 1 Hz.
+        let parts = FrontEnd { shunt_uohm: 2000, divider_top_ohm: 600, divider_bottom_ohm: 600 };
+        let Calibration { voltage_q24, current_q24, power_q24, pulse_nwh, .. } = Calibration::bl0937(parts);
+        let per_hz = |gain_q24| convert(1_000_000, gain_q24); // 1 kHz, in µ of the unit per Hz
+        assert_eq!((per_hz(voltage_q24), per_hz(current_q24), per_hz(power_q24)), (158, 6_435, 862));
+        assert_eq!(pulse_nwh, 239);
+        assert_eq!(Calibration::bl0937(FrontEnd::TYPICAL).voltage_q24, 5_075_854);
+    }
+
+    #[test]
     fn the_fast_register_shows_the_same_current() {
         let fast = Counts { i_fast_rms: 91_190, i_rms: 251_213, ..Counts::default() };
         assert_eq!(TYPICAL.reading(&fast, 0).fast_current_ma, 1000);

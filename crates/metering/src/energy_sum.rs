@@ -116,6 +116,8 @@ mod tests {
         sum.stored(2000);
         assert_eq!(sum.next_store_ms(), None);
         assert!(!sum.store_due(u64::MAX));
+        sum.add(1);
+        assert_eq!(sum.next_store_ms(), Some(902_000), "the quarter counts from the last store");
     }
 
     #[test]

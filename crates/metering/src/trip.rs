@@ -113,8 +113,8 @@ impl TripCurve {
         }
     }
 
-    /// Sets the alarm's threshold in A; `None` switches it off. A new threshold may alarm at once; the same
-    /// one again changes nothing.
+    /// Sets the alarm's threshold in A; `None` switches it off. A new threshold may alarm with its second
+    /// reading; the same one again changes nothing.
     pub fn set_alarm(&mut self, threshold_a: Option<u8>) {
         let alarm_ma = threshold_a.map(milliamperes);
         if alarm_ma != self.alarm_ma {

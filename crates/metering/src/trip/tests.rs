@@ -149,18 +149,20 @@ fn a_new_threshold_counts_from_the_next_sample_and_the_same_one_changes_nothing(
 }
 
 #[test]
-fn a_new_alarm_threshold_may_alarm_at_once() {
-    for (second_a, alarms) in [(10, 1), (9, 2)] {
+fn a_new_alarm_threshold_may_alarm_with_its_second_reading() {
+    for (second_a, want_ms) in [(10, &[100][..]), (9, &[100, 600])] {
         let mut curve = TripCurve::new(10);
         curve.set_alarm(Some(10));
-        let mut count = 0;
+        let mut alarms_ms = Vec::new();
         for (now_ms, current_ma) in steady(0, 1000, 11_000) {
             if now_ms == 500 {
                 curve.set_alarm(Some(second_a));
             }
-            count += u32::from(curve.sample(now_ms, current_ma).alarm);
+            if curve.sample(now_ms, current_ma).alarm {
+                alarms_ms.push(now_ms);
+            }
         }
-        assert_eq!(count, alarms, "then {second_a} A");
+        assert_eq!(alarms_ms, want_ms, "then {second_a} A");
     }
 }
 
