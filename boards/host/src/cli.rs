@@ -12,7 +12,7 @@ use crate::script::parse_duration;
 /// Without --for it runs in real time with a live view, and takes the commands of a script typed in.
 /// With --for it runs as fast as it can.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "cargo xtask run", version, max_term_width = 100)]
+#[command(name = "cargo xtask run", bin_name = "cargo xtask run", version, max_term_width = 100)]
 pub struct Options {
     /// How long the run lasts in the socket's time, for example 90s, 5m, 2h or 1d.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]

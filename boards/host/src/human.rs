@@ -9,6 +9,13 @@ pub fn time(t_ms: u64) -> String {
     format!("{:02}:{:02}:{:02}.{ms:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
+/// Writes an event as one line with its time, and with its socket where there are several.
+#[must_use]
+pub fn dated(t_ms: u64, socket: Option<usize>, event: &Event) -> String {
+    let who = socket.map_or(String::new(), |socket| format!("{socket:>4}  "));
+    format!("{}  {who}{}", time(t_ms), line(event))
+}
+
 /// Writes an event as one line without its time.
 #[must_use]
 pub fn line(event: &Event) -> String {

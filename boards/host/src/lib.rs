@@ -7,10 +7,13 @@
 
 pub mod cli;
 pub mod human;
+pub mod lines;
 pub mod live;
 pub mod observer;
+pub mod pace;
 pub mod report;
 pub mod script;
+pub mod typed;
 pub mod world;
 
 mod board;

@@ -1,156 +1,64 @@
 //! The live view: what happens scrolls by, the state stands below it, and script commands are typed in.
 
 use std::collections::VecDeque;
-use std::io::{self, IsTerminal, Write};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::io::{self, Write};
+use std::time::Instant;
 
-use crossterm::event::{Event as Key, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::event::{Event as Key, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::{cursor, event, queue, style, terminal};
 
 use crate::human;
-use crate::script::{Stimulus, parse_command};
+use crate::pace::{FRAME, Pace};
+use crate::typed::{Reply, obey};
 use crate::world::{Status, World};
 
-/// How often the simulation catches up with the clock, and the view is drawn.
-const FRAME: Duration = Duration::from_millis(50);
-
-/// What `help` says.
-const HELP: &str = "\
-press                 the button             hold 11s              a long press: factory reset
-load 1500W [pf 0.9]   plug something in      load 0W               take it away
-inrush 10x 100ms      its next switch-on     voltage 207V          the mains voltage
-downlink 85 080100ff  switch on by LoRaWAN   downlink 85 ff28ff    ask for a report
-gateway off           the network is deaf    power off             the mains goes
-help, quit            this, and the end      docs/PROTOCOL.md has all downlinks";
-
-/// What somebody typed.
-#[derive(Debug, PartialEq, Eq)]
-enum Typed {
-    Stimulus(Stimulus),
-    Help,
-    Quit,
-    Nothing,
-    Wrong(String),
-}
-
-fn understand(text: &str) -> Typed {
-    match text.trim() {
-        "" => Typed::Nothing,
-        "help" | "?" => Typed::Help,
-        "quit" | "exit" | "q" => Typed::Quit,
-        command => match parse_command(command) {
-            Ok(stimulus) => Typed::Stimulus(stimulus),
-            Err(error) => Typed::Wrong(format!(
-                "column {}: expected {}, found {}; `help` has examples",
-                error.column,
-                error.expected,
-                if error.found.is_empty() {
-                    "the end of the line".into()
-                } else {
-                    format!("`{}`", error.found)
-                },
-            )),
-        },
-    }
-}
-
-/// Runs the world in real time until `quit`, the end of `duration_ms`, or the end of a piped standard input's
-/// patience: without a terminal, lines are printed as they come and commands are read from standard input.
+/// Runs the world in real time on a terminal until `quit`, Ctrl-C or the run's end.
 ///
 /// # Errors
 /// Those of the terminal.
-pub fn run(world: &mut World, duration_ms: Option<u64>) -> io::Result<()> {
-    if io::stdout().is_terminal() && io::stdin().is_terminal() {
-        terminal::enable_raw_mode()?;
-        let result = Screen::default().run(world, duration_ms);
-        terminal::disable_raw_mode()?;
-        println!();
-        result
-    } else {
-        run_piped(world, duration_ms)
+pub fn run(world: &mut World, pace: Pace<'_>) -> io::Result<()> {
+    let raw = RawMode::enter()?;
+    let result = Screen::default().run(world, pace);
+    drop(raw);
+    println!();
+    result
+}
+
+/// A terminal that hands over each key. It becomes itself again also when the firmware panics.
+struct RawMode;
+
+impl RawMode {
+    fn enter() -> io::Result<Self> {
+        terminal::enable_raw_mode().map(|()| Self)
     }
 }
 
-/// Applies what was typed; returns lines to show, and whether to go on.
-fn obey(world: &mut World, typed: Typed) -> (Vec<String>, bool) {
-    match typed {
-        Typed::Nothing => (vec![], true),
-        Typed::Help => (HELP.lines().map(str::to_owned).collect(), true),
-        Typed::Quit => (vec![], false),
-        Typed::Wrong(why) => (vec![why], true),
-        Typed::Stimulus(stimulus) => match world.apply(&stimulus) {
-            Ok(()) => (vec![], true),
-            Err(why) => (vec![why], true),
-        },
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        // Nothing is left to be done about a terminal that is gone.
+        let _ = terminal::disable_raw_mode();
     }
-}
-
-fn event_lines(world: &mut World) -> Vec<String> {
-    let several = world.socket_count() > 1;
-    let lines = world.take_events().into_iter().map(|(t_ms, socket, event)| {
-        let who = if several { format!("{socket:>4}  ") } else { String::new() };
-        format!("{}  {who}{}", human::time(t_ms), human::line(&event))
-    });
-    lines.collect()
-}
-
-fn run_piped(world: &mut World, duration_ms: Option<u64>) -> io::Result<()> {
-    let (typed, lines) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in io::stdin().lines().map_while(Result::ok) {
-            if typed.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    let started = Instant::now();
-    let mut out = io::stdout().lock();
-    loop {
-        let go_on = catch_up(world, started, duration_ms);
-        let mut shown = event_lines(world);
-        let mut quit = false;
-        for line in lines.try_iter() {
-            let (more, stay) = obey(world, understand(&line));
-            shown.extend(more);
-            quit |= !stay;
-        }
-        for line in shown {
-            writeln!(out, "{line}")?;
-        }
-        out.flush()?;
-        if quit || !go_on {
-            return Ok(());
-        }
-        std::thread::sleep(FRAME);
-    }
-}
-
-/// Brings the world up to the clock; tells whether there is time left.
-fn catch_up(world: &mut World, started: Instant, duration_ms: Option<u64>) -> bool {
-    let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let end_ms = duration_ms.unwrap_or(u64::MAX);
-    world.run_until_ms(elapsed_ms.min(end_ms));
-    elapsed_ms < end_ms
 }
 
 /// The view on a terminal.
 #[derive(Default)]
 struct Screen {
     input: String,
-    /// Lines of the state block that stand on the screen now.
-    drawn: u16,
+    /// How many letters the lines have that stand on the screen now, the one for input last.
+    drawn: Vec<usize>,
     history: VecDeque<String>,
 }
 
 impl Screen {
-    fn run(mut self, world: &mut World, duration_ms: Option<u64>) -> io::Result<()> {
-        let started = Instant::now();
+    fn run(mut self, world: &mut World, mut pace: Pace<'_>) -> io::Result<()> {
         let mut lines =
-            vec!["Sockeye: a simulated socket. Type `help` for what can happen to it, `quit` to end.".into()];
+            vec!["Sockeye: a simulated socket. Type `help` for what can happen, `quit` to end.".to_owned()];
         loop {
-            let go_on = catch_up(world, started, duration_ms);
-            lines.extend(event_lines(world));
+            let go_on = pace.catch_up(world);
+            let several = world.socket_count() > 1;
+            for (t_ms, socket, event) in world.take_events() {
+                lines.push(human::dated(t_ms, several.then_some(socket), &event));
+            }
             self.draw(&lines, &world.status())?;
             lines.clear();
             if !go_on {
@@ -159,65 +67,74 @@ impl Screen {
             let frame_end = Instant::now() + FRAME;
             while event::poll(frame_end.saturating_duration_since(Instant::now()))? {
                 let Key::Key(key) = event::read()? else { continue };
-                if key.kind == KeyEventKind::Release {
-                    continue;
-                }
-                match key.code {
-                    KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-                        return Ok(());
-                    }
-                    KeyCode::Char(letter) => self.input.push(letter),
-                    KeyCode::Backspace => drop(self.input.pop()),
-                    KeyCode::Up => {
-                        if let Some(last) = self.history.pop_back() {
-                            self.history.push_front(last.clone());
-                            self.input = last;
-                        }
-                    }
-                    KeyCode::Enter => {
-                        let text = std::mem::take(&mut self.input);
-                        lines.push(format!("> {text}"));
-                        let (more, stay) = obey(world, understand(&text));
-                        lines.extend(more);
-                        if !text.trim().is_empty() {
-                            self.history.push_back(text);
-                        }
-                        if !stay {
-                            return Ok(());
-                        }
-                    }
-                    _ => {}
+                let Some(text) = self.key(key) else { continue };
+                lines.push(format!("> {text}"));
+                match obey(world, &text) {
+                    Reply::Done => {}
+                    Reply::Help(text) => lines.extend(text.lines().map(str::to_owned)),
+                    Reply::Refused(why) => lines.push(why),
+                    Reply::Quit => return Ok(()),
                 }
             }
         }
     }
 
+    /// Takes a key; gives the line that it ends.
+    fn key(&mut self, key: KeyEvent) -> Option<String> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        let control = key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+        match key.code {
+            KeyCode::Char('c' | 'd') if control => return Some("quit".to_owned()),
+            KeyCode::Char('u') if control => self.input.clear(),
+            KeyCode::Char(letter) if !control => self.input.push(letter),
+            KeyCode::Backspace => drop(self.input.pop()),
+            KeyCode::Up => {
+                if let Some(last) = self.history.pop_back() {
+                    self.history.push_front(last.clone());
+                    self.input = last;
+                }
+            }
+            KeyCode::Enter => {
+                let text = std::mem::take(&mut self.input);
+                if !text.trim().is_empty() {
+                    self.history.push_back(text.clone());
+                }
+                return Some(text);
+            }
+            _ => {}
+        }
+        None
+    }
+
     /// Scrolls new lines in above the state block, and draws that again.
     fn draw(&mut self, lines: &[String], status: &Status) -> io::Result<()> {
-        let width = usize::from(terminal::size().map_or(80, |(columns, _)| columns)).max(20);
+        let (width, height) =
+            terminal::size().map_or((80, 24), |(columns, rows)| (columns.into(), rows.into()));
         let mut out = io::stdout().lock();
-        if self.drawn > 0 {
-            queue!(out, cursor::MoveToPreviousLine(self.drawn))?;
+        if let Ok(up @ 1..) = u16::try_from(rows_above_input(&self.drawn, width)) {
+            queue!(out, cursor::MoveUp(up))?;
         }
         queue!(out, cursor::MoveToColumn(0), terminal::Clear(terminal::ClearType::FromCursorDown))?;
         for line in lines {
             queue!(out, style::Print(line), style::Print("\r\n"))?;
         }
-        let block = block(status, width);
-        for line in &block {
-            queue!(out, style::Print(line), style::Print("\r\n"))?;
-        }
-        let room = width.saturating_sub(3);
-        let shown: String =
-            self.input.chars().rev().take(room).collect::<Vec<_>>().into_iter().rev().collect();
-        queue!(out, style::Print("> "), style::Print(shown))?;
-        self.drawn = u16::try_from(block.len()).unwrap_or(0);
+        let block = block(status, &self.input, width, height);
+        self.drawn = block.iter().map(|line| line.chars().count()).collect();
+        queue!(out, style::Print(block.join("\r\n")))?;
         out.flush()
     }
 }
 
-/// The state of the first socket, a few lines of at most `width` columns.
-fn block(status: &Status, width: usize) -> Vec<String> {
+/// Tells how far above the cursor the first of these lines begins, on a terminal that has `width` columns now:
+/// one that was made narrower has folded them.
+fn rows_above_input(drawn: &[usize], width: usize) -> usize {
+    drawn.iter().map(|letters| letters.div_ceil(width.max(1)).max(1)).sum::<usize>().saturating_sub(1)
+}
+
+/// The state of the first socket and the line for input, each of fewer than `width` columns, at most `height`.
+fn block(status: &Status, input: &str, width: usize, height: usize) -> Vec<String> {
     let reading = match &status.reading {
         Some(reading) => format!(
             "{}.{} V   {}   {}.{} W   factor {} %   {} Wh",
@@ -236,8 +153,11 @@ fn block(status: &Status, width: usize) -> Vec<String> {
         None => "not joined".into(),
     };
     let onoff = |on| if on { "ON" } else { "off" };
+    let room = width.saturating_sub(1);
+    let typed: Vec<char> = input.chars().collect();
+    let shown = typed.len().saturating_sub(room.saturating_sub(3));
     let lines = [
-        "─".repeat(width.saturating_sub(1)),
+        "─".repeat(room),
         format!(
             "{}   relay {:3}   LED {:3}   {}   {} up, {} down{}{}",
             human::time(status.t_ms).split('.').next().unwrap_or_default(),
@@ -250,8 +170,10 @@ fn block(status: &Status, width: usize) -> Vec<String> {
             if status.gateway_on { "" } else { "   gateway off" },
         ),
         reading,
+        format!("> {}", typed.iter().skip(shown).collect::<String>()),
     ];
-    lines.map(|line| line.chars().take(width.saturating_sub(1)).collect()).to_vec()
+    let hidden = lines.len().saturating_sub(height.max(1));
+    lines.iter().skip(hidden).map(|line| line.chars().take(room).collect()).collect()
 }
 
 #[cfg(test)]
@@ -259,38 +181,56 @@ mod tests {
     use super::*;
 
     #[test]
-    fn typed_words_are_understood() {
-        assert_eq!(understand("  "), Typed::Nothing);
-        assert_eq!(understand("help"), Typed::Help);
-        assert_eq!(understand("quit"), Typed::Quit);
-        assert_eq!(understand("press"), Typed::Stimulus(Stimulus::Press));
-        let Typed::Wrong(why) = understand("load lots") else { panic!("understood nonsense") };
-        assert!(why.contains("`lots`") && why.contains("help"), "{why}");
-    }
-
-    #[test]
-    fn every_example_of_the_help_is_a_command() {
-        for line in HELP.lines() {
-            for half in [line.get(..22), line.get(45..67)] {
-                let command = half.unwrap_or_default().replace("[pf 0.9]", "pf 0.9");
-                let command = command.trim();
-                if command.starts_with("help") || command.starts_with("docs") {
-                    continue;
-                }
-                assert!(matches!(understand(command), Typed::Stimulus(_)), "{command}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_state_block_fits_its_width() {
+    fn the_state_block_fits_its_terminal() {
         let status = Status { relay_on: true, dev_addr: Some(0x0102_0304), ..Status::default() };
-        for width in [20, 80, 200] {
-            for line in block(&status, width) {
-                assert!(line.chars().count() < width, "{line}");
+        for width in [1, 2, 5, 20, 80, 200] {
+            for height in [1, 2, 3, 4, 24] {
+                let block = block(&status, &"typed ".repeat(40), width, height);
+                assert_eq!(block.len(), height.min(4));
+                assert!(block.iter().all(|line| line.chars().count() < width), "{block:?}");
+                if width > 5 {
+                    assert!(
+                        block.last().unwrap().starts_with("> ") && block.last().unwrap().ends_with("ped ")
+                    );
+                }
             }
         }
-        let shown = block(&status, 120).join("\n");
-        assert!(shown.contains("relay ON") && shown.contains("01020304"), "{shown}");
+        let shown = block(&status, "load 1", 120, 24).join("\n");
+        for part in ["relay ON", "01020304", "\n> load 1"] {
+            assert!(shown.contains(part), "{shown}");
+        }
+    }
+
+    #[test]
+    fn lines_that_a_narrower_terminal_folds_are_cleared_as_a_whole() {
+        for (drawn, width, rows) in [
+            (&[][..], 80, 0),
+            (&[79, 60, 10, 2], 80, 3),
+            (&[79, 60, 10, 2], 40, 5),
+            (&[79, 60, 10, 40], 20, 4 + 3 + 1 + 2 - 1),
+            (&[0, 0, 0, 0], 0, 3),
+        ] {
+            assert_eq!(rows_above_input(drawn, width), rows, "{drawn:?} at {width}");
+        }
+    }
+
+    #[test]
+    fn keys_make_lines() {
+        let mut screen = Screen::default();
+        let plain = |code| KeyEvent::new(code, KeyModifiers::NONE);
+        let control = |letter| KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL);
+        for letter in "presx".chars() {
+            assert_eq!(screen.key(plain(KeyCode::Char(letter))), None);
+        }
+        screen.key(plain(KeyCode::Backspace));
+        screen.key(control('a'));
+        screen.key(plain(KeyCode::Char('s')));
+        assert_eq!(screen.key(plain(KeyCode::Enter)).as_deref(), Some("press"));
+        assert_eq!(screen.key(plain(KeyCode::Enter)).as_deref(), Some(""));
+        screen.key(plain(KeyCode::Up));
+        assert_eq!(screen.input, "press");
+        screen.key(control('u'));
+        assert_eq!(screen.input, "");
+        assert_eq!(screen.key(control('c')).as_deref(), Some("quit"));
     }
 }

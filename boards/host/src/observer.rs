@@ -60,8 +60,6 @@ pub struct Seen {
     pub energy_uwh: u64,
     /// The address of the session.
     pub dev_addr: Option<u32>,
-    /// Why the device restarts, once it said so.
-    pub reboot: Option<&'static str>,
 }
 
 /// Turns the notices of one socket into events. Clones are the same observer.
@@ -77,6 +75,12 @@ impl HostObserver {
     #[must_use]
     pub fn new(socket: usize, log: &Log) -> Self {
         Self { socket, log: log.clone(), seen: Rc::default() }
+    }
+
+    /// Notes that the device has lost its supply: nothing is lit or driven, and nothing is known but its sum.
+    pub fn goes_dark(&self) {
+        let mut seen = self.seen.borrow_mut();
+        *seen = Seen { energy_uwh: seen.energy_uwh, ..Seen::default() };
     }
 
     /// Shows what is known of the socket.
@@ -122,7 +126,7 @@ impl Observer for HostObserver {
             },
             Notice::Stored { record } => Event::Stored { record },
             Notice::Reboot { cause } => {
-                seen.reboot = Some(cause.name());
+                seen.dev_addr = None;
                 Event::Reboot { cause: cause.name() }
             }
             Notice::Error { what } => Event::Error { what: what.to_owned() },

@@ -87,9 +87,25 @@ pub struct ScriptError {
 
 impl fmt::Display for ScriptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, expected, found } = self;
-        write!(f, "line {line}, column {column}: expected {expected}, found ")?;
-        if found.is_empty() { write!(f, "the end of the line") } else { write!(f, "`{found}`") }
+        write!(f, "line {}, {}", self.line, self.within_line())
+    }
+}
+
+impl ScriptError {
+    /// Says what is wrong without the line, for who has typed only one. Letters that would move a terminal's
+    /// cursor come as their escapes.
+    #[must_use]
+    pub fn within_line(&self) -> String {
+        let Self { column, expected, found, .. } = self;
+        let shown = |letter: char| match letter {
+            letter if letter.is_control() || letter == '\u{feff}' => letter.escape_default().to_string(),
+            letter => letter.to_string(),
+        };
+        let found = match found.as_str() {
+            "" => "the end of the line".to_owned(),
+            found => format!("`{}`", found.chars().map(shown).collect::<String>()),
+        };
+        format!("column {column}: expected {expected}, found {found}")
     }
 }
 
@@ -119,6 +135,27 @@ impl Schedule {
             entries.push(Entry { when, stimulus: stimulus(&mut words)? });
         }
         Ok(Self { entries })
+    }
+
+    /// Parses a script as a file holds it: UTF-8, with or without the mark that some editors put first.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and the first byte that is no UTF-8.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ScriptError> {
+        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+        let wrong = match str::from_utf8(bytes) {
+            Ok(text) => return Self::parse(text),
+            Err(error) => error.valid_up_to(),
+        };
+        let (before, after) = bytes.split_at(wrong);
+        let before = String::from_utf8_lossy(before);
+        let last_line = before.rsplit('\n').next().unwrap_or_default();
+        Err(ScriptError {
+            line: before.split('\n').count(),
+            column: last_line.chars().count() + 1,
+            expected: "UTF-8 text",
+            found: after.first().map_or(String::new(), |byte| format!("\\x{byte:02x}")),
+        })
     }
 
     /// Makes the queue of what happens, in the order of time and, at the same time, of lines.

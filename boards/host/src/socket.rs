@@ -234,6 +234,7 @@ impl Socket {
     /// The capacitor is empty: every chip forgets what is not in flash.
     fn lose_supply(&self) {
         self.end_firmware();
+        self.0.observer.goes_dark();
         self.0.chip.power_cycle();
         self.0.circuit.with_meter(|now_us, meter| meter.reset(now_us));
         self.0.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, false));

@@ -1,5 +1,6 @@
 //! The sockets, their air and their network: all of a run.
 
+use std::iter::Peekable;
 use std::path::Path;
 
 use sockeye_metering::Reading;
@@ -14,11 +15,14 @@ use crate::cli::Options;
 use crate::network::Network;
 use crate::observer::{Line, Log};
 use crate::report::{Event, Summary};
-use crate::script::{Schedule, Stimulus};
+use crate::script::{Queue, Schedule, Stimulus};
 use crate::socket::Socket;
 
 /// How long `press` holds the button, in ms.
 const PRESS_MS: u64 = 100;
+
+/// How far a run goes before what happened is handed over, in ms.
+const STEP_MS: u64 = 10_000;
 
 /// The hardware version of a simulated socket: 1.4, which reports an outage (guide section 4.3).
 const HARDWARE_VERSION: [u8; 2] = [0x01, 0x40];
@@ -114,6 +118,17 @@ impl World {
         self.sim.run_until_us(end_ms.saturating_mul(1000));
     }
 
+    /// Runs until the clock shows `end_ms`, and does what `queue` says on the way.
+    pub fn play(&mut self, queue: &mut Peekable<Queue<'_>>, end_ms: u64) {
+        while let Some((at_ms, stimulus)) = queue.next_if(|(at_ms, _)| *at_ms <= end_ms) {
+            self.run_until_ms(at_ms);
+            if let Err(what) = self.apply(stimulus) {
+                self.tell(what);
+            }
+        }
+        self.run_until_ms(end_ms);
+    }
+
     /// Runs a script until the clock shows `end_ms`, and hands over the events as they come.
     ///
     /// # Errors
@@ -125,23 +140,19 @@ impl World {
         mut sink: impl FnMut(Line) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut queue = schedule.queue().peekable();
-        while let Some(&(at_ms, stimulus)) = queue.peek() {
-            if at_ms > end_ms {
-                break;
-            }
-            queue.next();
-            self.run_until_ms(at_ms);
-            if let Err(what) = self.apply(stimulus) {
-                self.log.push(0, Event::Error { what });
-            }
+        loop {
+            // In steps, so that a long run shows what happens while it happens.
+            self.play(&mut queue, self.now_ms().saturating_add(STEP_MS).min(end_ms));
             self.take_events().into_iter().try_for_each(&mut sink)?;
+            if self.now_ms() >= end_ms {
+                return Ok(());
+            }
         }
-        // In steps, so that a long run shows what happens while it happens.
-        while self.now_ms() < end_ms {
-            self.run_until_ms(self.now_ms().saturating_add(60_000).min(end_ms));
-            self.take_events().into_iter().try_for_each(&mut sink)?;
-        }
-        Ok(())
+    }
+
+    /// Adds an error to the events: something that was asked of this world, and not done.
+    pub fn tell(&self, what: String) {
+        self.log.push(0, Event::Error { what });
     }
 
     /// Does something to all sockets, now.

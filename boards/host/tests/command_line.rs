@@ -87,6 +87,50 @@ fn commands_of_a_pipe_act_at_once_and_quit_ends_the_run() {
 }
 
 #[test]
+fn a_script_with_bytes_that_are_no_text_is_told_with_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("odd.txt");
+    std::fs::write(&script, b"at 10s press\nat 20s \xFF\n").unwrap();
+    let output = run(&["--for", "1m", "--script", script.to_str().unwrap()], "");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("odd.txt: line 2, column 8: expected UTF-8 text"), "{errors}");
+}
+
+#[test]
+fn at_the_pace_of_the_clock_a_script_and_typed_commands_act_together_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script.txt");
+    std::fs::write(&script, "at 200ms press\nat 500ms d2d 1510\nat 700ms press\n").unwrap();
+    let script = script.to_str().unwrap();
+    let output = run(&["--for", "2s", "--realtime", "--json", "--script", script], "load lots\nhelp\n");
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.is_sorted_by_key(|line| line["t"].as_f64().unwrap().to_bits()), "{text}");
+    let errors: Vec<_> = lines.iter().filter_map(|line| line["what"].as_str()).collect();
+    assert!(errors.iter().any(|what| what.contains("`lots`")), "{text}");
+    assert!(errors.iter().any(|what| what.starts_with("d2d")), "{text}");
+    let relay: Vec<_> = lines.iter().filter(|line| line["event"] == "relay").collect();
+    assert_eq!(relay.len(), 3, "{text}");
+    assert_eq!(lines.last().unwrap()["event"], "summary");
+}
+
+#[test]
+fn typed_bytes_that_are_no_text_are_refused_and_the_next_command_is_taken() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sockeye-host"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"\xFF\xFE\nquit\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("expected press, hold"));
+}
+
+#[test]
 fn a_stimulus_that_the_device_cannot_take_yet_is_told_as_an_error() {
     let output = run(&["--for", "1m", "--json", "--script", "-"], "at 10s d2d 1510\n");
     let text = String::from_utf8(output.stdout).unwrap();

@@ -259,3 +259,24 @@ proptest! {
         prop_assert!(times.is_sorted());
     }
 }
+
+#[test]
+fn a_script_is_utf8_with_or_without_a_mark_and_with_any_line_ends() {
+    let plain = Schedule::parse("at 10s press\nat 20s hold 1s\n").unwrap();
+    assert_eq!(Schedule::from_bytes(b"\xEF\xBB\xBFat 10s press\r\nat 20s hold 1s"), Ok(plain));
+    for (bytes, line, column, found) in [
+        (&b"\xFF"[..], 1, 1, "`\\xff`"),
+        (b"at 10s press # \xC3\xA4\n  at \xFF", 2, 6, "`\\xff`"),
+        (b"at 10s press\n\xE2\x82", 2, 1, "`\\xe2`"),
+    ] {
+        let error = Schedule::from_bytes(bytes).unwrap_err();
+        assert_eq!((error.line, error.column), (line, column), "{error}");
+        assert!(error.to_string().ends_with(&format!("expected UTF-8 text, found {found}")), "{error}");
+    }
+}
+
+#[test]
+fn an_error_does_not_move_the_cursor_of_the_terminal_that_shows_it() {
+    let error = Schedule::parse("at 10s \u{1b}[2Jdance\u{7}").unwrap_err().to_string();
+    assert!(error.ends_with(r"found `\u{1b}[2Jdance\u{7}`"), "{error}");
+}
