@@ -340,6 +340,7 @@ impl Socket {
                 self.0.watchdog_resets.set(self.0.watchdog_resets.get() + 1);
                 let what = "the watchdog ended a hang".to_owned();
                 self.0.log.push(self.0.index, Event::Error { what });
+                self.0.log.push(self.0.index, Event::Reboot { cause: "watchdog" });
                 self.end_firmware();
                 self.boot(ResetCause::Watchdog, BOOT_US);
             }
@@ -355,4 +356,63 @@ fn store_settings(flash: &Flash<Stm32wl>, settings: &Settings) {
     let mut storage = Storage::new(flash.clone(), 0..STORAGE_BYTES);
     embassy_futures::block_on(storage.store(RecordId::Settings, stored))
         .expect("an erased flash takes a record");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockeye_settings::{Key, Model};
+
+    fn socket() -> (Sim, Log, Socket) {
+        let sim = Sim::new();
+        let (medium, log) = (Medium::new(&sim, 1), Log::new(&sim));
+        let identity = Identity {
+            sn: [1; 8],
+            dev_eui: [2; 8],
+            model: Model::Eu,
+            app_key: Key::DEFAULT,
+            hardware_version: [1, 0x40],
+        };
+        let socket = Socket::new(&sim, &medium, 0, identity, None, 1, &log);
+        (sim, log, socket)
+    }
+
+    #[test]
+    fn each_task_that_hangs_is_ended_by_the_watchdog_and_the_relay_stays_as_it_was() {
+        for task in 0..3 {
+            let (sim, log, socket) = socket();
+            sim.run_until_us(1_000_000);
+            socket.button().hold(100_000);
+            sim.run_until_us(5_000_000);
+            assert!(!socket.observer().with_seen(|seen| seen.relay_on));
+            assert_eq!(socket.watchdog_resets(), 0);
+            let _ = log.take();
+            // A task that is not polled any more: control, radio or service.
+            let hung = socket.0.tasks.borrow()[task];
+            sim.kill(hung);
+            sim.run_until_us(30_000_000);
+            assert_eq!(socket.watchdog_resets(), 1, "task {task}");
+            let events: Vec<_> = log.take().into_iter().map(|(_, _, event)| event).collect();
+            assert!(events.contains(&Event::Reboot { cause: "watchdog" }), "{events:?}");
+            assert!(events.contains(&Event::Relay { on: false, cause: "power_up" }), "{events:?}");
+            // And it is well again.
+            sim.run_until_us(120_000_000);
+            assert_eq!(socket.watchdog_resets(), 1, "task {task}");
+        }
+    }
+
+    #[test]
+    fn a_socket_without_mains_is_not_woken_by_its_watchdog() {
+        let (sim, log, socket) = socket();
+        sim.run_until_us(5_000_000);
+        socket.set_mains(false);
+        sim.run_until_us(7_000_001);
+        let _ = log.take();
+        sim.run_until_us(100_000_000);
+        assert_eq!((log.take(), socket.watchdog_resets()), (vec![], 0));
+        socket.set_mains(true);
+        sim.run_until_us(200_000_000);
+        assert_eq!(socket.watchdog_resets(), 0);
+        assert!(socket.observer().with_seen(|seen| seen.relay_on));
+    }
 }
