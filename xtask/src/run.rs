@@ -12,9 +12,16 @@ use crate::workspace::Workspace;
 /// # Errors
 /// When it does not build.
 pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<(), Failure> {
-    process::run(workspace.cargo().args(["build", "--quiet", "--release", "--package", "sockeye-host"]))?;
     let program = format!("sockeye-host{}", std::env::consts::EXE_SUFFIX);
-    let mut host = Command::new(workspace.target_dir()?.join("release").join(program));
+    let program = workspace.target_dir()?.join("release").join(program);
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--release", "--package", "sockeye-host"]);
+    // The first build takes minutes, and shows that it does; later ones are not to stand between the lines.
+    if program.is_file() {
+        cargo.arg("--quiet");
+    }
+    process::run(&mut cargo)?;
+    let mut host = Command::new(program);
     host.args(args);
     replace(&mut host)
 }
