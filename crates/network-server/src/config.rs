@@ -1,31 +1,7 @@
 //! What a network is set to, and what goes in and out of the server.
 
-/// The region's figures which the server needs. EU868 for now; a plan is data, and more come with theirs.
-///
-/// Source: LoRaWAN Regional Parameters, EU863-870 (RP002-1.0.4 §2.4).
-pub(crate) mod eu868 {
-    /// Spreading factor and bandwidth in Hz of DR0..DR6. DR7 (FSK) is not spoken here.
-    pub(crate) const DATA_RATES: [(u8, u32); 7] =
-        [(12, 125_000), (11, 125_000), (10, 125_000), (9, 125_000), (8, 125_000), (7, 125_000), (7, 250_000)];
-    /// The largest application payload of DR0..DR6, with empty FOpts and no repeater (N of RP002 table 9).
-    pub(crate) const MAX_PAYLOAD: [usize; 7] = [51, 51, 51, 115, 242, 242, 242];
-    /// RX2 frequency and data rate by default.
-    pub(crate) const RX2: (u32, u8) = (869_525_000, 0);
-    /// Power of an answer in RX1, in dBm: the band's 14 dBm ERP limit, 16 dBm EIRP.
-    pub(crate) const RX1_POWER_DBM: i8 = 16;
-    /// Power on the RX2 default channel, in dBm: the 500 mW ERP of 869.4 to 869.65 MHz, 29 dBm EIRP.
-    pub(crate) const RX2_POWER_DBM: i8 = 29;
-
-    /// Tells the data rate of RX1 for an uplink's data rate: one step down for each offset, never below DR0.
-    pub(crate) fn rx1_data_rate(uplink_dr: u8, offset: u8) -> u8 {
-        uplink_dr.saturating_sub(offset)
-    }
-
-    /// Finds the data rate of a modulation.
-    pub(crate) fn data_rate(sf: u8, bw_hz: u32) -> Option<u8> {
-        (0u8..).zip(DATA_RATES).find(|(_, rate)| *rate == (sf, bw_hz)).map(|(dr, _)| dr)
-    }
-}
+use crate::adr::Adr;
+use crate::plan::{Plan, Region};
 
 /// A receive window of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,19 +17,29 @@ pub enum Window {
 /// The settings of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// The channel plan.
+    pub region: Region,
     /// The NetID, most significant byte first.
     pub net_id: [u8; 3],
     /// RX1 delay told in the join-accept, in seconds, 1..15.
     pub rx1_delay_s: u8,
-    /// RX1 data rate offset told in the join-accept, 0..5.
+    /// RX1 data rate offset told in the join-accept, 0 to the plan's most (EU868: 5).
     pub rx1_dr_offset: u8,
-    /// RX2 data rate told in the join-accept, 0..6.
+    /// RX2 data rate told in the join-accept, one that the plan has for downlinks (EU868: 0..6).
     pub rx2_dr: u8,
-    /// RX2 frequency in Hz. A join-accept cannot carry it: a value other than 869.525 MHz must be set in the
-    /// device too.
+    /// RX2 frequency in Hz. A join-accept cannot carry it: a value other than the region's must be set in the
+    /// device too, or with RXParamSetupReq.
     pub rx2_freq_hz: u32,
-    /// Further channels told in the join-accept (CFList), in Hz; empty for none, five at most.
+    /// Further channels, in Hz, of a dynamic plan; empty for none, five at most.
     pub extra_channels_hz: Vec<u32>,
+    /// The channels that the network listens to, by index, the further ones after the defaults; empty for all.
+    /// A device that uses others is told with LinkADRReq, a joining one of a fixed plan with the CFList.
+    pub enabled_channels: Vec<u8>,
+    /// Whether join-accepts carry the CFList, if there is something to say: the further channels, or the mask
+    /// of a fixed plan (not in CN470).
+    pub send_cf_list: bool,
+    /// How data rate and power of devices are set; `None` leaves them alone.
+    pub adr: Option<Adr>,
     /// The window that answers go out in. Data of the application follows the same rule.
     pub answer_in: Window,
     /// Transmissions of one confirmed downlink at most, the first included.
@@ -69,13 +55,26 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        Self::for_region(Region::default())
+    }
+}
+
+impl Config {
+    /// Makes the settings of a network with the region's own RX2, and nothing out of the ordinary.
+    #[must_use]
+    pub fn for_region(region: Region) -> Self {
+        let (rx2_freq_hz, rx2_dr) = Plan::new(region, &[], &[]).rx2();
         Self {
+            region,
             net_id: [0, 0, 0],
             rx1_delay_s: 1,
             rx1_dr_offset: 0,
-            rx2_dr: eu868::RX2.1,
-            rx2_freq_hz: eu868::RX2.0,
+            rx2_dr,
+            rx2_freq_hz,
             extra_channels_hz: Vec::new(),
+            enabled_channels: Vec::new(),
+            send_cf_list: true,
+            adr: None,
             answer_in: Window::Rx1,
             confirmed_tries: 3,
             ack_timeout_ms: 10_000,
@@ -103,10 +102,17 @@ pub struct UplinkMeta {
 }
 
 impl UplinkMeta {
-    /// Tells the data rate, if the plan has one with this spreading factor and bandwidth.
+    /// Tells the data rate in EU868 and the plans with the same ones (RU864, EU433, AS923, and but for DR6
+    /// KR920, IN865 and CN470). [`NetworkServer::data_rate`](crate::NetworkServer::data_rate) knows its region.
+    ///
+    /// Source: LoRaWAN Regional Parameters 1.0.3rA §2.2.3.
     #[must_use]
     pub fn data_rate(&self) -> Option<u8> {
-        eu868::data_rate(self.sf, self.bw_hz)
+        match (self.sf, self.bw_hz) {
+            (sf @ 7..=12, 125_000) => Some(12 - sf),
+            (7, 250_000) => Some(6),
+            _ => None,
+        }
     }
 }
 
@@ -124,6 +130,8 @@ pub struct Downlink {
 /// A frame for the gateway to put on the air, with inverted IQ, at exactly its instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transmission {
+    /// Which gateway sends it; 0 is the first.
+    pub gateway: usize,
     /// The instant at which the preamble begins, in microseconds.
     pub at_us: u64,
     /// Frequency in Hz.

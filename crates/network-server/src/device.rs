@@ -2,9 +2,12 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use crate::adr::{Choice, History};
 use crate::config::{Downlink, Window};
 use crate::frames::Keys;
+use crate::gateways::Reception;
 use crate::heard::{MacRequest, MacUp};
+use crate::plan::Plan;
 use crate::server::MAX_F_OPTS;
 
 /// An activated device's address, keys, counters and receive parameters.
@@ -26,6 +29,30 @@ pub struct Session {
     pub rx2_dr: u8,
     /// RX2 and RXC frequency in Hz.
     pub rx2_freq_hz: u32,
+    /// The channels in use, as far as the network knows, a bit each; bit 0 is channel 0.
+    pub channels: u128,
+    /// The channels that the device has at all, in use or not.
+    pub defined_channels: u128,
+    /// The data rate of the last uplink, or the one that the device agreed to since.
+    pub data_rate: u8,
+    /// The power index that the device agreed to; 0 is the most.
+    pub tx_power: u8,
+    /// NbTrans that the device agreed to.
+    pub nb_trans: u8,
+}
+
+/// MAC commands that go out together, coded.
+pub(crate) struct Batch {
+    pub(crate) requests: Vec<MacRequest>,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the network made it of itself, for the present session.
+    pub(crate) is_own: bool,
+}
+
+/// What a frame carries of MAC commands: in FOpts, or on port 0 where they are too long.
+pub(crate) enum Commands {
+    FOpts(Vec<u8>),
+    Port0(Vec<u8>),
 }
 
 /// How a device is activated.
@@ -57,7 +84,14 @@ pub(crate) struct PendingWindow {
 /// What a window is for.
 pub(crate) enum Answer {
     JoinAccept { phy: Vec<u8>, dev_addr: u32 },
-    Data { ack: bool, must_answer: bool, mac: Vec<Vec<u8>> },
+    Data { ack: bool, must_answer: bool, mac: Vec<MacAnswer> },
+}
+
+/// What the network owes a device for a command of its.
+pub(crate) enum MacAnswer {
+    LinkCheck,
+    /// The end of the uplink, in microseconds.
+    DeviceTime(u64),
 }
 
 pub(crate) struct Device {
@@ -68,8 +102,8 @@ pub(crate) struct Device {
     pub(crate) joining: Option<Session>,
     pub(crate) queue: VecDeque<Downlink>,
     pub(crate) in_flight: Option<InFlight>,
-    /// Requests to send, coded.
-    pub(crate) requests: VecDeque<(MacRequest, Vec<u8>)>,
+    /// Requests to send.
+    pub(crate) requests: VecDeque<Batch>,
     /// Requests sent and not answered yet.
     pub(crate) outstanding: Vec<MacRequest>,
     pub(crate) answers: Vec<MacUp>,
@@ -78,6 +112,15 @@ pub(crate) struct Device {
     pub(crate) class_c_from_us: u64,
     /// Confirmed downlinks given up.
     pub(crate) unacknowledged: u32,
+    /// Who heard the last uplink.
+    pub(crate) receptions: Vec<Reception>,
+    pub(crate) history: History,
+    /// The highest data rate and power index that the device has shown itself able to take.
+    pub(crate) highest: Choice,
+    /// LinkADRAns with a refusal in this session.
+    pub(crate) refusals: u8,
+    /// How often the outstanding requests were repeated.
+    pub(crate) asked_again: u8,
 }
 
 impl Device {
@@ -95,11 +138,36 @@ impl Device {
             pending: None,
             class_c_from_us: 0,
             unacknowledged: 0,
+            receptions: Vec::new(),
+            history: History::default(),
+            highest: Choice { data_rate: 0, tx_power: 0 },
+            refusals: 0,
+            asked_again: 0,
         }
     }
 
+    /// Begins a session whose join-accept was followed by an uplink.
+    pub(crate) fn begin_session(&mut self, plan: &Plan) {
+        self.session = self.joining.take();
+        self.outstanding.clear();
+        self.requests.retain(|batch| !batch.is_own);
+        self.history.clear();
+        self.refusals = 0;
+        self.highest = highest(plan);
+        // What the old session did not acknowledge goes out anew in the new one.
+        if let Some(lost) = self.in_flight.take() {
+            self.queue.push_front(lost.downlink);
+        }
+    }
+
+    /// Tells whether a LinkADRReq is on its way to the device or waiting.
+    pub(crate) fn link_adr_is_asked(&self) -> bool {
+        let waiting = self.requests.iter().flat_map(|batch| &batch.requests);
+        waiting.chain(&self.outstanding).any(|request| matches!(request, MacRequest::LinkAdr { .. }))
+    }
+
     /// Takes note of what a device answers, and of the parameters that it thereby uses.
-    pub(crate) fn note_mac_answers(&mut self, commands: &[MacUp]) {
+    pub(crate) fn note_mac_answers(&mut self, plan: &Plan, commands: &[MacUp]) {
         for command in commands {
             let is_asked = |request: &MacRequest| {
                 matches!(
@@ -119,11 +187,11 @@ impl Device {
             // A repeated (sticky) answer finds no request any more, and changes nothing.
             let Some(index) = self.outstanding.iter().position(is_asked) else { continue };
             let request = self.outstanding.remove(index);
-            self.adopt(&request, command);
+            self.adopt(plan, &request, command);
         }
     }
 
-    fn adopt(&mut self, request: &MacRequest, answer: &MacUp) {
+    fn adopt(&mut self, plan: &Plan, request: &MacRequest, answer: &MacUp) {
         let Some(session) = &mut self.session else { return };
         match (request, answer) {
             (
@@ -138,36 +206,65 @@ impl Device {
                 session.rx2_dr = *rx2_dr;
                 session.rx2_freq_hz = *freq_hz;
             }
+            (
+                MacRequest::LinkAdr { data_rate, tx_power, nb_trans, .. },
+                MacUp::LinkAdrAns { channel_mask_ack, data_rate_ack, power_ack },
+            ) => {
+                if *channel_mask_ack && *data_rate_ack && *power_ack {
+                    let (has, defined) = (session.channels, session.defined_channels);
+                    session.channels = plan.after_link_adr(has, defined, request).unwrap_or(has);
+                    session.data_rate = *data_rate;
+                    session.tx_power = *tx_power;
+                    session.nb_trans = (*nb_trans).max(1);
+                    return;
+                }
+                self.refusals = self.refusals.saturating_add(1);
+                if !data_rate_ack {
+                    self.highest.data_rate = self.highest.data_rate.min(data_rate.saturating_sub(1));
+                }
+                if !power_ack {
+                    self.highest.tx_power = self.highest.tx_power.min(tx_power.saturating_sub(1));
+                }
+            }
             (MacRequest::RxTimingSetup { delay_s }, _) => session.rx1_delay_s = (*delay_s).max(1),
             _ => {}
         }
     }
 
-    /// Takes the answers and as many of the waiting requests as fit FOpts, in their order.
-    pub(crate) fn take_f_opts(&mut self, answers: Vec<Vec<u8>>) -> Vec<u8> {
+    /// Takes the answers and as many of the waiting requests as fit FOpts, in their order; or the first batch
+    /// alone with the answers, if it is longer than FOpts.
+    pub(crate) fn take_commands(&mut self, answers: Vec<Vec<u8>>) -> Commands {
         let mut f_opts: Vec<u8> = Vec::new();
         for answer in answers {
             if f_opts.len() + answer.len() <= MAX_F_OPTS {
                 f_opts.extend(answer);
             }
         }
-        while let Some((request, bytes)) = self.requests.pop_front() {
-            if f_opts.len() + bytes.len() > MAX_F_OPTS {
-                self.requests.push_front((request, bytes));
-                break;
-            }
-            f_opts.extend(bytes);
-            if !matches!(request, MacRequest::Raw(_)) {
-                self.outstanding.push(request);
-            }
+        if let Some(batch) = self.requests.pop_front_if(|batch| batch.bytes.len() > MAX_F_OPTS) {
+            f_opts.extend(&batch.bytes);
+            self.outstanding.extend(batch.requests);
+            return Commands::Port0(f_opts);
         }
-        f_opts
+        while let Some(batch) =
+            self.requests.pop_front_if(|batch| f_opts.len() + batch.bytes.len() <= MAX_F_OPTS)
+        {
+            f_opts.extend(&batch.bytes);
+            let asks = batch.requests.into_iter().filter(|request| !matches!(request, MacRequest::Raw(_)));
+            self.outstanding.extend(asks);
+        }
+        Commands::FOpts(f_opts)
     }
 
     /// Tells whether the device may be listening with parameters that the network does not know for sure.
     pub(crate) fn rxc_is_uncertain(&self) -> bool {
         self.outstanding.iter().any(|request| matches!(request, MacRequest::RxParamSetup { .. }))
     }
+}
+
+/// Tells how far ADR may go in a plan: the highest 125 kHz data rate, the lowest power.
+pub(crate) fn highest(plan: &Plan) -> Choice {
+    let data_rate = plan.channels().first().map_or(0, |channel| channel.max_dr);
+    Choice { data_rate, tx_power: plan.max_tx_power() }
 }
 
 impl Session {

@@ -1,9 +1,12 @@
 //! What the server sends, and when.
 
+use crate::adr::demodulation_floor_tenths;
 use crate::airtime::airtime_us;
-use crate::config::{Downlink, Kind, Transmission, Window, eu868};
-use crate::device::{Activation, Answer, Device, InFlight, PendingWindow};
-use crate::frames::DataDown;
+use crate::config::{Downlink, Kind, Transmission, Window};
+use crate::device::{Activation, Answer, Commands, Device, InFlight, MacAnswer, PendingWindow};
+use crate::faults::Fate;
+use crate::frames::{self, DataDown};
+use crate::gateways::Reception;
 use crate::server::{NetworkServer, keep};
 
 /// Pause after a frame before the next to the same device, so that it is back in RXC.
@@ -14,7 +17,7 @@ struct Opening {
     at_us: u64,
     window: Window,
     ack: bool,
-    f_opts: Vec<u8>,
+    commands: Commands,
     /// The longest payload that fits beside FOpts.
     max: usize,
     /// Whether a frame goes out even without data.
@@ -25,14 +28,15 @@ impl NetworkServer {
     /// Tells when the next transmission may be due; `None` while there is nothing to send.
     #[must_use]
     pub fn next_due_us(&self) -> Option<u64> {
-        if !self.gateway_on {
+        if !self.gateway_is_on() {
             return None;
         }
         let windows =
             self.devices.iter().filter_map(|device| device.pending.as_ref()).map(|pending| pending.at_us);
         let class_c = (0..self.devices.len()).filter_map(|index| self.class_c_due_us(index));
-        let broadcast = self.broadcast.front().map(|front| front.at_us.max(self.gateway_free_us));
-        windows.chain(class_c).chain(broadcast).min()
+        let broadcast = self.broadcast.front().map(|front| front.at_us.max(self.free_us(front.gateway)));
+        let late = self.late.front().map(|front| front.at_us);
+        windows.chain(class_c).chain(broadcast).chain(late).min()
     }
 
     /// Tells when the next Class C frame for a device may begin.
@@ -50,15 +54,18 @@ impl NetworkServer {
             (None, Some(front)) => (front, 0),
             (None, None) => return None,
         };
-        if next.payload.len() > max_payload(session.rx2_dr) {
+        if next.payload.len() > self.plan.max_payload(session.rx2_dr) {
             // Too long for RXC: it waits for a window that carries it.
             return None;
         }
-        let at_us = earliest_us.max(device.class_c_from_us).max(self.gateway_free_us);
-        // A window of any device comes first: the longest frame must not run into it.
+        let gateway = self.gateway_of(index)?;
+        let at_us = earliest_us.max(device.class_c_from_us).max(self.free_us(gateway));
+        // A window that this gateway answers in comes first: the longest frame must not run into it.
         let longest_us = airtime_us(12, 125_000, 64);
-        let in_the_way =
-            self.devices.iter().filter_map(|other| other.pending.as_ref()).map(|other| other.at_us);
+        let in_the_way = (self.devices.iter().enumerate())
+            .filter_map(|(other, device)| Some((other, device.pending.as_ref()?.at_us)))
+            .filter(|(other, _)| self.gateway_of(*other) == Some(gateway))
+            .map(|(_, window_us)| window_us);
         Some(
             in_the_way
                 .filter(|window_us| *window_us < at_us + longest_us)
@@ -70,13 +77,32 @@ impl NetworkServer {
     pub fn take_due(&mut self, now_us: u64) -> Vec<Transmission> {
         let mut due = Vec::new();
         while let Some(at_us) = self.next_due_us().filter(|at_us| *at_us <= now_us) {
-            let Some(transmission) = self.take_one(at_us) else { continue };
-            self.gateway_free_us =
-                transmission.at_us + airtime_us(transmission.sf, transmission.bw_hz, transmission.phy.len());
-            keep(&mut self.sent, transmission.clone(), self.config.record_frames);
-            due.push(transmission);
+            let late = self.late.pop_front_if(|front| front.at_us <= at_us);
+            let is_late = late.is_some();
+            let Some(mut frame) = late.or_else(|| self.take_one(at_us)) else { continue };
+            match if is_late { Fate::Sent } else { self.faults.fate() } {
+                Fate::Sent => {
+                    keep(&mut self.sent, frame.clone(), self.config.record_frames);
+                    due.push(frame);
+                }
+                Fate::Lost => {}
+                Fate::Late(by_us) => {
+                    frame.at_us = frame.at_us.saturating_add(by_us);
+                    self.occupy(&frame);
+                    let after = self.late.partition_point(|other| other.at_us <= frame.at_us);
+                    self.late.insert(after, frame);
+                }
+            }
         }
         due
+    }
+
+    /// Keeps a frame's gateway to itself until it has sent it.
+    fn occupy(&mut self, frame: &Transmission) {
+        let end_us = frame.at_us + airtime_us(frame.sf, frame.bw_hz, frame.phy.len());
+        if let Some(gateway) = self.gateways.get_mut(frame.gateway) {
+            gateway.free_us = gateway.free_us.max(end_us);
+        }
     }
 
     /// Takes one step at the instant `at_us` of [`next_due_us`](Self::next_due_us): each call consumes a
@@ -86,8 +112,14 @@ impl NetworkServer {
         if let Some(index) = self.devices.iter().position(is_due) {
             return self.answer(index);
         }
-        if self.broadcast.front().is_some_and(|front| front.at_us <= at_us) && self.gateway_free_us <= at_us {
-            return self.broadcast.pop_front().map(|frame| Transmission { at_us, ..frame });
+        if self
+            .broadcast
+            .front()
+            .is_some_and(|front| front.at_us <= at_us && self.free_us(front.gateway) <= at_us)
+        {
+            let frame = self.broadcast.pop_front().map(|frame| Transmission { at_us, ..frame })?;
+            self.occupy(&frame);
+            return Some(frame);
         }
         let index = (0..self.devices.len()).find(|index| self.class_c_due_us(*index) == Some(at_us))?;
         self.class_c(index, at_us)
@@ -95,48 +127,54 @@ impl NetworkServer {
 
     /// Answers in a receive window, if there is something to say.
     fn answer(&mut self, index: usize) -> Option<Transmission> {
-        let gateway_free_us = self.gateway_free_us;
+        let at_us = self.devices.get(index)?.pending.as_ref()?.at_us;
+        let gateway = self.hearing(index).find(|gateway| self.free_us(*gateway) <= at_us);
         let device = self.devices.get_mut(index)?;
         let pending = device.pending.take()?;
-        if gateway_free_us > pending.at_us {
-            // The gateway is still sending: RX2 is the second chance, and there is no third.
+        let Some(gateway) = gateway else {
+            // Whoever heard the device is sending: RX2 is the second chance, and there is no third.
             let (at_us, freq_hz, dr) = pending.rx2?;
             device.pending =
                 Some(PendingWindow { at_us, window: Window::Rx2, freq_hz, dr, rx2: None, ..pending });
             return None;
-        }
+        };
         let PendingWindow { at_us, window, freq_hz, dr, content, .. } = pending;
-        let power_dbm = if window == Window::Rx1 { eu868::RX1_POWER_DBM } else { eu868::RX2_POWER_DBM };
         let (phy, kind) = match content {
             Answer::JoinAccept { phy, dev_addr } => {
                 (phy, Kind::JoinAccept { dev_eui: device.dev_eui, dev_addr })
             }
             Answer::Data { ack, must_answer, mac } => {
-                let f_opts = device.take_f_opts(mac);
-                let needs_answer = ack || must_answer || !f_opts.is_empty();
-                let max = max_payload(dr).saturating_sub(f_opts.len());
-                self.data_frame(index, Opening { at_us, window, ack, f_opts, max, needs_answer })?
+                let owed = code_answers(&mac, &device.receptions, self.config.gps_time_at_start_s);
+                let commands = device.take_commands(owed);
+                let (in_f_opts, has_commands) = match &commands {
+                    Commands::FOpts(bytes) => (bytes.len(), !bytes.is_empty()),
+                    Commands::Port0(_) => (0, true),
+                };
+                let needs_answer = ack || must_answer || has_commands;
+                let max = self.plan.max_payload(dr).saturating_sub(in_f_opts);
+                self.data_frame(index, Opening { at_us, window, ack, commands, max, needs_answer })?
             }
         };
-        let sent = transmission(at_us, freq_hz, dr, power_dbm, phy, kind);
+        let sent = self.transmission(gateway, at_us, freq_hz, dr, phy, kind);
         self.pause_after(index, &sent);
         Some(sent)
     }
 
     /// Sends the next frame of the application to RXC.
     fn class_c(&mut self, index: usize, at_us: u64) -> Option<Transmission> {
+        let gateway = self.gateway_of(index)?;
         let session = self.devices.get(index)?.session.as_ref()?;
         let (freq_hz, dr) = (session.rx2_freq_hz, session.rx2_dr);
         let opening = Opening {
             at_us,
             window: Window::Rxc,
             ack: false,
-            f_opts: Vec::new(),
-            max: max_payload(dr),
+            commands: Commands::FOpts(Vec::new()),
+            max: self.plan.max_payload(dr),
             needs_answer: false,
         };
         let (phy, kind) = self.data_frame(index, opening)?;
-        let sent = transmission(at_us, freq_hz, dr, eu868::RX2_POWER_DBM, phy, kind);
+        let sent = self.transmission(gateway, at_us, freq_hz, dr, phy, kind);
         self.pause_after(index, &sent);
         Some(sent)
     }
@@ -144,7 +182,11 @@ impl NetworkServer {
     /// Builds the next data frame: the confirmed one that waits for its ACK, or the next of the queue, or,
     /// when an answer is needed, one without data.
     fn data_frame(&mut self, index: usize, opening: Opening) -> Option<(Vec<u8>, Kind)> {
-        let Opening { at_us, window, ack, f_opts, max, needs_answer } = opening;
+        let Opening { at_us, window, ack, commands, max, needs_answer } = opening;
+        let f_opts = match commands {
+            Commands::FOpts(f_opts) => f_opts,
+            Commands::Port0(bytes) => return self.command_frame(index, window, ack, bytes),
+        };
         let (tries, ack_timeout_us) =
             (self.config.confirmed_tries, u64::from(self.config.ack_timeout_ms) * 1_000);
         let device = self.devices.get_mut(index)?;
@@ -203,8 +245,47 @@ impl NetworkServer {
         Some((phy, kind))
     }
 
+    /// Builds a frame with MAC commands on port 0; data waits.
+    fn command_frame(
+        &mut self,
+        index: usize,
+        window: Window,
+        ack: bool,
+        bytes: Vec<u8>,
+    ) -> Option<(Vec<u8>, Kind)> {
+        let device = self.devices.get_mut(index)?;
+        let session = device.session.as_mut()?;
+        let frame = DataDown {
+            dev_addr: session.dev_addr,
+            fcnt: session.fcnt_down,
+            ack,
+            f_pending: !device.queue.is_empty() || !device.requests.is_empty(),
+            data: Some((0, bytes.clone())),
+            ..DataDown::default()
+        };
+        let phy = frame.encode(&session.keys).ok()?;
+        session.fcnt_down = session.fcnt_down.wrapping_add(1);
+        let commands = Downlink { port: 0, payload: bytes, confirmed: false };
+        Some((phy, unicast(device.dev_eui, window, Some(&commands), frame.fcnt, ack, false)))
+    }
+
+    pub(crate) fn transmission(
+        &self,
+        gateway: usize,
+        at_us: u64,
+        freq_hz: u32,
+        dr: u8,
+        phy: Vec<u8>,
+        kind: Kind,
+    ) -> Transmission {
+        let (sf, bw_hz) = self.plan.downlink_rate(dr).unwrap_or((12, 125_000));
+        let power_dbm = self.plan.downlink_power_dbm(freq_hz);
+        Transmission { gateway, at_us, freq_hz, sf, bw_hz, power_dbm, phy, kind }
+    }
+
     /// Keeps the next Class C frame away until the device has had this one.
     fn pause_after(&mut self, index: usize, sent: &Transmission) {
+        self.occupy(sent);
         let end_us = sent.at_us + airtime_us(sent.sf, sent.bw_hz, sent.phy.len());
         if let Some(device) = self.devices.get_mut(index) {
             device.class_c_from_us = device.class_c_from_us.max(end_us + PAUSE_US);
@@ -216,20 +297,26 @@ fn again_in_flight(again: &InFlight, phy: Vec<u8>, fcnt: u32, retry_at_us: u64) 
     Some(InFlight { downlink: again.downlink.clone(), fcnt, phy, tries: again.tries + 1, retry_at_us })
 }
 
-fn max_payload(dr: u8) -> usize {
-    eu868::MAX_PAYLOAD.get(usize::from(dr)).copied().unwrap_or_default()
+/// Codes what is owed, from all that was heard until now.
+fn code_answers(owed: &[MacAnswer], receptions: &[Reception], gps_time_at_start_s: u32) -> Vec<Vec<u8>> {
+    let coded = owed.iter().map(|answer| match answer {
+        MacAnswer::LinkCheck => {
+            let margin_db = receptions.iter().map(link_margin_db).max().unwrap_or_default();
+            frames::link_check_ans(margin_db, u8::try_from(receptions.len()).unwrap_or(u8::MAX))
+        }
+        MacAnswer::DeviceTime(end_us) => {
+            frames::device_time_ans(u64::from(gps_time_at_start_s) * 1_000_000 + end_us)
+        }
+    });
+    coded.filter_map(Result::ok).collect()
 }
 
-pub(crate) fn transmission(
-    at_us: u64,
-    freq_hz: u32,
-    dr: u8,
-    power_dbm: i8,
-    phy: Vec<u8>,
-    kind: Kind,
-) -> Transmission {
-    let (sf, bw_hz) = eu868::DATA_RATES.get(usize::from(dr)).copied().unwrap_or((12, 125_000));
-    Transmission { at_us, freq_hz, sf, bw_hz, power_dbm, phy, kind }
+/// Tells how far an uplink was above the demodulation floor, in dB.
+fn link_margin_db(reception: &Reception) -> u8 {
+    let meta = reception.meta;
+    let margin = (i32::from(meta.snr_db) * 10 - demodulation_floor_tenths(meta.sf)) / 10;
+    // 255 is reserved.
+    u8::try_from(margin.clamp(0, 254)).unwrap_or_default()
 }
 
 fn unicast(

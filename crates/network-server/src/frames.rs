@@ -1,9 +1,9 @@
 //! Frames, built and checked by `lrwn`: nothing of LoRaWAN's coding or crypto is done here by hand.
 
 use lrwn::{
-    AES128Key, CFList, CFListChannels, DLSettings, DevAddr, EUI64, FCtrl, FHDR, FRMPayload, FType,
-    JoinAcceptPayload, JoinType, MACCommand, MACCommandSet, MACPayload, MACVersion, MHDR, Major, NetID,
-    Payload, PhyPayload, Redundancy,
+    AES128Key, CFList, DLSettings, DevAddr, EUI64, FCtrl, FHDR, FRMPayload, FType, JoinAcceptPayload,
+    JoinType, MACCommand, MACCommandSet, MACPayload, MACVersion, MHDR, Major, NetID, Payload, PhyPayload,
+    Redundancy,
 };
 
 use crate::config::Config;
@@ -100,13 +100,8 @@ pub(crate) fn join_accept(
     dev_addr: u32,
     join_eui: [u8; 8],
     dev_nonce: u16,
+    cflist: Option<CFList>,
 ) -> Result<Vec<u8>, lrwn::Error> {
-    let mut channels = [0; 5];
-    for (slot, freq_hz) in channels.iter_mut().zip(&config.extra_channels_hz) {
-        *slot = *freq_hz;
-    }
-    let cflist =
-        (!config.extra_channels_hz.is_empty()).then(|| CFList::Channels(CFListChannels::new(channels)));
     let mut phy = PhyPayload {
         mhdr: MHDR { f_type: FType::JoinAccept, major: Major::LoRaWANR1 },
         payload: Payload::JoinAccept(JoinAcceptPayload {
@@ -249,8 +244,8 @@ pub(crate) fn mac_request(request: &MacRequest) -> Result<Vec<u8>, lrwn::Error> 
 }
 
 /// Codes LinkCheckAns.
-pub(crate) fn link_check_ans(margin_db: u8) -> Result<Vec<u8>, lrwn::Error> {
-    let answer = lrwn::LinkCheckAnsPayload { margin: margin_db, gw_cnt: 1 };
+pub(crate) fn link_check_ans(margin_db: u8, gateways: u8) -> Result<Vec<u8>, lrwn::Error> {
+    let answer = lrwn::LinkCheckAnsPayload { margin: margin_db, gw_cnt: gateways };
     Ok(MACCommandSet::new(vec![MACCommand::LinkCheckAns(answer)]).to_vec()?)
 }
 
@@ -274,7 +269,8 @@ mod tests {
     fn a_join_accept_has_the_golden_bytes() {
         let config = Config { net_id: [2, 2, 2], rx1_delay_s: 0, ..Config::default() };
         let app_key = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
-        let phy = join_accept(&config, &app_key, 65_793, 0x0102_0304, [8, 7, 6, 5, 4, 3, 2, 1], 258).unwrap();
+        let phy =
+            join_accept(&config, &app_key, 65_793, 0x0102_0304, [8, 7, 6, 5, 4, 3, 2, 1], 258, None).unwrap();
         let golden = [
             0x20, 0x23, 0xcf, 0x33, 0x54, 0x89, 0xaa, 0xe3, 0x18, 0x3c, 0x0b, 0xe0, 0xba, 0xa8, 0xde, 0xe5,
             0xf3,

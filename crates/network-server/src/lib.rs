@@ -10,19 +10,29 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod adr;
 mod airtime;
 mod config;
 mod device;
 mod downlink;
+mod faults;
 pub mod forge;
 mod frames;
+mod gateways;
 mod heard;
+mod multicast;
+mod plan;
 mod server;
+mod steer;
 mod uplink;
 
+pub use adr::Adr;
 pub use airtime::airtime_us;
 pub use config::{Config, Downlink, Kind, Transmission, UplinkMeta, Window};
 pub use device::Session;
+pub use faults::Faults;
 pub use frames::{DataDown, Keys};
 pub use heard::{Heard, MacRequest, MacUp, RejectReason, Uplink};
-pub use server::{Error, MulticastGroup, NetworkServer};
+pub use multicast::MulticastGroup;
+pub use plan::{Channel, Plan, Rate, Region};
+pub use server::{Error, NetworkServer};

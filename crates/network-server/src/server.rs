@@ -2,14 +2,20 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::config::{Config, Downlink, Kind, Transmission, Window, eu868};
-use crate::device::{Activation, Device, Session};
-use crate::downlink::transmission;
-use crate::frames::{self, DataDown, Keys};
+use crate::config::{Config, Downlink, Kind, Transmission, UplinkMeta, Window};
+use crate::device::{Activation, Batch, Device, Session, highest};
+use crate::faults::Mishaps;
+use crate::frames::Keys;
+use crate::gateways::{Gateway, Recent};
 use crate::heard::{MacRequest, MacUp};
+use crate::multicast::MulticastGroup;
+use crate::plan::{Plan, bits};
 
 /// The most that FOpts holds (LoRaWAN 1.0.3 §4.3.1.6).
 pub(crate) const MAX_F_OPTS: usize = 15;
+
+/// What the slowest data rate of any plan carries beside our own answers (51 bytes less FOpts).
+const MAX_PORT_0: usize = 51 - MAX_F_OPTS;
 
 /// Wrong use of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +26,10 @@ pub enum Error {
     UnknownDevice,
     /// A device with this DevEUI is there already.
     DeviceExists,
+    /// No group has this address.
+    UnknownGroup(u32),
+    /// A group or a device with this address is there already.
+    GroupExists(u32),
     /// An application port must be 1..223 (224 is for certification, and allowed).
     Port(u8),
     /// The payload is longer than any data rate carries; the most it may have.
@@ -37,6 +47,10 @@ impl std::fmt::Display for Error {
             Self::Config(field) => write!(f, "the network's {field} is out of its range"),
             Self::UnknownDevice => f.write_str("the network knows no device with this DevEUI"),
             Self::DeviceExists => f.write_str("the network has a device with this DevEUI already"),
+            Self::UnknownGroup(dev_addr) => {
+                write!(f, "the network knows no multicast group with the address {dev_addr:08X}")
+            }
+            Self::GroupExists(dev_addr) => write!(f, "the address {dev_addr:08X} is taken already"),
             Self::Port(port) => write!(f, "port {port} is not an application port (1 to 224)"),
             Self::PayloadTooLong { max } => write!(f, "the payload is longer than {max} bytes"),
             Self::Request(why) => write!(f, "the MAC command cannot be sent: {why}"),
@@ -46,24 +60,17 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A multicast group: its address, keys and next FCntDown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MulticastGroup {
-    /// The group's address.
-    pub dev_addr: u32,
-    /// The group's keys.
-    pub keys: Keys,
-    /// The next FCntDown, 32 bits.
-    pub fcnt_down: u32,
-}
-
-/// A LoRaWAN network server with one gateway.
+/// A LoRaWAN network server with its gateways.
 pub struct NetworkServer {
     pub(crate) config: Config,
     pub(crate) devices: Vec<Device>,
-    pub(crate) gateway_on: bool,
-    /// The gateway transmits until then.
-    pub(crate) gateway_free_us: u64,
+    pub(crate) plan: Plan,
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) recent: VecDeque<Recent>,
+    pub(crate) faults: Mishaps,
+    /// Frames that are made to be late, the next first.
+    pub(crate) late: VecDeque<Transmission>,
+    pub(crate) groups: Vec<MulticastGroup>,
     /// Frames that are due apart from any device's windows: multicast and injected ones, in order.
     pub(crate) broadcast: VecDeque<Transmission>,
     pub(crate) next_address: u32,
@@ -76,10 +83,12 @@ impl std::fmt::Debug for NetworkServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NetworkServer")
             .field("devices", &self.devices.len())
-            .field("gateway_on", &self.gateway_on)
+            .field("region", &self.config.region)
+            .field("gateways", &self.gateways.len())
             .finish_non_exhaustive()
     }
 }
+
 impl NetworkServer {
     /// Makes a network without devices. The seed chooses addresses and join nonces.
     ///
@@ -87,17 +96,19 @@ impl NetworkServer {
     ///
     /// [`Error::Config`] names the setting that is out of its range.
     pub fn new(config: Config, seed: u64) -> Result<Self, Error> {
-        let mhz = 863_000_000..=870_000_000;
+        let band = config.region.band_hz();
+        let plan = Plan::new(config.region, &config.extra_channels_hz, &config.enabled_channels);
+        let is_good_extra = |hz: &u32| band.contains(hz) && hz.is_multiple_of(100) && !plan.is_fixed();
+        let is_channel = |index: &u8| usize::from(*index) < plan.channels().len();
         let checks = [
             ("rx1_delay_s", (1..=15).contains(&config.rx1_delay_s)),
-            ("rx1_dr_offset", config.rx1_dr_offset <= 5),
-            ("rx2_dr", usize::from(config.rx2_dr) < eu868::DATA_RATES.len()),
-            ("rx2_freq_hz", mhz.contains(&config.rx2_freq_hz)),
+            ("rx1_dr_offset", config.rx1_dr_offset <= plan.max_rx1_dr_offset()),
+            ("rx2_dr", plan.downlink_rate(config.rx2_dr).is_some()),
+            ("rx2_freq_hz", band.contains(&config.rx2_freq_hz) && config.rx2_freq_hz.is_multiple_of(100)),
             ("extra_channels_hz", config.extra_channels_hz.len() <= 5),
-            (
-                "extra_channels_hz",
-                config.extra_channels_hz.iter().all(|hz| mhz.contains(hz) && hz % 100 == 0),
-            ),
+            ("extra_channels_hz", config.extra_channels_hz.iter().all(is_good_extra)),
+            ("enabled_channels", config.enabled_channels.iter().all(is_channel)),
+            ("adr", config.adr.is_none_or(|adr| matches!((adr.history, adr.nb_trans), (1..=20, 1..=15)))),
             ("answer_in", config.answer_in != Window::Rxc),
             ("confirmed_tries", config.confirmed_tries >= 1),
         ];
@@ -108,9 +119,13 @@ impl NetworkServer {
         let mixed = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         Ok(Self {
             config,
+            plan,
             devices: Vec::new(),
-            gateway_on: true,
-            gateway_free_us: 0,
+            gateways: vec![Gateway::new()],
+            recent: VecDeque::new(),
+            faults: Mishaps::new(mixed),
+            late: VecDeque::new(),
+            groups: Vec::new(),
             broadcast: VecDeque::new(),
             next_address: (mixed >> 40) as u32,
             // Below 2^20, so that the 24 bits of a JoinNonce last for 15 million joins.
@@ -145,20 +160,31 @@ impl NetworkServer {
             // An ABP device has the region's defaults (MAC-ABP-01), apart from the RX2 of its settings.
             rx1_delay_s: 1,
             rx1_dr_offset: 0,
+            channels: self.plan.default_channels(),
+            defined_channels: self.plan.default_channels(),
             ..self.new_session(dev_addr, keys)
         };
         self.add(Device::new(dev_eui, Activation::Abp, Some(session)))
     }
 
-    fn add(&mut self, device: Device) -> Result<(), Error> {
+    fn add(&mut self, mut device: Device) -> Result<(), Error> {
         if self.devices.iter().any(|known| known.dev_eui == device.dev_eui) {
             return Err(Error::DeviceExists);
         }
+        device.highest = highest(&self.plan);
         self.devices.push(device);
         Ok(())
     }
 
     pub(crate) fn new_session(&self, dev_addr: u32, keys: Keys) -> Session {
+        let (own, all) = (self.plan.default_channels(), bits(0..self.plan.channels().len()));
+        // A device is taken to obey the CFList; an uplink elsewhere shows that it did not.
+        let (channels, defined_channels) = match self.config.send_cf_list {
+            true if self.plan.cf_list().is_none() => (own, own),
+            true if self.plan.is_fixed() => (self.plan.enabled_channels(), own),
+            true => (all, all),
+            false => (own, own),
+        };
         Session {
             dev_addr,
             keys,
@@ -168,26 +194,24 @@ impl NetworkServer {
             rx1_dr_offset: self.config.rx1_dr_offset,
             rx2_dr: self.config.rx2_dr,
             rx2_freq_hz: self.config.rx2_freq_hz,
+            channels,
+            defined_channels,
+            data_rate: 0,
+            tx_power: 0,
+            nb_trans: 1,
         }
     }
 
-    /// Switches the gateway. While it is off nothing is heard, and nothing is sent: answers are lost, the
-    /// data of the application waits.
-    pub fn set_gateway(&mut self, now_us: u64, on: bool) {
-        self.gateway_on = on;
-        if !on {
-            self.broadcast.clear();
-            for device in &mut self.devices {
-                device.pending = None;
-            }
-        }
-        self.gateway_free_us = self.gateway_free_us.max(now_us);
-    }
-
-    /// Tells whether the gateway is on.
+    /// Tells the channel plan with the network's channels.
     #[must_use]
-    pub fn gateway_is_on(&self) -> bool {
-        self.gateway_on
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Tells the data rate of an uplink, if the plan has one with its spreading factor and bandwidth.
+    #[must_use]
+    pub fn data_rate(&self, meta: &UplinkMeta) -> Option<u8> {
+        self.plan.uplink_data_rate(meta.sf, meta.bw_hz)
     }
 
     /// Tells the session of a device, if it is activated.
@@ -229,7 +253,7 @@ impl NetworkServer {
     ///
     /// [`Error::UnknownDevice`], [`Error::Port`], [`Error::PayloadTooLong`].
     pub fn enqueue(&mut self, now_us: u64, dev_eui: [u8; 8], downlink: Downlink) -> Result<(), Error> {
-        check_data(downlink.port, &downlink.payload)?;
+        self.check_data(downlink.port, &downlink.payload)?;
         let device = self.device_mut(dev_eui)?;
         device.class_c_from_us = device.class_c_from_us.max(now_us);
         device.queue.push_back(downlink);
@@ -240,67 +264,48 @@ impl NetworkServer {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownDevice`]; [`Error::Request`] when a field is out of its range.
+    /// [`Error::UnknownDevice`]; [`Error::Request`] when a field is out of its range, or a raw command longer
+    /// than FOpts.
     pub fn request(&mut self, dev_eui: [u8; 8], request: MacRequest) -> Result<(), Error> {
-        let bytes = frames::mac_request(&request).map_err(|error| Error::Request(error.to_string()))?;
-        if bytes.len() > MAX_F_OPTS {
+        if matches!(&request, MacRequest::Raw(bytes) if bytes.len() > MAX_F_OPTS) {
             return Err(Error::Request("longer than FOpts".into()));
         }
-        self.device_mut(dev_eui)?.requests.push_back((request, bytes));
-        Ok(())
+        self.request_block(dev_eui, vec![request])
     }
 
-    /// Sends application data to a group at once, with the network's RX2 parameters, and counts its FCntDown.
+    /// Queues MAC commands that go out together in one of the device's next Class A windows: in FOpts, or on
+    /// port 0 if they are longer than 15 bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Port`], [`Error::PayloadTooLong`].
-    pub fn multicast(
-        &mut self,
-        now_us: u64,
-        group: &mut MulticastGroup,
-        port: u8,
-        payload: &[u8],
-    ) -> Result<(), Error> {
-        check_data(port, payload)?;
-        let frame = DataDown {
-            dev_addr: group.dev_addr,
-            fcnt: group.fcnt_down,
-            data: Some((port, payload.to_vec())),
-            ..DataDown::default()
-        };
-        let phy = frame.encode(&group.keys).map_err(Error::Request)?;
-        let kind = Kind::Multicast {
-            dev_addr: group.dev_addr,
-            port,
-            payload: payload.to_vec(),
-            fcnt: group.fcnt_down,
-        };
-        group.fcnt_down = group.fcnt_down.wrapping_add(1);
-        self.broadcast(now_us, phy, kind);
+    /// [`Error::UnknownDevice`]; [`Error::Request`] when a field is out of its range, or all are too long for
+    /// one frame.
+    pub fn request_block(&mut self, dev_eui: [u8; 8], requests: Vec<MacRequest>) -> Result<(), Error> {
+        let batch = Batch::new(requests, false).map_err(|error| Error::Request(error.to_string()))?;
+        if batch.bytes.len() > MAX_PORT_0 {
+            return Err(Error::Request(format!("longer than {MAX_PORT_0} bytes")));
+        }
+        self.device_mut(dev_eui)?.requests.push_back(batch);
         Ok(())
     }
 
     /// Sends bytes as they are, at once, with the network's RX2 parameters: a tool for tests (see
     /// [`crate::forge`]).
     pub fn inject(&mut self, now_us: u64, phy: Vec<u8>) {
-        self.broadcast(now_us, phy, Kind::Injected);
-    }
-
-    fn broadcast(&mut self, now_us: u64, phy: Vec<u8>, kind: Kind) {
-        if self.gateway_on {
+        if let Some(gateway) = self.first_gateway() {
             let (freq_hz, dr) = (self.config.rx2_freq_hz, self.config.rx2_dr);
-            self.broadcast.push_back(transmission(now_us, freq_hz, dr, eu868::RX2_POWER_DBM, phy, kind));
+            let frame = self.transmission(gateway, now_us, freq_hz, dr, phy, Kind::Injected);
+            self.broadcast.push_back(frame);
         }
     }
-}
 
-fn check_data(port: u8, payload: &[u8]) -> Result<(), Error> {
-    let max = eu868::MAX_PAYLOAD.iter().copied().max().unwrap_or_default();
-    match (port, payload.len()) {
-        (0 | 225.., _) => Err(Error::Port(port)),
-        (_, len) if len > max => Err(Error::PayloadTooLong { max }),
-        _ => Ok(()),
+    pub(crate) fn check_data(&self, port: u8, payload: &[u8]) -> Result<(), Error> {
+        let max = self.plan.longest_payload();
+        match (port, payload.len()) {
+            (0 | 225.., _) => Err(Error::Port(port)),
+            (_, len) if len > max => Err(Error::PayloadTooLong { max }),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use lrwn::{FType, Payload};
 
-use crate::config::{UplinkMeta, Window, eu868};
-use crate::device::{Activation, Answer, PendingWindow, Session};
+use crate::config::Window;
+use crate::device::{Activation, Answer, MacAnswer, PendingWindow, Session};
 use crate::frames::{self, Keys};
+use crate::gateways::Reception;
 use crate::heard::{Heard, MacUp, RejectReason, Uplink};
-use crate::server::{NetworkServer, keep};
+use crate::server::NetworkServer;
 
 /// JOIN_ACCEPT_DELAY1 and 2 (LoRaWAN Regional Parameters, all regions).
 const JOIN_ACCEPT_DELAY1_US: u64 = 5_000_000;
@@ -21,22 +22,23 @@ enum Examined {
 }
 
 impl NetworkServer {
-    /// Takes an uplink whose last symbol ended at `now_us`. Empty while the gateway is off.
-    pub fn on_uplink(&mut self, now_us: u64, phy: &[u8], meta: UplinkMeta) -> Vec<Heard> {
-        if !self.gateway_on {
-            return Vec::new();
-        }
-        keep(&mut self.received, phy.to_vec(), self.config.record_frames);
-        vec![match self.examine(phy) {
-            Err(reason) => Heard::Rejected { reason },
+    /// Takes a new uplink, and tells whose it is if it had an effect.
+    pub(crate) fn take_uplink(
+        &mut self,
+        now_us: u64,
+        phy: &[u8],
+        reception: Reception,
+    ) -> (Heard, Option<usize>) {
+        match self.examine(phy) {
+            Err(reason) => (Heard::Rejected { reason }, None),
             Ok(Examined::Join { device, join_eui, dev_nonce }) => {
-                self.admit(now_us, meta, device, join_eui, dev_nonce)
+                (self.admit(now_us, reception, device, join_eui, dev_nonce), Some(device))
             }
             Ok(Examined::Data { device, of_new_session, repeat, uplink }) => {
-                self.accept(now_us, meta, device, of_new_session, repeat, &uplink);
-                if repeat { Heard::Repeat(uplink) } else { Heard::Data(uplink) }
+                self.accept(now_us, reception, device, of_new_session, repeat, &uplink);
+                (if repeat { Heard::Repeat(uplink) } else { Heard::Data(uplink) }, Some(device))
             }
-        }]
+        }
     }
 
     /// Deciphers an uplink without any effect, whether the gateway is on or not. `None` for a frame that
@@ -118,13 +120,17 @@ impl NetworkServer {
     fn admit(
         &mut self,
         now_us: u64,
-        meta: UplinkMeta,
+        reception: Reception,
         index: usize,
         join_eui: [u8; 8],
         dev_nonce: u16,
     ) -> Heard {
         let dev_addr = frames::dev_addr(self.config.net_id, self.next_address);
-        let dr = meta.data_rate();
+        let meta = reception.meta;
+        // The windows of a join have the region's parameters, whatever the session will have (MAC-JOIN-03).
+        let rx1 = self.rx1(meta.freq_hz, meta.sf, meta.bw_hz, 0);
+        let (rx2_freq_hz, rx2_dr) = self.plan.rx2();
+        let cf_list = self.plan.cf_list().filter(|_| self.config.send_cf_list);
         let template = self.new_session(dev_addr, Keys { nwk_s_key: [0; 16], app_s_key: [0; 16] });
         let Some(device) = self.devices.get_mut(index) else {
             return Heard::Rejected { reason: RejectReason::UnknownDevice };
@@ -133,10 +139,11 @@ impl NetworkServer {
             return Heard::Rejected { reason: RejectReason::NotOtaa };
         };
         let join_nonce = *next_join_nonce;
-        let built = frames::join_accept(&self.config, app_key, join_nonce, dev_addr, join_eui, dev_nonce)
-            .and_then(|phy| {
-                Ok((phy, frames::session_keys(&self.config, app_key, join_nonce, join_eui, dev_nonce)?))
-            });
+        let built =
+            frames::join_accept(&self.config, app_key, join_nonce, dev_addr, join_eui, dev_nonce, cf_list)
+                .and_then(|phy| {
+                    Ok((phy, frames::session_keys(&self.config, app_key, join_nonce, join_eui, dev_nonce)?))
+                });
         let Ok((phy, keys)) = built else {
             return Heard::Rejected { reason: RejectReason::Malformed };
         };
@@ -144,9 +151,9 @@ impl NetworkServer {
         *next_join_nonce = next_join_nonce.wrapping_add(1) & 0xFF_FFFF;
         self.next_address = self.next_address.wrapping_add(1);
         device.joining = Some(Session { keys, ..template });
-        // The windows of a join have the region's parameters, whatever the session will have (MAC-JOIN-03).
-        let rx2 = (now_us + JOIN_ACCEPT_DELAY2_US, eu868::RX2.0, eu868::RX2.1);
-        let rx1 = dr.map(|dr| (now_us + JOIN_ACCEPT_DELAY1_US, meta.freq_hz, dr));
+        device.receptions = vec![reception];
+        let rx2 = (now_us + JOIN_ACCEPT_DELAY2_US, rx2_freq_hz, rx2_dr);
+        let rx1 = rx1.map(|(freq_hz, dr)| (now_us + JOIN_ACCEPT_DELAY1_US, freq_hz, dr));
         device.class_c_from_us = device.class_c_from_us.max(rx2.0);
         device.pending = Some(window(self.config.answer_in, rx1, rx2, Answer::JoinAccept { phy, dev_addr }));
         Heard::JoinRequest { dev_eui: device.dev_eui, join_eui, dev_nonce, dev_addr: Some(dev_addr) }
@@ -155,38 +162,45 @@ impl NetworkServer {
     fn accept(
         &mut self,
         now_us: u64,
-        meta: UplinkMeta,
+        reception: Reception,
         index: usize,
         of_new_session: bool,
         repeat: bool,
         uplink: &Uplink,
     ) {
+        let meta = reception.meta;
         let Some(device) = self.devices.get_mut(index) else { return };
+        device.receptions = vec![reception];
         if of_new_session {
-            device.session = device.joining.take();
-            device.outstanding.clear();
-            // What the old session did not acknowledge goes out anew in the new one.
-            if let Some(lost) = device.in_flight.take() {
-                device.queue.push_front(lost.downlink);
-            }
-        }
-        if uplink.ack && !repeat {
-            device.in_flight = None;
+            device.begin_session(&self.plan);
         }
         if !repeat {
-            device.note_mac_answers(&uplink.mac);
+            if uplink.ack {
+                device.in_flight = None;
+            }
+            device.note_mac_answers(&self.plan, &uplink.mac);
+            device.history.add(meta.snr_db);
+            self.ask_again(index);
+            self.steer(index, meta.freq_hz, meta.sf, meta.bw_hz, uplink);
         }
-        let Some(session) = &mut device.session else { return };
-        session.fcnt_up = Some(uplink.fcnt);
-        let mac = mac_answers(&uplink.mac, meta, now_us, self.config.gps_time_at_start_s);
+        let Some(Some(session)) = self.devices.get(index).map(|device| &device.session) else { return };
         let rx1_at_us = now_us + u64::from(session.rx1_delay_s) * 1_000_000;
-        let rx1 = meta
-            .data_rate()
-            .map(|dr| (rx1_at_us, meta.freq_hz, eu868::rx1_data_rate(dr, session.rx1_dr_offset)));
+        let rx1 = self.rx1(meta.freq_hz, meta.sf, meta.bw_hz, session.rx1_dr_offset);
+        let rx1 = rx1.map(|(freq_hz, dr)| (rx1_at_us, freq_hz, dr));
         let rx2 = (rx1_at_us + RX1_TO_RX2_US, session.rx2_freq_hz, session.rx2_dr);
+        let mac = mac_answers(&uplink.mac, now_us);
         let content = Answer::Data { ack: uplink.confirmed, must_answer: uplink.adr_ack_req, mac };
+        let Some(device) = self.devices.get_mut(index) else { return };
+        if let Some(session) = &mut device.session {
+            session.fcnt_up = Some(uplink.fcnt);
+        }
         device.class_c_from_us = device.class_c_from_us.max(rx2.0);
         device.pending = Some(window(self.config.answer_in, rx1, rx2, content));
+    }
+
+    /// Tells frequency and data rate of RX1 for an uplink.
+    fn rx1(&self, freq_hz: u32, sf: u8, bw_hz: u32, offset: u8) -> Option<(u32, u8)> {
+        self.plan.rx1(freq_hz, self.plan.uplink_data_rate(sf, bw_hz)?, offset)
     }
 }
 
@@ -217,26 +231,14 @@ fn read_uplink(
     })
 }
 
-/// Codes the answers to LinkCheckReq and DeviceTimeReq.
-fn mac_answers(commands: &[MacUp], meta: UplinkMeta, end_us: u64, gps_time_at_start_s: u32) -> Vec<Vec<u8>> {
-    let coded = commands.iter().filter_map(|command| match command {
-        MacUp::LinkCheckReq => Some(frames::link_check_ans(link_margin_db(meta))),
-        MacUp::DeviceTimeReq => {
-            Some(frames::device_time_ans(u64::from(gps_time_at_start_s) * 1_000_000 + end_us))
-        }
+/// Tells what LinkCheckReq and DeviceTimeReq are owed.
+fn mac_answers(commands: &[MacUp], end_us: u64) -> Vec<MacAnswer> {
+    let owed = commands.iter().filter_map(|command| match command {
+        MacUp::LinkCheckReq => Some(MacAnswer::LinkCheck),
+        MacUp::DeviceTimeReq => Some(MacAnswer::DeviceTime(end_us)),
         _ => None,
     });
-    coded.filter_map(Result::ok).collect()
-}
-
-/// Tells how far an uplink was above the demodulation floor, in dB.
-///
-/// Source: SX1261/2 data sheet, table of SNR limits: -7.5 dB at SF7, 2.5 dB less a step.
-fn link_margin_db(meta: UplinkMeta) -> u8 {
-    let floor_tenths = -75 - 25 * (i32::from(meta.sf) - 7);
-    let margin = (i32::from(meta.snr_db) * 10 - floor_tenths) / 10;
-    // 255 is reserved.
-    u8::try_from(margin.clamp(0, 254)).unwrap_or_default()
+    owed.collect()
 }
 
 fn window(
