@@ -24,6 +24,8 @@ pub struct RadioTask<B: Board> {
     pub(crate) observer: B::Observer,
     /// The settings leave no channel to send on.
     pub(crate) silent: bool,
+    /// False when the flash could not be read, so that counters could come twice (design rule 4).
+    pub(crate) can_read_counters: bool,
 }
 
 impl<B: Board> core::fmt::Debug for RadioTask<B> {
@@ -37,6 +39,10 @@ impl<B: Board> core::fmt::Debug for RadioTask<B> {
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept.
 pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
+    if !task.can_read_counters {
+        task.observer.observe(Notice::Error { what: "radio: off, as the flash could not be read" });
+        match beat(&task.clock, shared).await {}
+    }
     // True while a frame of the outbox is with the MAC.
     let mut in_flight = false;
     loop {

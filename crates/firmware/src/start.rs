@@ -43,7 +43,8 @@ struct Stored {
 /// Reads the stored state, sets relay and LED by it, and makes the tasks.
 ///
 /// The relay stands as it should before anything is done with the radio (behaviour.md, Start). A record that
-/// cannot be read is told as an error, and its default is taken.
+/// cannot be read is told as an error, and its default is taken; but if the flash itself cannot be read, the
+/// radio stays off until the next start, as the counters that must not come twice are not known.
 ///
 /// # Errors
 /// [`StartError::Region`]. The board gave it; a stored plan that is not here falls back to the board's.
@@ -57,13 +58,14 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B
     let mut storage = Storage::new(flash, storage_range);
     let mut buffer = [0; MAX_RECORD];
     let mut loader: Loader<'_, B> =
-        Loader { storage: &mut storage, observer: &observer, buffer: &mut buffer };
+        Loader { storage: &mut storage, observer: &observer, buffer: &mut buffer, is_readable: true };
     let stored = loader.state(&parts.identity, parts.region).await;
     let identity = stored.identity.unwrap_or(parts.identity);
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
 
     let counters = loader.mac_record(mac::Record::Counters).await;
     let session = loader.mac_record(mac::Record::Session).await;
+    let can_read_counters = loader.is_readable;
     let restored = mac::Restored { session: session.as_deref(), counters: counters.as_deref() };
     let config = mac_config(&settings, &identity).ok_or(StartError::Region(parts.region))?;
     let mac = mac::Mac::new(config, restored, parts.seed);
@@ -91,7 +93,13 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B
     let driver = mac::Driver::new(mac, phy, MacTimer::new(clock.clone()));
     Ok(Tasks {
         control: Control { clock: clock.clone(), outputs, button, meter, supply, socket },
-        radio: RadioTask { clock: clock.clone(), driver, observer: observer.clone(), silent },
+        radio: RadioTask {
+            clock: clock.clone(),
+            driver,
+            observer: observer.clone(),
+            silent,
+            can_read_counters,
+        },
         service: Service { clock, storage, system, observer },
     })
 }
@@ -121,6 +129,9 @@ struct Loader<'a, B: Board> {
     storage: &'a mut Storage<B::Flash>,
     observer: &'a B::Observer,
     buffer: &'a mut [u8; MAX_RECORD],
+    /// What is in the flash could be read. Contents without sense could: they are gone for good, and no later
+    /// start would find them.
+    is_readable: bool,
 }
 
 impl<B: Board> Loader<'_, B> {
@@ -128,7 +139,8 @@ impl<B: Board> Loader<'_, B> {
         match self.storage.load(id, self.buffer).await {
             Ok(Some(length)) => self.buffer.get(..length),
             Ok(None) => None,
-            Err(_) => {
+            Err(error) => {
+                self.is_readable &= matches!(error, sockeye_storage::Error::Erased);
                 self.observer.observe(Notice::Error { what: "flash: a record could not be read" });
                 None
             }

@@ -417,6 +417,35 @@ fn a_flash_that_refuses_everything_does_not_reset_the_chip_again_and_again() {
 }
 
 #[test]
+fn rule_4_a_flash_that_cannot_be_read_at_the_start_keeps_the_radio_off_and_the_socket_working() {
+    let bench = Bench::new();
+    let task = bench.start(ResetCause::PowerOn);
+    bench.run_ms(60_000);
+    assert!(bench.when("JoinRequest { dev_nonce: 0").is_some());
+    bench.sim.kill(task);
+    bench.seen.borrow_mut().clear();
+    bench.flash.power_off();
+    let task = bench.start(ResetCause::PowerOn);
+    bench.run_ms(1_000);
+    bench.flash.power_on();
+    let (calls, fed) = (bench.radio_calls.get(), bench.feeds.get());
+    bench.run_ms(300_000);
+    // What it joined with before is not known, so nothing may be sent, and nothing heard can be told from a replay.
+    assert_eq!(bench.radio_calls.get(), calls);
+    assert!(bench.when("Error { what: \"radio: off, as the flash could not be read\" }").is_some());
+    bench.button.hold(100_000);
+    bench.run_ms(1_000);
+    assert_eq!(bench.relay.get(), Some(false));
+    assert!(bench.feeds.get() - fed >= 295);
+    // The next start, with a flash that can be read, goes on where the counters stood.
+    bench.sim.kill(task);
+    bench.start(ResetCause::PowerOn);
+    bench.run_ms(60_000);
+    assert!(bench.when("JoinRequest").is_some());
+    assert!(bench.when("JoinRequest { dev_nonce: 0").is_none());
+}
+
+#[test]
 fn a_radio_that_hangs_is_told_and_tried_again_without_a_reset() {
     let bench = Bench::new();
     bench.start(ResetCause::PowerOn);
