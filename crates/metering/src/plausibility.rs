@@ -159,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn a_supply_of_20_v_is_the_least_that_is_believed() {
+        for (voltage_mv, expected) in [(20_000, Ok(())), (19_999, Err(Implausible::NoVoltage))] {
+            let reading = Reading { voltage_mv, ..Reading::default() };
+            assert_eq!(Plausibility::new(16).check(0, &reading), expected);
+        }
+    }
+
+    #[test]
     fn a_voltage_jump_is_believed_when_a_second_reading_confirms_it() {
         let low = Reading { voltage_mv: 100_000, power_mw: 900_000, ..GOOD };
         check(&[(low, Err(Implausible::Jump)), (low, Ok(())), (low, Ok(()))]);
