@@ -34,9 +34,15 @@ impl NetworkServer {
         let windows =
             self.devices.iter().filter_map(|device| device.pending.as_ref()).map(|pending| pending.at_us);
         let class_c = (0..self.devices.len()).filter_map(|index| self.class_c_due_us(index));
-        let broadcast = self.broadcast.front().map(|front| front.at_us.max(self.free_us(front.gateway)));
+        let broadcast = self.broadcast_due().map(|(_, at_us)| at_us);
         let late = self.late.front().map(|front| front.at_us);
         windows.chain(class_c).chain(broadcast).chain(late).min()
+    }
+
+    /// Tells which frame apart from the devices' windows is next, and when.
+    fn broadcast_due(&self) -> Option<(usize, u64)> {
+        let due = self.broadcast.iter().map(|frame| frame.at_us.max(self.free_us(frame.gateway)));
+        due.enumerate().min_by_key(|(_, due_us)| *due_us)
     }
 
     /// Tells when the next Class C frame for a device may begin.
@@ -112,12 +118,8 @@ impl NetworkServer {
         if let Some(index) = self.devices.iter().position(is_due) {
             return self.answer(index);
         }
-        if self
-            .broadcast
-            .front()
-            .is_some_and(|front| front.at_us <= at_us && self.free_us(front.gateway) <= at_us)
-        {
-            let frame = self.broadcast.pop_front().map(|frame| Transmission { at_us, ..frame })?;
+        if let Some((next, due_us)) = self.broadcast_due().filter(|(_, due_us)| *due_us <= at_us) {
+            let frame = Transmission { at_us: due_us, ..self.broadcast.remove(next)? };
             self.occupy(&frame);
             return Some(frame);
         }

@@ -1,10 +1,10 @@
-//! A small LoRaWAN network and application server with one gateway, for runs without a real network.
+//! A small LoRaWAN network and application server with its gateways, for runs without a real network.
 //!
-//! It lets devices in (OTAA and ABP), checks and deciphers what they send, and says what the gateway
+//! It lets devices in (OTAA and ABP), checks and deciphers what they send, and says what which gateway
 //! transmits, and at which microsecond. It has no clock and no I/O: time goes in with each call, and
 //! [`NetworkServer::next_due_us`] tells when to call [`NetworkServer::take_due`].
 //!
-//! LoRaWAN 1.0.x, Class A and C, EU868. Frames are built and checked by `lrwn`, the library of the
+//! LoRaWAN 1.0.x, Class A and C, in twelve channel plans. Frames are built and checked by `lrwn`, the library of the
 //! ChirpStack network server, and not by the code of our own device: a misunderstanding of ours shows.
 //! [`forge`] holds the tools of an adversary, for tests.
 #![forbid(unsafe_code)]

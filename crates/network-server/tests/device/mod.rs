@@ -1,10 +1,14 @@
 //! A device for the tests, built on the `lorawan` crate, which shares no code with `lrwn`.
 
+// Each test program takes what it needs of this.
+#![allow(dead_code)]
+
 use lorawan::creator::{DataPayloadCreator, JoinRequestCreator};
 use lorawan::keys::{AES128, AppKey, AppSKey, NewSKey};
 use lorawan::maccommands::SerializableMacCommand;
 use lorawan::parser::{
-    DataHeader, DecryptedDataPayload, DecryptedJoinAcceptPayload, DevNonce, FCtrl, FRMPayload,
+    AsPhyPayloadBytes, DataHeader, DecryptedDataPayload, DecryptedJoinAcceptPayload, DevNonce, FCtrl,
+    FRMPayload,
 };
 use sockeye_network_server::{Config, Heard, Keys, NetworkServer, Transmission, Uplink, UplinkMeta};
 
@@ -92,6 +96,12 @@ impl Device {
         true
     }
 
+    /// Tells the CFList of a join-accept: 15 bytes and their type.
+    pub fn cf_list(phy: &[u8]) -> Option<Vec<u8>> {
+        let accept = DecryptedJoinAcceptPayload::new(phy.to_vec(), &AppKey::from(APP_KEY)).ok()?;
+        accept.as_bytes().get(13..29).map(<[u8]>::to_vec)
+    }
+
     /// Builds an uplink with the present counter, and counts.
     pub fn uplink(&mut self, port: Option<u8>, payload: &[u8], with: With) -> Vec<u8> {
         let commands: Vec<Raw> = with.f_opts.iter().map(|bytes| Raw(bytes)).collect();
@@ -120,7 +130,8 @@ impl Device {
         let addr = u32::from_le_bytes(data.fhdr().dev_addr().as_ref().try_into().ok()?);
         let payload = match data.frm_payload() {
             FRMPayload::Data(bytes) => bytes.to_vec(),
-            _ => Vec::new(),
+            FRMPayload::MACCommands(commands) => commands.data().to_vec(),
+            FRMPayload::None => Vec::new(),
         };
         (addr == self.addr && !data.is_uplink())
             .then(|| (data.fhdr().fctrl().raw_value(), data.fhdr().data().to_vec(), data.f_port(), payload))
@@ -148,6 +159,15 @@ pub fn joined(config: Config) -> (NetworkServer, Device) {
     data(&mut server, 10 * SECOND, &device.uplink(Some(85), &[1], With::default()));
     server.take_due(15 * SECOND);
     (server, device)
+}
+
+/// Joins at instant 0 as [`joined`] does, with everything sent on one channel.
+pub fn joined_on(config: Config, meta: UplinkMeta) -> (NetworkServer, Device, Transmission) {
+    let (mut server, mut device) = (server(config), Device::abp());
+    server.on_uplink(0, &device.join_request(JOIN_EUI, DEV_EUI, APP_KEY), meta);
+    let accept = one(&mut server, 6 * SECOND);
+    assert!(device.take_join_accept(&accept.phy));
+    (server, device, accept)
 }
 
 pub fn data(server: &mut NetworkServer, now_us: u64, phy: &[u8]) -> Uplink {
