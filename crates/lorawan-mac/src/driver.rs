@@ -131,7 +131,7 @@ impl<R: PhyRxTx, T: Timer + Clock> Driver<R, T> {
                     self.listen_on(now_ms, rf, until_ms, wake.as_mut()).await
                 }
                 Action::Listen { window, rf, until_ms } => {
-                    self.listen_once(now_ms, window, rf, until_ms.unwrap_or(now_ms)).await
+                    self.listen_once(window, rf, until_ms.unwrap_or(now_ms)).await
                 }
                 Action::Idle { until_ms } => self.idle(now_ms, until_ms, wake.as_mut()).await,
             };
@@ -172,7 +172,7 @@ impl<R: PhyRxTx, T: Timer + Clock> Driver<R, T> {
     }
 
     /// RX1 or RX2.
-    async fn listen_once(&mut self, now_ms: u64, window: Window, rf: Rf, until_ms: u64) -> Waited {
+    async fn listen_once(&mut self, window: Window, rf: Rf, until_ms: u64) -> Waited {
         // The window may open early by the lead and late by as much.
         let ms = u32::try_from(RX_LEAD_MS.saturating_mul(2)).unwrap_or(0);
         self.armed = None;
@@ -180,11 +180,8 @@ impl<R: PhyRxTx, T: Timer + Clock> Driver<R, T> {
             self.mac.window_closed(self.timer.now_ms(), window);
             return Waited::Failed(error);
         }
-        let heard = select(
-            self.radio.rx_single(&mut self.buffer),
-            self.timer.delay_ms(until_ms.saturating_sub(now_ms)),
-        )
-        .await;
+        let left_ms = until_ms.saturating_sub(self.timer.now_ms());
+        let heard = select(self.radio.rx_single(&mut self.buffer), self.timer.delay_ms(left_ms)).await;
         let end_ms = self.timer.now_ms();
         match heard {
             Either::First(Ok(RxStatus::Rx(len, quality))) => {
@@ -234,11 +231,13 @@ impl<R: PhyRxTx, T: Timer + Clock> Driver<R, T> {
             }
         };
         let until_ms = until_ms.unwrap_or(u64::MAX).min(since_ms.saturating_add(REARM_MS));
+        // Counted from now: setting up took the time that a TCXO needs, and RX1 may be what is due.
+        let left_ms = until_ms.saturating_sub(self.timer.now_ms());
         let may_wake = !self.mac.is_in_transaction();
         let heard = select3(
             self.radio.rx_continuous(&mut self.buffer),
             only_if(may_wake, wake),
-            self.timer.delay_ms(until_ms.saturating_sub(now_ms)),
+            self.timer.delay_ms(left_ms),
         )
         .await;
         match heard {

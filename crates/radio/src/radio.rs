@@ -17,7 +17,8 @@ use crate::bounded::Bounded;
 use crate::power::Amplifier;
 use crate::report::{Counters, Error};
 use crate::tap::{
-    CRC_ERROR, HEADER_ERROR, IrqFlags, PREAMBLE_DETECTED, RESERVED, RX_DONE, TIMEOUT, TX_DONE, Tap,
+    CRC_ERROR, HEADER_ERROR, IrqFlags, OF_CONTINUOUS, OF_SINGLE, OF_TRANSMIT, PREAMBLE_DETECTED, RX_DONE,
+    TIMEOUT, TX_DONE, Tap,
 };
 use crate::timing::PREAMBLE_SYMBOLS;
 
@@ -266,7 +267,8 @@ where
         }
         self.commanding = false;
         let flags = self.flags.take();
-        if flags & RESERVED != 0 {
+        let possible = if mode == ChipRxMode::Continuous { OF_CONTINUOUS } else { OF_SINGLE };
+        if flags & !possible != 0 {
             return Err(Error::Nonsense(flags));
         }
         if flags & HEADER_ERROR != 0 {
@@ -323,7 +325,7 @@ where
                 None => empty += 1,
             }
             let flags = self.flags.take();
-            if flags & RESERVED != 0 || (interrupted && empty >= EMPTY_INTERRUPTS) {
+            if flags & !OF_TRANSMIT != 0 || (interrupted && empty >= EMPTY_INTERRUPTS) {
                 return Err(Error::Nonsense(flags));
             }
             if flags & TX_DONE != 0 {

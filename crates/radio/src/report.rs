@@ -10,7 +10,7 @@ pub enum Error {
     Chip(RadioError),
     /// The chip did not report the end of an operation in time.
     Overdue,
-    /// The chip reported interrupts that do not exist, or interrupted without any: the flags it gave.
+    /// The chip reported interrupts that its operation does not have, or interrupted without any: the flags it gave.
     Nonsense(u16),
     /// A receive was asked for whose kind was not set up before.
     NotSetUp,

@@ -11,11 +11,25 @@ pub(crate) const PREAMBLE_DETECTED: u16 = 1 << 2;
 pub(crate) const HEADER_ERROR: u16 = 1 << 5;
 pub(crate) const CRC_ERROR: u16 = 1 << 6;
 pub(crate) const TIMEOUT: u16 = 1 << 9;
-/// Bits that no interrupt has: set only where the bus or the chip is broken.
-pub(crate) const RESERVED: u16 = 0xBC00;
+/// What a transmission can report. Any other bit is set only where the bus or the chip is broken.
+pub(crate) const OF_TRANSMIT: u16 = TX_DONE | TIMEOUT;
+/// What a receive without a time-out can report: also SyncWordValid and HeaderValid.
+pub(crate) const OF_CONTINUOUS: u16 =
+    RX_DONE | PREAMBLE_DETECTED | 1 << 3 | 1 << 4 | HEADER_ERROR | CRC_ERROR;
+/// What a receive with a time-out can report.
+pub(crate) const OF_SINGLE: u16 = OF_CONTINUOUS | TIMEOUT;
 
 /// GetIrqStatus, SX1261/2 data sheet section 13.3.3.
 const GET_IRQ_STATUS: u8 = 0x12;
+/// GetPacketStatus, SX1261/2 data sheet section 13.5.3.
+const GET_PACKET_STATUS: u8 = 0x14;
+/// ReadRegister (SX1261/2 data sheet section 13.2.2) of the retention list (section 9.6).
+const READ_RETENTION_LIST: [u8; 3] = [0x1D, 0x02, 0x9F];
+
+/// The registers that the retention list holds at most (section 9.6). lora-phy takes the number as an index.
+const MAX_RETAINED: u8 = 4;
+/// The SNR in quarters of a dB (section 13.5.3) that lora-phy still rounds in a signed byte.
+const MAX_SNR: i8 = i8::MAX - 2;
 
 /// Interrupts that the chip has reported and [`Radio`](crate::Radio) has not yet acted on.
 ///
@@ -43,10 +57,11 @@ impl IrqFlags {
     }
 }
 
-/// An SPI device that notes each answer to GetIrqStatus and changes nothing.
+/// An SPI device that notes each answer to GetIrqStatus, and keeps two others within their range.
 ///
 /// lora-phy clears the flags that it reads and hides some of them: without the note a header error could
-/// not be told from silence, and a receive dropped just then would lose its frame.
+/// not be told from silence, and a receive dropped just then would lose its frame. What it reads from the
+/// retention list and of the SNR it calculates with unchecked: on a bus that reads as ones it would panic.
 #[derive(Debug)]
 pub struct Tap<SPI> {
     spi: SPI,
@@ -67,12 +82,79 @@ impl<SPI: ErrorType> ErrorType for Tap<SPI> {
 impl<SPI: SpiDevice<u8>> SpiDevice<u8> for Tap<SPI> {
     async fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), Self::Error> {
         self.spi.transaction(operations).await?;
-        if let (Some(Operation::Write([GET_IRQ_STATUS, ..])), Some(Operation::Read(answer))) =
-            (operations.first(), operations.last())
-            && let [high, low] = **answer
-        {
-            self.flags.add(u16::from_be_bytes([high, low]));
+        let [Operation::Write(command), .., Operation::Read(answer)] = operations else { return Ok(()) };
+        match (*command, &mut **answer) {
+            ([GET_IRQ_STATUS, ..], [high, low]) => self.flags.add(u16::from_be_bytes([*high, *low])),
+            ([GET_PACKET_STATUS, ..], [_, snr, _]) => {
+                *snr = snr.cast_signed().min(MAX_SNR).cast_unsigned();
+            }
+            ([a, b, c, ..], [count, ..]) if [*a, *b, *c] == READ_RETENTION_LIST => {
+                *count = (*count).min(MAX_RETAINED);
+            }
+            _ => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use core::convert::Infallible;
+    use core::future::Future;
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// A bus on which every read gives this byte.
+    struct Reads(u8);
+
+    impl ErrorType for Reads {
+        type Error = Infallible;
+    }
+
+    impl SpiDevice<u8> for Reads {
+        async fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), Infallible> {
+            for operation in operations {
+                if let Operation::Read(answer) = operation {
+                    answer.fill(self.0);
+                }
+            }
+            Ok(())
+        }
+    }
+
+    /// What a read of `len` bytes gives through the tap on a bus of `byte`, and the flags that it noted.
+    fn read(byte: u8, command: &[u8], len: usize) -> ([u8; 9], u16) {
+        let flags = std::boxed::Box::leak(std::boxed::Box::default());
+        let mut tap = Tap::new(Reads(byte), flags);
+        let (mut status, mut answer) = ([0], [0; 9]);
+        let mut operations = [
+            Operation::Write(command),
+            Operation::Read(&mut status),
+            Operation::Read(answer.get_mut(..len).unwrap()),
+        ];
+        let done = pin!(tap.transaction(&mut operations)).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(done, Poll::Ready(Ok(())));
+        (answer, flags.take())
+    }
+
+    #[test]
+    fn flags_are_noted_and_what_lora_phy_counts_with_stays_in_its_range() {
+        assert_eq!(read(0x21, &[0x12], 2).1, 0x2121);
+        for (byte, count) in [(0, 0), (4, 4), (5, 4), (0xFF, 4)] {
+            let (answer, flags) = read(byte, &[0x1D, 0x02, 0x9F, 0], 9);
+            assert_eq!((answer, flags), ([count, byte, byte, byte, byte, byte, byte, byte, byte], 0));
+        }
+        for (byte, snr) in
+            [(0x28, 0x28), (0x7D, 0x7D), (0x7E, 0x7D), (0x7F, 0x7D), (0x80, 0x80), (0xFF, 0xFF)]
+        {
+            assert_eq!(read(byte, &[0x14], 3).0[..3], [byte, snr, byte]);
+        }
+        // Any other register, and any other length, as it is.
+        assert_eq!(read(0xFF, &[0x1D, 0x07, 0x40, 0], 2), ([0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0], 0));
+        assert_eq!(read(0xFF, &[0x12], 1).1, 0);
     }
 }

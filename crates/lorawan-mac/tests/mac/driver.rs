@@ -45,6 +45,8 @@ struct World {
     timers: Rc<RefCell<Vec<u64>>>,
     air: Rc<RefCell<VecDeque<Air>>>,
     did: Rc<RefCell<Vec<Did>>>,
+    /// How long a set-up takes, such as the start of a TCXO.
+    setup_ms: Rc<Cell<u64>>,
     /// Answers the next join-request or uplink by what this makes of it.
     answer: Rc<RefCell<Option<Answer>>>,
 }
@@ -134,6 +136,7 @@ impl PhyRxTx for Radio {
         self.mode = Some(config.mode);
         let continuous = config.mode == RxMode::Continuous;
         self.world.did.borrow_mut().push(Did::Setup { at_ms, frequency_hz: config.rf.frequency, continuous });
+        self.world.at(at_ms + self.world.setup_ms.get()).await;
         Ok(())
     }
 
@@ -291,6 +294,26 @@ fn a_device_joins_reports_and_obeys() {
     assert_eq!(rig.names()[7..], ["sent", "done"]);
     let (_, phy) = rig.sent().pop().unwrap();
     assert_eq!(keys.hear(&phy, 0).payload, b"report");
+}
+
+#[test]
+fn mac_rx_01_the_time_that_setting_rxc_up_takes_does_not_make_rx1_late() {
+    let mut rig = Rig::new(abp());
+    rig.world.setup_ms.set(12);
+    rig.run_until(1000, None);
+    rig.send(&[1], false);
+    rig.run_until(60_000, None);
+    let did = rig.world.did.borrow();
+    let [.., Did::Setup { at_ms: rx1_ms, continuous: false, .. }, Did::Setup { continuous: true, .. }] =
+        did[..]
+    else {
+        panic!("{did:?}")
+    };
+    let sent_ms = did.iter().find_map(|did| match did {
+        Did::Tx { at_ms, .. } => Some(at_ms + 60),
+        Did::Setup { .. } => None,
+    });
+    assert_eq!(sent_ms, Some(rx1_ms + 15 - 1000));
 }
 
 #[test]
