@@ -57,8 +57,13 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B
     } = parts;
     let mut storage = Storage::new(flash, storage_range);
     let mut buffer = [0; MAX_RECORD];
-    let mut loader: Loader<'_, B> =
-        Loader { storage: &mut storage, observer: &observer, buffer: &mut buffer, is_readable: true };
+    let mut loader: Loader<'_, B> = Loader {
+        storage: &mut storage,
+        observer: &observer,
+        buffer: &mut buffer,
+        is_readable: true,
+        is_whole: true,
+    };
     let stored = loader.state(&parts.identity, parts.region).await;
     let identity = stored.identity.unwrap_or(parts.identity);
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
@@ -132,6 +137,8 @@ struct Loader<'a, B: Board> {
     /// What is in the flash could be read. Contents without sense could: they are gone for good, and no later
     /// start would find them.
     is_readable: bool,
+    /// Nothing was lost: a record that is absent was never stored.
+    is_whole: bool,
 }
 
 impl<B: Board> Loader<'_, B> {
@@ -140,6 +147,7 @@ impl<B: Board> Loader<'_, B> {
             Ok(Some(length)) => self.buffer.get(..length),
             Ok(None) => None,
             Err(error) => {
+                self.is_whole = false;
                 self.is_readable &= matches!(error, sockeye_storage::Error::Erased);
                 self.observer.observe(Notice::Error { what: "flash: a record could not be read" });
                 None
@@ -183,11 +191,13 @@ impl<B: Board> Loader<'_, B> {
             },
             None => None,
         };
+        let relay_was_on = self.read(RecordId::RelayState).await.map(|bytes| bytes == [1]);
         Stored {
             identity,
             settings,
-            // A socket that was never switched supplies power once plugged in (guide section 3.1, step 1).
-            relay_was_on: self.read(RecordId::RelayState).await.is_none_or(|bytes| bytes != [0]),
+            // A socket that was never switched supplies power once plugged in (guide section 3.1, step 1); one
+            // whose state is lost does not, because what is plugged in may have been switched off for a reason.
+            relay_was_on: relay_was_on.unwrap_or(self.is_whole),
             energy_uwh: match self.read(RecordId::Energy).await {
                 Some(bytes) => bytes.try_into().map(u64::from_le_bytes).unwrap_or(0),
                 None => 0,

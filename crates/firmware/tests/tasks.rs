@@ -433,9 +433,10 @@ fn rule_4_a_flash_that_cannot_be_read_at_the_start_keeps_the_radio_off_and_the_s
     // What it joined with before is not known, so nothing may be sent, and nothing heard can be told from a replay.
     assert_eq!(bench.radio_calls.get(), calls);
     assert!(bench.when("Error { what: \"radio: off, as the flash could not be read\" }").is_some());
+    assert_eq!(bench.relay.get(), Some(false), "on without knowing that it was");
     bench.button.hold(100_000);
     bench.run_ms(1_000);
-    assert_eq!(bench.relay.get(), Some(false));
+    assert_eq!(bench.relay.get(), Some(true));
     assert!(bench.feeds.get() - fed >= 295);
     // The next start, with a flash that can be read, goes on where the counters stood.
     bench.sim.kill(task);
@@ -502,4 +503,17 @@ fn a_long_press_forgets_the_settings_and_keeps_identity_counters_and_the_relay_a
     assert_eq!(bench.load(RecordId::Identity), Some(own.to_vec()));
     assert_eq!(bench.load(RecordId::RelayState), Some(vec![0]));
     assert_eq!(bench.load(RecordId::MacCounters), Some(counters));
+}
+
+#[test]
+fn a_socket_whose_stored_state_is_lost_stays_off() {
+    let mut bench = Bench::new();
+    // Every page begun and none free, which no log ever is.
+    let mut page = vec![0xFF; 4096];
+    (page[0], page[4095]) = (0, 0);
+    bench.flash = Flash::with_contents(page.repeat(16));
+    bench.start(ResetCause::PowerOn);
+    bench.run_ms(200);
+    assert!(bench.when("Error { what: \"flash: a record could not be read\" }").is_some());
+    assert_eq!(bench.relay.get(), Some(false));
 }
