@@ -17,10 +17,12 @@ mod device;
 mod downlink;
 mod faults;
 pub mod forge;
+mod forwarder_json;
 mod frames;
 mod gateways;
 mod heard;
 mod multicast;
+mod packet_forwarder;
 mod plan;
 mod server;
 mod steer;
@@ -34,5 +36,8 @@ pub use faults::Faults;
 pub use frames::{DataDown, Keys};
 pub use heard::{Heard, MacRequest, MacUp, RejectReason, Uplink};
 pub use multicast::MulticastGroup;
+pub use packet_forwarder::{
+    Emission, ForwarderConfig, ForwarderCounts, ForwarderOutput, MAX_LEAD_US, MIN_LEAD_US, PacketForwarder,
+};
 pub use plan::{Channel, Plan, Rate, Region};
 pub use server::{Error, NetworkServer};
