@@ -39,6 +39,10 @@ pub struct Session {
     pub tx_power: u8,
     /// NbTrans that the device agreed to.
     pub nb_trans: u8,
+    /// Whether the device's DownlinkDwellTime is on.
+    pub downlink_dwell: bool,
+    /// The frequencies of RX1, in Hz, that differ from the uplink's, with the uplink's.
+    pub rx1_freq_hz: Vec<(u32, u32)>,
 }
 
 /// MAC commands that go out together, coded.
@@ -178,6 +182,8 @@ impl Device {
                         | (MacUp::DevStatusAns { .. }, MacRequest::DevStatus)
                         | (MacUp::NewChannelAns { .. }, MacRequest::NewChannel { .. })
                         | (MacUp::RxTimingSetupAns, MacRequest::RxTimingSetup { .. })
+                        | (MacUp::TxParamSetupAns, MacRequest::TxParamSetup { .. })
+                        | (MacUp::DlChannelAns { .. }, MacRequest::DlChannel { .. })
                 )
             };
             if matches!(command, MacUp::LinkCheckReq | MacUp::DeviceTimeReq | MacUp::Other { .. }) {
@@ -226,6 +232,25 @@ impl Device {
                     self.highest.tx_power = self.highest.tx_power.min(tx_power.saturating_sub(1));
                 }
             }
+            (
+                MacRequest::NewChannel { index: index @ 0..=15, freq_hz, .. },
+                MacUp::NewChannelAns { frequency_ok: true, data_rate_range_ok: true },
+            ) => {
+                let bit = 1u128 << index;
+                let change = |channels| if *freq_hz == 0 { channels & !bit } else { channels | bit };
+                session.channels = change(session.channels);
+                session.defined_channels = change(session.defined_channels);
+            }
+            (
+                MacRequest::DlChannel { index, freq_hz },
+                MacUp::DlChannelAns { uplink_frequency_exists: true, frequency_ok: true },
+            ) => {
+                if let Some(channel) = plan.channels().get(usize::from(*index)) {
+                    session.rx1_freq_hz.retain(|(uplink_hz, _)| *uplink_hz != channel.freq_hz);
+                    session.rx1_freq_hz.push((channel.freq_hz, *freq_hz));
+                }
+            }
+            (MacRequest::TxParamSetup { downlink_dwell, .. }, _) => session.downlink_dwell = *downlink_dwell,
             (MacRequest::RxTimingSetup { delay_s }, _) => session.rx1_delay_s = (*delay_s).max(1),
             _ => {}
         }

@@ -60,7 +60,7 @@ impl NetworkServer {
             (None, Some(front)) => (front, 0),
             (None, None) => return None,
         };
-        if next.payload.len() > self.plan.max_payload(session.rx2_dr) {
+        if next.payload.len() > self.plan.under_dwell(session.downlink_dwell).max_payload(session.rx2_dr) {
             // Too long for RXC: it waits for a window that carries it.
             return None;
         }
@@ -153,7 +153,8 @@ impl NetworkServer {
                     Commands::Port0(_) => (0, true),
                 };
                 let needs_answer = ack || must_answer || has_commands;
-                let max = self.plan.max_payload(dr).saturating_sub(in_f_opts);
+                let dwell = device.session.as_ref().is_some_and(|session| session.downlink_dwell);
+                let max = self.plan.under_dwell(dwell).max_payload(dr).saturating_sub(in_f_opts);
                 self.data_frame(index, Opening { at_us, window, ack, commands, max, needs_answer })?
             }
         };
@@ -172,7 +173,7 @@ impl NetworkServer {
             window: Window::Rxc,
             ack: false,
             commands: Commands::FOpts(Vec::new()),
-            max: self.plan.max_payload(dr),
+            max: self.plan.under_dwell(session.downlink_dwell).max_payload(dr),
             needs_answer: false,
         };
         let (phy, kind) = self.data_frame(index, opening)?;

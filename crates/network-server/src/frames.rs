@@ -1,9 +1,9 @@
 //! Frames, built and checked by `lrwn`: nothing of LoRaWAN's coding or crypto is done here by hand.
 
 use lrwn::{
-    AES128Key, CFList, DLSettings, DevAddr, EUI64, FCtrl, FHDR, FRMPayload, FType, JoinAcceptPayload,
-    JoinType, MACCommand, MACCommandSet, MACPayload, MACVersion, MHDR, Major, NetID, Payload, PhyPayload,
-    Redundancy,
+    AES128Key, CFList, DLSettings, DevAddr, DwellTime, EUI64, FCtrl, FHDR, FRMPayload, FType,
+    JoinAcceptPayload, JoinType, MACCommand, MACCommandSet, MACPayload, MACVersion, MHDR, Major, NetID,
+    Payload, PhyPayload, Redundancy,
 };
 
 use crate::config::Config;
@@ -201,6 +201,11 @@ fn mac_up(command: &MACCommand) -> MacUp {
             MacUp::NewChannelAns { frequency_ok: ans.channel_freq_ok, data_rate_range_ok: ans.dr_range_ok }
         }
         MACCommand::RxTimingSetupAns => MacUp::RxTimingSetupAns,
+        MACCommand::TxParamSetupAns => MacUp::TxParamSetupAns,
+        MACCommand::DlChannelAns(ans) => MacUp::DlChannelAns {
+            uplink_frequency_exists: ans.uplink_freq_exists,
+            frequency_ok: ans.channel_freq_ok,
+        },
         MACCommand::Raw(bytes) => MacUp::Other { cid: bytes.first().copied().unwrap_or_default() },
         other => MacUp::Other { cid: other.cid().to_u8() },
     }
@@ -237,6 +242,17 @@ pub(crate) fn mac_request(request: &MacRequest) -> Result<Vec<u8>, lrwn::Error> 
         }
         MacRequest::RxTimingSetup { delay_s } => {
             MACCommand::RxTimingSetupReq(lrwn::RxTimingSetupReqPayload { delay: *delay_s })
+        }
+        MacRequest::TxParamSetup { downlink_dwell, uplink_dwell, max_eirp } => {
+            let dwell = |on: bool| if on { DwellTime::Limit400ms } else { DwellTime::NoLimit };
+            MACCommand::TxParamSetupReq(lrwn::TxParamSetupReqPayload {
+                uplink_dwell_time: dwell(*uplink_dwell),
+                downlink_dwell_time: dwell(*downlink_dwell),
+                max_eirp: *max_eirp,
+            })
+        }
+        MacRequest::DlChannel { index, freq_hz } => {
+            MACCommand::DlChannelReq(lrwn::DlChannelReqPayload { ch_index: *index, freq: *freq_hz })
         }
         MacRequest::Raw(bytes) => return Ok(bytes.clone()),
     };

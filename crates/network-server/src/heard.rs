@@ -119,6 +119,15 @@ pub enum MacUp {
     },
     /// RXTimingSetupAns.
     RxTimingSetupAns,
+    /// TXParamSetupAns.
+    TxParamSetupAns,
+    /// DlChannelAns.
+    DlChannelAns {
+        /// The channel has an uplink frequency.
+        uplink_frequency_exists: bool,
+        /// The downlink frequency is taken.
+        frequency_ok: bool,
+    },
     /// Another command, by its CID. What follows it in the frame is not read.
     Other {
         /// The command identifier.
@@ -173,6 +182,22 @@ pub enum MacRequest {
     RxTimingSetup {
         /// RX1 delay in seconds, 0..15; 0 means 1.
         delay_s: u8,
+    },
+    /// TXParamSetupReq.
+    TxParamSetup {
+        /// Whether downlinks last 400 ms at most.
+        downlink_dwell: bool,
+        /// Whether uplinks last 400 ms at most.
+        uplink_dwell: bool,
+        /// MaxEIRP as coded, 0..15.
+        max_eirp: u8,
+    },
+    /// DlChannelReq.
+    DlChannel {
+        /// Channel index.
+        index: u8,
+        /// Frequency of RX1 after an uplink on that channel, in Hz, a multiple of 100.
+        freq_hz: u32,
     },
     /// Bytes as they are, for tests of what a device must ignore.
     Raw(Vec<u8>),

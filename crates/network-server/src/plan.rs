@@ -143,6 +143,8 @@ pub struct Plan {
     down: [Option<Rate>; 16],
     /// The longest downlink payload with empty FOpts, in bytes, by data rate.
     max_payload: [usize; 16],
+    /// The plan with the dwell time on, where TXParamSetupReq can ask for it.
+    with_dwell: Option<Box<Self>>,
     channels: Vec<Channel>,
     first_extra: usize,
     enabled: u128,
@@ -162,8 +164,14 @@ impl Plan {
     /// unless `enabled` names those that are.
     #[must_use]
     pub fn new(region: Region, extra_channels_hz: &[u32], enabled: &[u8]) -> Self {
-        // No repeater, and the downlink dwell time off, as a device starts.
-        let mut lrwn = lrwn::region::get(region.lrwn_name(), false, false);
+        let build = |dwell| Self::build(region, dwell, extra_channels_hz, enabled);
+        let plan = build(false);
+        Self { with_dwell: plan.has_tx_param_setup().then(|| Box::new(build(true))), ..plan }
+    }
+
+    fn build(region: Region, dwell: bool, extra_channels_hz: &[u32], enabled: &[u8]) -> Self {
+        // No repeater.
+        let mut lrwn = lrwn::region::get(region.lrwn_name(), false, dwell);
         let first_extra = lrwn.get_uplink_channel_indices().len();
         for freq_hz in extra_channels_hz {
             // The further channels of a join-accept have DR0 to DR5 (LoRaWAN Regional Parameters, all regions).
@@ -201,6 +209,7 @@ impl Plan {
             up: std::array::from_fn(|dr| rate(true, dr as u8)),
             down: std::array::from_fn(|dr| rate(false, dr as u8)),
             max_payload: std::array::from_fn(|dr| max_payload(dr as u8)),
+            with_dwell: None,
             enabled: bits(lrwn.get_enabled_uplink_channel_indices()),
             region,
             lrwn,
@@ -219,6 +228,18 @@ impl Plan {
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         matches!(self.region, Region::Us915 | Region::Au915 | Region::Cn470)
+    }
+
+    /// Tells whether devices know TXParamSetupReq.
+    #[must_use]
+    pub fn has_tx_param_setup(&self) -> bool {
+        self.lrwn.implements_tx_param_setup(MacVersion::LORAWAN_1_0_3)
+    }
+
+    /// Gives the plan for a device whose DownlinkDwellTime is on (400 ms) or off.
+    #[must_use]
+    pub fn under_dwell(&self, dwell: bool) -> &Self {
+        self.with_dwell.as_deref().filter(|_| dwell).unwrap_or(self)
     }
 
     /// Tells the uplink channels by index, those of [`new`](Self::new) after the defaults.

@@ -199,6 +199,8 @@ impl NetworkServer {
             data_rate: 0,
             tx_power: 0,
             nb_trans: 1,
+            downlink_dwell: false,
+            rx1_freq_hz: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use lrwn::{FType, Payload};
 
-use crate::config::Window;
+use crate::config::{UplinkMeta, Window};
 use crate::device::{Activation, Answer, MacAnswer, PendingWindow, Session};
 use crate::frames::{self, Keys};
 use crate::gateways::Reception;
@@ -128,7 +128,7 @@ impl NetworkServer {
         let dev_addr = frames::dev_addr(self.config.net_id, self.next_address);
         let meta = reception.meta;
         // The windows of a join have the region's parameters, whatever the session will have (MAC-JOIN-03).
-        let rx1 = self.rx1(meta.freq_hz, meta.sf, meta.bw_hz, 0);
+        let rx1 = self.rx1(meta, 0, false);
         let (rx2_freq_hz, rx2_dr) = self.plan.rx2();
         let cf_list = self.plan.cf_list().filter(|_| self.config.send_cf_list);
         let template = self.new_session(dev_addr, Keys { nwk_s_key: [0; 16], app_s_key: [0; 16] });
@@ -185,8 +185,9 @@ impl NetworkServer {
         }
         let Some(Some(session)) = self.devices.get(index).map(|device| &device.session) else { return };
         let rx1_at_us = now_us + u64::from(session.rx1_delay_s) * 1_000_000;
-        let rx1 = self.rx1(meta.freq_hz, meta.sf, meta.bw_hz, session.rx1_dr_offset);
-        let rx1 = rx1.map(|(freq_hz, dr)| (rx1_at_us, freq_hz, dr));
+        let rx1 = self.rx1(meta, session.rx1_dr_offset, session.downlink_dwell);
+        let moved = session.rx1_freq_hz.iter().find(|(uplink_hz, _)| *uplink_hz == meta.freq_hz);
+        let rx1 = rx1.map(|(freq_hz, dr)| (rx1_at_us, moved.map_or(freq_hz, |(_, moved_hz)| *moved_hz), dr));
         let rx2 = (rx1_at_us + RX1_TO_RX2_US, session.rx2_freq_hz, session.rx2_dr);
         let mac = mac_answers(&uplink.mac, now_us);
         let content = Answer::Data { ack: uplink.confirmed, must_answer: uplink.adr_ack_req, mac };
@@ -199,8 +200,9 @@ impl NetworkServer {
     }
 
     /// Tells frequency and data rate of RX1 for an uplink.
-    fn rx1(&self, freq_hz: u32, sf: u8, bw_hz: u32, offset: u8) -> Option<(u32, u8)> {
-        self.plan.rx1(freq_hz, self.plan.uplink_data_rate(sf, bw_hz)?, offset)
+    fn rx1(&self, meta: UplinkMeta, offset: u8, dwell: bool) -> Option<(u32, u8)> {
+        let plan = self.plan.under_dwell(dwell);
+        plan.rx1(meta.freq_hz, plan.uplink_data_rate(meta.sf, meta.bw_hz)?, offset)
     }
 }
 

@@ -107,8 +107,12 @@ fn list_of_numbers(value: &Value) -> Vec<u32> {
 fn rx1_is_where_the_facts_put_it() {
     for region in Region::ALL {
         let (facts, plan) = (facts(region), plan(region));
-        let table = ["table", "table_downlink_dwell0"].map(|name| &facts["rx1_offset"][name]);
-        let table = table.into_iter().find_map(Value::as_array).expect("a table");
+        let table = |names: [&str; 2]| -> Option<Vec<Vec<u8>>> {
+            let table = names.map(|name| &facts["rx1_offset"][name]).into_iter().find_map(Value::as_array)?;
+            Some(table.iter().map(|row| if row.is_null() { Vec::new() } else { list(row) }).collect())
+        };
+        let dwell_off = table(["table", "table_downlink_dwell0"]).expect("a table");
+        let dwell_on = table(["table", "table_downlink_dwell1"]).expect("a table");
         assert_eq!(plan.max_rx1_dr_offset(), small(&facts["rx1_offset"]["max"]), "{region:?}");
         for (index, channel) in plan.channels().iter().enumerate() {
             let down = &facts["downlink"];
@@ -120,12 +124,17 @@ fn rx1_is_where_the_facts_put_it() {
                 None => channel.freq_hz,
             };
             for dr in channel.min_dr..=channel.max_dr {
-                for (offset, rx1_dr) in (0u8..).zip(list(&table[usize::from(dr)])) {
+                let rows = [(false, &dwell_off), (true, &dwell_on)];
+                let cases = rows.into_iter().flat_map(|(dwell, table)| {
+                    (0u8..).zip(&table[usize::from(dr)]).map(move |(offset, rx1_dr)| (dwell, offset, *rx1_dr))
+                });
+                for (dwell, offset, rx1_dr) in cases {
                     // The offsets 6 and 7, which raise the rate (AS923, IN865), end at DR5 in the regional
                     // parameters up to 1.0.3; the facts have the later table, and say so in a note.
                     let rx1_dr = if offset >= 6 { rx1_dr.min(5) } else { rx1_dr };
                     let expected = plan.downlink_rate(rx1_dr).map(|_| (freq_hz, rx1_dr));
-                    assert_eq!(plan.rx1(channel.freq_hz, dr, offset), expected, "{region:?} DR{dr}+{offset}");
+                    let found = plan.under_dwell(dwell).rx1(channel.freq_hz, dr, offset);
+                    assert_eq!(found, expected, "{region:?} DR{dr}+{offset} {dwell}");
                 }
             }
         }
@@ -153,6 +162,12 @@ fn payload_sizes_are_those_of_the_facts() {
             assert_eq!(plan.max_payload(dr), agreed, "{region:?} DR{dr}");
         }
         assert_eq!(plan.longest_payload(), 242, "{region:?}");
+        let under_dwell = facts["max_M"]["dwell1"]["no_repeater"].as_array().unwrap_or(sizes);
+        for dr in (0..16).filter(|dr| plan.downlink_rate(*dr).is_some()) {
+            // A data rate that is too slow for 400 ms carries nothing.
+            let size = under_dwell[usize::from(dr)].as_u64().map_or(0, |size| size as usize - 8);
+            assert_eq!(plan.under_dwell(true).max_payload(dr), size, "{region:?} DR{dr}");
+        }
     }
 }
 

@@ -234,6 +234,70 @@ fn masks_do_what_the_regional_parameters_say() {
 }
 
 #[test]
+fn the_dwell_time_of_as923_holds_for_downlinks() {
+    let on = meta(Region::As923_1, 0, 3);
+    let config = Config { rx1_dr_offset: 2, ..Config::for_region(Region::As923_1) };
+    let (mut server, mut device, _) = joined_on(config, on);
+    let request = MacRequest::TxParamSetup { downlink_dwell: true, uplink_dwell: true, max_eirp: 5 };
+    server.request(DEV_EUI, request).expect("good");
+    hear(&mut server, 20 * SECOND, &device.uplink(Some(85), &[1], With::default()), on);
+    let asked = one(&mut server, 22 * SECOND);
+    assert_eq!(asked.sf, 11, "DR3 less 2");
+    assert_eq!(device.read(&asked.phy, 0).map(|read| read.1), Some(vec![0x09, 0x35]));
+    let up = device.uplink(None, &[], With { confirmed: true, f_opts: &[&[0x09]], ..With::default() });
+    hear(&mut server, 30 * SECOND, &up, on);
+    assert_eq!(one(&mut server, 32 * SECOND).sf, 10, "not below DR2");
+    // DR2 of RXC carries 11 bytes then: longer data waits for a faster window.
+    for (length, due_us) in [(11, Some(40 * SECOND)), (12, None)] {
+        let say = sockeye_network_server::Downlink { port: 85, payload: vec![1; length], confirmed: false };
+        server.enqueue(40 * SECOND, DEV_EUI, say).expect("known");
+        assert_eq!(server.next_due_us(), due_us, "{length} bytes");
+        assert_eq!(server.take_due(45 * SECOND).len(), usize::from(due_us.is_some()));
+    }
+}
+
+#[test]
+fn dl_channel_moves_rx1_of_its_channel_only() {
+    let (mut server, mut device, _) = joined_on(Config::default(), META);
+    server.request(DEV_EUI, MacRequest::DlChannel { index: 1, freq_hz: 869_000_000 }).expect("good");
+    hear(&mut server, 20 * SECOND, &device.uplink(Some(85), &[1], With::default()), META);
+    let asked = one(&mut server, 22 * SECOND);
+    let expected = [&[0x0A, 1][..], &8_690_000_u32.to_le_bytes()[..3]].concat();
+    assert_eq!(device.read(&asked.phy, 0).map(|read| read.1), Some(expected));
+    let answer = device.uplink(None, &[], With { f_opts: &[&[0x0A, 3]], ..With::default() });
+    hear(&mut server, 30 * SECOND, &answer, META);
+    for (at_s, freq_hz, rx1_hz) in [(40, 868_100_000, 868_100_000), (50, 868_300_000, 869_000_000)] {
+        let up = device.uplink(Some(85), &[1], With { confirmed: true, ..With::default() });
+        hear(&mut server, at_s * SECOND, &up, UplinkMeta { freq_hz, ..META });
+        assert_eq!(one(&mut server, (at_s + 2) * SECOND).freq_hz, rx1_hz);
+    }
+}
+
+#[test]
+fn a_channel_that_a_device_takes_is_known_and_one_it_refuses_is_not() {
+    let (mut server, mut device, _) = joined_on(Config::default(), META);
+    let new = |index, freq_hz| MacRequest::NewChannel { index, freq_hz, min_dr: 0, max_dr: 5 };
+    let channels = |server: &NetworkServer| {
+        let session = server.session(DEV_EUI).expect("joined");
+        assert_eq!(session.channels, session.defined_channels);
+        session.channels
+    };
+    // What is asked, the answer, and the channels then.
+    for (round, (index, freq_hz, answer, expected)) in
+        (1..).zip([(3, 867_100_000, 3, 0b1111), (4, 867_300_000, 2, 0b1111), (3, 0, 3, 0b0111)])
+    {
+        server.request(DEV_EUI, new(index, freq_hz)).expect("good");
+        let now_us = round * 100 * SECOND;
+        hear(&mut server, now_us, &device.uplink(Some(85), &[1], With::default()), META);
+        one(&mut server, now_us + 2 * SECOND);
+        let up = device.uplink(None, &[], With { f_opts: &[&[0x07, answer]], ..With::default() });
+        hear(&mut server, now_us + 10 * SECOND, &up, META);
+        assert_eq!(channels(&server), expected, "channel {index}");
+        server.take_due(now_us + 20 * SECOND);
+    }
+}
+
+#[test]
 fn settings_that_a_plan_has_not_are_refused_by_name() {
     let of = Config::for_region;
     for (config, field) in [
