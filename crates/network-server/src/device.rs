@@ -218,7 +218,7 @@ impl Device {
             ) => {
                 if *channel_mask_ack && *data_rate_ack && *power_ack {
                     let (has, defined) = (session.channels, session.defined_channels);
-                    session.channels = plan.after_link_adr(has, defined, request).unwrap_or(has);
+                    session.channels = plan.mask_after(has, defined, request).unwrap_or(has);
                     session.data_rate = *data_rate;
                     session.tx_power = *tx_power;
                     session.nb_trans = (*nb_trans).max(1);

@@ -361,17 +361,24 @@ impl Plan {
         self.lrwn.get_link_adr_req_payloads_for_enabled_uplink_channel_indices(&has)
     }
 
-    /// Tells the channels of a device after a LinkADRReq; `None` for one that it must refuse. `defined` are
-    /// the channels that a device of a dynamic plan has at all.
+    /// Tells the channels of a device after a block of LinkADRReq; `None` for one that it must refuse. `defined`
+    /// are the channels that a device of a dynamic plan has at all.
+    #[must_use]
+    pub fn after_link_adr(&self, has: u128, defined: u128, block: &[MacRequest]) -> Option<u128> {
+        let next = block.iter().try_fold(has, |has, request| self.mask_after(has, defined, request))?;
+        let exists = if self.is_fixed() { self.default_channels() } else { defined };
+        (next != 0 && next & !exists == 0).then_some(next)
+    }
+
+    /// Applies one LinkADRReq of a block, amid which no channel may be left; `None` for a reserved ChMaskCntl.
     ///
     /// Source: LoRaWAN Regional Parameters 1.0.3rA, tables of ChMaskCntl.
-    #[must_use]
-    pub fn after_link_adr(&self, has: u128, defined: u128, request: &MacRequest) -> Option<u128> {
+    pub(crate) fn mask_after(&self, has: u128, defined: u128, request: &MacRequest) -> Option<u128> {
         let MacRequest::LinkAdr { channel_mask, ch_mask_cntl: cntl, .. } = *request else { return None };
         let mask = u128::from(channel_mask);
         let block = |index: u8, bits: u128| has & !(0xFFFF << (16 * index)) | bits << (16 * index);
         let (all_125_khz, high) = (u128::from(u64::MAX), (mask & 0xFF) << 64);
-        let next = match (self.region, cntl) {
+        Some(match (self.region, cntl) {
             (Region::Us915 | Region::Au915, 0..=3) | (Region::Cn470, 0..=5) => block(cntl, mask),
             (Region::Us915 | Region::Au915, 4) => has & all_125_khz | high,
             // Each bit is a bank of eight 125 kHz channels and the 500 kHz channel of the same number.
@@ -386,9 +393,7 @@ impl Plan {
             (_, 0) => mask,
             (_, 6) => defined,
             _ => return None,
-        };
-        let exists = if self.is_fixed() { self.default_channels() } else { defined };
-        (next != 0 && next & !exists == 0).then_some(next)
+        })
     }
 }
 
@@ -406,4 +411,70 @@ fn modulation((spreading_factor, bandwidth): Rate) -> DataRateModulation {
 /// Makes a mask of channel numbers, 0..127.
 pub(crate) fn bits(indices: impl IntoIterator<Item = usize>) -> u128 {
     indices.into_iter().filter(|index| *index < 128).fold(0, |bits, index| bits | 1 << index)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn link_adr(request: &LinkADRReqPayload) -> MacRequest {
+        MacRequest::LinkAdr {
+            data_rate: request.dr,
+            tx_power: request.tx_power,
+            channel_mask: u16::from_le_bytes(request.ch_mask.to_bytes()),
+            ch_mask_cntl: request.redundancy.ch_mask_cntl,
+            nb_trans: request.redundancy.nb_rep,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_requests_bring_any_device_to_the_channels_of_the_network(
+            region in proptest::sample::select(&Region::ALL[..]),
+            wanted in proptest::collection::vec(0..96u8, 1..20), has in any::<u128>(),
+        ) {
+            let count = Plan::new(region, &[], &[]).channels().len() as u8;
+            let wanted: Vec<u8> = wanted.into_iter().map(|channel| channel % count).collect();
+            let plan = Plan::new(region, &[], &wanted);
+            let all = plan.default_channels();
+            let has = if has & all == 0 { all } else { has & all };
+            let block: Vec<_> = plan.channel_requests(has).iter().map(link_adr).collect();
+            let then = if block.is_empty() { Some(has) } else { plan.after_link_adr(has, all, &block) };
+            prop_assert_eq!(then, Some(plan.enabled_channels()));
+            prop_assert_eq!(plan.enabled_channels(), bits(wanted.iter().map(|channel| usize::from(*channel))));
+        }
+
+        #[test]
+        fn masks_are_read_as_lrwn_reads_them(
+            region in proptest::sample::select(&Region::ALL[..]), has in any::<u128>(), mask in any::<u16>(), cntl in 0..8u8,
+        ) {
+            let plan = Plan::new(region, &[], &[]);
+            // What lrwn does not know, or reads as further blocks of 16.
+            let known = match region {
+                Region::Us915 | Region::Au915 => cntl != 5,
+                Region::Cn470 => cntl < 6,
+                _ => cntl == 0,
+            };
+            prop_assume!(known);
+            let has = has & plan.default_channels();
+            let request = LinkADRReqPayload {
+                dr: 0,
+                tx_power: 0,
+                ch_mask: lrwn::ChMask::from_bytes(mask.to_le_bytes()),
+                redundancy: lrwn::Redundancy { ch_mask_cntl: cntl, nb_rep: 1 },
+            };
+            let list: Vec<usize> = (0..96).filter(|channel| has >> channel & 1 == 1).collect();
+            let theirs = plan.lrwn.get_enabled_uplink_channel_indices_for_link_adr_payloads(&list, std::slice::from_ref(&request));
+            let ours = plan.mask_after(has, plan.default_channels(), &link_adr(&request)).expect("known");
+            match theirs {
+                Ok(theirs) => prop_assert_eq!(ours, bits(theirs)),
+                // Bits of channels 72 to 79: lrwn minds them, they are reserved (and ignored) in 72-channel plans.
+                Err(_) => prop_assert!(cntl == 4 || ours & !plan.default_channels() != 0),
+            }
+        }
+    }
 }

@@ -227,10 +227,10 @@ fn masks_do_what_the_regional_parameters_say() {
         let plan = Plan::new(region, &[], &[]);
         let request =
             MacRequest::LinkAdr { data_rate: 0, tx_power: 0, channel_mask, ch_mask_cntl, nb_trans: 1 };
-        let after = plan.after_link_adr(has, plan.default_channels(), &request);
+        let after = plan.after_link_adr(has, plan.default_channels(), &[request]);
         assert_eq!(after, expected, "{region:?} {has:X} {ch_mask_cntl} {channel_mask:04X}");
     }
-    assert_eq!(Plan::new(Region::Eu868, &[], &[]).after_link_adr(1, 1, &MacRequest::DevStatus), None);
+    assert_eq!(Plan::new(Region::Eu868, &[], &[]).after_link_adr(1, 1, &[MacRequest::DevStatus]), None);
 }
 
 #[test]
@@ -295,6 +295,26 @@ fn a_channel_that_a_device_takes_is_known_and_one_it_refuses_is_not() {
         assert_eq!(channels(&server), expected, "channel {index}");
         server.take_due(now_us + 20 * SECOND);
     }
+}
+
+#[test]
+fn a_mask_without_500_khz_channels_is_followed_too() {
+    // Amid the block no channel is left: it counts as a whole.
+    let config = Config {
+        enabled_channels: (0..8).collect(),
+        send_cf_list: false,
+        ..Config::for_region(Region::Us915)
+    };
+    let on = meta(Region::Us915, 1, 0);
+    let (mut server, mut device, _) = joined_on(config, on);
+    hear(&mut server, 20 * SECOND, &device.uplink(Some(85), &[1], With::default()), on);
+    let told = one(&mut server, 22 * SECOND);
+    let f_opts = [&[0x03, 0x00, 0, 0, 0x71][..], &[0x03, 0x00, 0xFF, 0, 0x01]].concat();
+    assert_eq!(device.read(&told.phy, 0).map(|read| read.1), Some(f_opts));
+    let up = device.uplink(None, &[], With { f_opts: &[&[0x03, 7], &[0x03, 7]], ..With::default() });
+    hear(&mut server, 30 * SECOND, &up, on);
+    assert_eq!(server.session(DEV_EUI).map(|session| session.channels), Some(0xFF));
+    assert_eq!(server.take_due(35 * SECOND), []);
 }
 
 #[test]
