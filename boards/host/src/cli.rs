@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use sockeye_settings::Model;
+use sockeye_settings::{Model, Region};
 
 use crate::script::parse_duration;
 
@@ -22,9 +22,9 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// The channel plan. Only EU868 for now.
-    #[arg(long, value_name = "REGION", default_value = "EU868", ignore_case = true)]
-    pub region: Plan,
+    /// The channel plan: EU868, US915, AU915, AS923-1 to AS923-4, KR920, IN865, RU864, EU433 or CN470.
+    #[arg(long, value_name = "REGION", default_value = "EU868", value_parser = region)]
+    pub region: Region,
 
     /// The socket's model, which sets its rated current.
     #[arg(long, value_name = "MODEL", default_value = "EU", ignore_case = true)]
@@ -75,12 +75,9 @@ pub struct Options {
     pub plot: Option<PathBuf>,
 }
 
-/// Channel plans that a run can use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Plan {
-    /// EU863-870.
-    #[value(name = "EU868")]
-    Eu868,
+fn region(text: &str) -> Result<Region, String> {
+    let names = || Region::ALL.map(Region::name).join(", ");
+    Region::from_name(&text.to_uppercase()).ok_or_else(|| format!("expected one of {}", names()))
 }
 
 /// The models by the names of the command line.

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use embassy_futures::select::select;
-use sockeye_network_server::{Config, Downlink, Error, Heard, Keys, NetworkServer, UplinkMeta};
-use sockeye_settings::{Activation, LoRaWan};
+use sockeye_network_server::{
+    self as server, Config, Downlink, Error, Heard, Keys, NetworkServer, Plan, UplinkMeta,
+};
+use sockeye_settings::{Activation, LoRaWan, MulticastGroup};
 use sockeye_virtual_hardware::air::{self, Gateway, Medium, Modulation};
 use sockeye_virtual_hardware::sim::{Notify, Sim};
 
@@ -20,6 +22,7 @@ pub struct Network(Rc<Inner>);
 struct Inner {
     sim: Sim,
     server: RefCell<NetworkServer>,
+    plan: Plan,
     gateway: Gateway,
     /// Counts what may have changed the server's plans.
     changes: Cell<u64>,
@@ -37,6 +40,7 @@ impl Network {
     pub fn new(sim: &Sim, medium: &Medium, config: Config, seed: u64, log: &Log) -> Result<Self, Error> {
         let network = Self(Rc::new(Inner {
             sim: sim.clone(),
+            plan: Plan::new(config.region, &[], &[]),
             server: RefCell::new(NetworkServer::new(config, seed)?),
             gateway: medium.gateway(),
             changes: Cell::new(0),
@@ -64,6 +68,22 @@ impl Network {
         })?;
         self.0.sockets.borrow_mut().insert(dev_eui, socket);
         Ok(())
+    }
+
+    /// Makes multicast groups known to the server, and gives their addresses.
+    ///
+    /// # Errors
+    /// Two of them have the same address.
+    pub fn add_groups(&self, groups: &[MulticastGroup]) -> Result<Vec<u32>, Error> {
+        self.with_server(|_, server| {
+            let add = |group: &MulticastGroup| {
+                let keys =
+                    Keys { nwk_s_key: *group.nwk_s_key.as_bytes(), app_s_key: *group.app_s_key.as_bytes() };
+                server.add_group(server::MulticastGroup { dev_addr: group.dev_addr, keys, fcnt_down: 0 })?;
+                Ok(group.dev_addr)
+            };
+            groups.iter().map(add).collect()
+        })
     }
 
     /// Does something with the server, now; it looks afterwards at what there is to send.
@@ -105,7 +125,7 @@ impl Network {
     }
 
     fn tell(&self, heard: Heard, meta: UplinkMeta) {
-        let dr = meta.data_rate().unwrap_or_default();
+        let dr = self.0.plan.uplink_data_rate(meta.sf, meta.bw_hz).unwrap_or_default();
         let (dev_eui, event) = match heard {
             Heard::JoinRequest { dev_eui, dev_nonce, .. } => {
                 (dev_eui, Event::JoinRequest { dev_nonce, dr, freq_hz: meta.freq_hz })

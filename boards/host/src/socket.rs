@@ -100,6 +100,7 @@ struct Inner {
     sim: Sim,
     index: usize,
     identity: Identity,
+    region: Region,
     seed: u64,
     starts: Cell<u64>,
     circuit: SharedCircuit,
@@ -118,7 +119,8 @@ struct Inner {
 }
 
 impl Socket {
-    /// Makes a socket, puts its radio into `medium`, and plugs it in. Its flash holds `settings`, or nothing.
+    /// Makes a socket, puts its radio into `medium`, and plugs it in. Its flash holds `settings`, or nothing. It is
+    /// made for their channel plan, or for EU868.
     pub fn new(
         sim: &Sim,
         medium: &Medium,
@@ -138,6 +140,7 @@ impl Socket {
             sim: sim.clone(),
             index,
             identity,
+            region: settings.map_or(Region::Eu868, |settings| settings.lorawan.region),
             seed,
             starts: Cell::new(0),
             circuit: SharedCircuit::new(sim, circuit),
@@ -266,13 +269,7 @@ impl Socket {
     async fn run_firmware(&self, cause: ResetCause) {
         let shared = Rc::new(Shared::new());
         let Tasks { control: mut one, radio: mut two, service: mut three } =
-            match start(self.parts(cause), &shared).await {
-                Ok(tasks) => tasks,
-                Err(error) => {
-                    self.0.log.push(self.0.index, Event::Error { what: format!("no start: {error:?}") });
-                    return;
-                }
-            };
+            start(self.parts(cause), &shared).await;
         let for_radio = shared.clone();
         self.add_task(async move {
             radio(&mut two, &for_radio).await;
@@ -314,7 +311,7 @@ impl Socket {
             system: HostSystem(self.0.restart.clone()),
             observer: self.0.observer.clone(),
             identity: self.0.identity,
-            region: Region::Eu868,
+            region: self.0.region,
             reset_cause,
             seed: self.0.seed ^ starts.wrapping_mul(0x9E37_79B9_7F4A_7C15),
         }

@@ -4,7 +4,7 @@ use std::iter::Peekable;
 use std::path::Path;
 
 use sockeye_metering::Reading;
-use sockeye_network_server::{Config, Downlink, NetworkServer};
+use sockeye_network_server::{Config, Downlink, NetworkServer, Region as NetworkRegion};
 use sockeye_settings::template::from_json;
 use sockeye_settings::{Identity, Key, Region, Settings};
 use sockeye_virtual_hardware::air::Medium;
@@ -52,12 +52,32 @@ pub struct Status {
     pub gateway_on: bool,
 }
 
+/// Names a channel plan as the network server does.
+fn plan(region: Region) -> NetworkRegion {
+    match region {
+        Region::Eu868 => NetworkRegion::Eu868,
+        Region::Us915 => NetworkRegion::Us915,
+        Region::Au915 => NetworkRegion::Au915,
+        Region::As923_1 => NetworkRegion::As923_1,
+        Region::As923_2 => NetworkRegion::As923_2,
+        Region::As923_3 => NetworkRegion::As923_3,
+        Region::As923_4 => NetworkRegion::As923_4,
+        Region::Kr920 => NetworkRegion::Kr920,
+        Region::In865 => NetworkRegion::In865,
+        Region::Ru864 => NetworkRegion::Ru864,
+        Region::Eu433 => NetworkRegion::Eu433,
+        Region::Cn470 => NetworkRegion::Cn470,
+    }
+}
+
 /// A run: sockets on virtual hardware in one air, with a network.
 pub struct World {
     sim: Sim,
     medium: Medium,
     network: Network,
     sockets: Vec<Socket>,
+    /// The addresses of the multicast groups, whether the sockets listen to them or not.
+    groups: Vec<u32>,
     log: Log,
 }
 
@@ -76,20 +96,29 @@ impl World {
         let sim = Sim::new();
         let medium = Medium::new(&sim, options.seed);
         let log = Log::new(&sim);
-        let network = Network::new(&sim, &medium, Config::default(), options.seed, &log)
-            .map_err(|error| format!("the network server: {error:?}"))?;
+        let network =
+            Network::new(&sim, &medium, Config::for_region(plan(options.region)), options.seed, &log)
+                .map_err(|error| format!("the network server: {error:?}"))?;
         let template = options.settings.as_deref().map(read_settings_file).transpose()?;
         let mut sockets = Vec::new();
+        let mut groups = Vec::new();
         for index in 0..options.sockets {
             let identity = identity(options, index);
-            let present = Settings::default_for(Region::Eu868, &identity);
+            let present = Settings::default_for(options.region, &identity);
             let settings = match &template {
                 Some((path, text)) => Some(
                     from_json(text, identity.model, &present).map_err(|error| format!("{path}: {error}"))?,
                 ),
-                None => None,
+                None => (options.region != Region::Eu868).then(|| present.clone()),
             };
-            let lorawan = &settings.as_ref().unwrap_or(&present).lorawan;
+            let in_force = settings.as_ref().unwrap_or(&present);
+            let lorawan = &in_force.lorawan;
+            if index == 0 {
+                // All sockets start with the same groups.
+                groups = network
+                    .add_groups(&in_force.multicast)
+                    .map_err(|error| format!("the network server: {error}"))?;
+            }
             // The first devices would all pick the same random numbers if their seeds were neighbours.
             let seed = scatter(options.seed.wrapping_add(u64::from(index) << 32));
             let index = usize::from(index);
@@ -98,7 +127,7 @@ impl World {
                 .map_err(|error| format!("the network server: {error}"))?;
             sockets.push(Socket::new(&sim, &medium, index, identity, settings.as_ref(), seed, &log));
         }
-        Ok(Self { sim, medium, network, sockets, log })
+        Ok(Self { sim, medium, network, sockets, groups, log })
     }
 
     /// Tells the time since power-up.
@@ -190,7 +219,13 @@ impl World {
                 self.network.with_server(|now_us, server| server.set_gateway(now_us, *on));
             }
             Stimulus::Power(on) => self.each(|socket| socket.set_mains(*on)),
-            Stimulus::Multicast { .. } => return Err("multicast: not in this version".into()),
+            Stimulus::Multicast { group, port, payload } => {
+                let place = usize::from(group.saturating_sub(1));
+                let dev_addr = self.groups.get(place).copied().ok_or("multicast: no such group")?;
+                self.network
+                    .with_server(|now_us, server| server.send_to_group(now_us, dev_addr, *port, payload))
+                    .map_err(|error| format!("multicast: {error}"))?;
+            }
             Stimulus::D2d { .. } => return Err("d2d: not in this version".into()),
             Stimulus::NfcWrite { .. } | Stimulus::NfcRead => return Err("nfc: not in this version".into()),
         }
@@ -279,7 +314,7 @@ fn read_settings_file(path: &Path) -> Result<(String, String), String> {
 pub fn check_settings_file(path: &Path, options: &Options) -> Result<(), String> {
     let (name, text) = read_settings_file(path)?;
     let identity = identity(options, 0);
-    let present = Settings::default_for(Region::Eu868, &identity);
+    let present = Settings::default_for(options.region, &identity);
     from_json(&text, identity.model, &present).map(drop).map_err(|error| format!("{name}: {error}"))
 }
 

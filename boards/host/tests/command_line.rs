@@ -64,7 +64,7 @@ fn wrong_use_is_one_sentence_and_exit_status_2() {
         (&["--for", "1h", "--script", "-"], "at 10s press\nat soon press\n", "line 2, column 4"),
         (&["--for", "1h", "--script", "/nowhere/at/all.txt"], "", "/nowhere/at/all.txt"),
         (&["--for", "yesterday"], "", "yesterday"),
-        (&["--region", "EU433", "--for", "1h"], "", "EU868"),
+        (&["--region", "MARS1", "--for", "1h"], "", "EU868"),
         (&["--gateway", "127.0.0.1:1700", "--for", "1h"], "", "--gateway is not in this version"),
         (&["--plot", "x.svg", "--for", "1h"], "", "--plot is not in this version"),
     ] {

@@ -147,9 +147,7 @@ fn start(spawner: Spawner, shared: &'static Shared) {
         seed: RoscRng.next_u64(),
     };
     // It waits for nothing but this flash, which blocks.
-    let Ok(tasks) = block_on(sockeye_firmware::start(parts, shared)) else {
-        unreachable!("EU868 is in the firmware")
-    };
+    let tasks = block_on(sockeye_firmware::start(parts, shared));
 
     // Below the interrupt of every driver, above all that runs without one.
     interrupt::SWI_IRQ_0.set_priority(Priority::P3);

@@ -147,9 +147,7 @@ fn start(spawner: Spawner, shared: &'static Shared) {
         seed,
     };
     // It waits for nothing but this flash, which blocks.
-    let Ok(tasks) = block_on(sockeye_firmware::start(parts, shared)) else {
-        unreachable!("EU868 is in the firmware")
-    };
+    let tasks = block_on(sockeye_firmware::start(parts, shared));
 
     // Below the interrupt of every driver, above all that runs without one.
     interrupt::AES.set_priority(Priority::P15);

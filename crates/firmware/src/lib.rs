@@ -39,4 +39,4 @@ pub use notice::{Notice, Observer};
 pub use radio::{RadioTask, radio};
 pub use service::{Service, service};
 pub use shared::{MAX_PAYLOAD, Shared};
-pub use start::{SOFTWARE_VERSION, StartError, Tasks, run, start};
+pub use start::{SOFTWARE_VERSION, Tasks, run, start};

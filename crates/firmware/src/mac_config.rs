@@ -1,18 +1,28 @@
 //! From the socket's settings to the MAC's.
 
 use sockeye_lorawan_mac as mac;
-use sockeye_settings::{Activation, Identity, Region, Settings};
+use sockeye_settings::{Activation, ChannelSet, Identity, PlanKind, Region, Settings};
 
-/// Names the MAC's channel plan, if this firmware has it.
-pub(crate) fn mac_region(region: Region) -> Option<mac::Region> {
+/// Names the MAC's channel plan.
+pub(crate) fn mac_region(region: Region) -> mac::Region {
     match region {
-        Region::Eu868 => Some(mac::Region::Eu868),
-        _ => None,
+        Region::Eu868 => mac::Region::Eu868,
+        Region::Us915 => mac::Region::Us915,
+        Region::Au915 => mac::Region::Au915,
+        Region::As923_1 => mac::Region::As923_1,
+        Region::As923_2 => mac::Region::As923_2,
+        Region::As923_3 => mac::Region::As923_3,
+        Region::As923_4 => mac::Region::As923_4,
+        Region::Kr920 => mac::Region::Kr920,
+        Region::In865 => mac::Region::In865,
+        Region::Ru864 => mac::Region::Ru864,
+        Region::Eu433 => mac::Region::Eu433,
+        Region::Cn470 => mac::Region::Cn470,
     }
 }
 
-/// Makes the MAC's settings; none if the channel plan is not in this firmware.
-pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> Option<mac::Config> {
+/// Makes the MAC's settings.
+pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> mac::Config {
     let lorawan = &settings.lorawan;
     let activation = match lorawan.activation {
         Activation::Otaa => mac::Activation::Otaa {
@@ -26,13 +36,33 @@ pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> Option<mac
             app_skey: mac::Key(*lorawan.app_s_key.as_bytes()),
         },
     };
-    let mut config = mac::Config::new(mac_region(lorawan.region)?, activation);
+    let mut config = mac::Config::new(mac_region(lorawan.region), activation);
     config.adr = lorawan.adr;
     config.data_rate = lorawan.data_rate;
     config.tx_power_dbm = lorawan.tx_power_dbm;
     config.rx2 = Some(mac::Rx2 { frequency_hz: lorawan.rx2_frequency_hz, data_rate: lorawan.rx2_data_rate });
-    config.channels_hz = channels_hz(settings);
-    Some(config)
+    match lorawan.region.kind() {
+        PlanKind::Dynamic => config.channels_hz = channels_hz(settings),
+        PlanKind::Fixed => config.channel_mask = channel_mask(settings),
+    }
+    for (place, group) in config.multicast.iter_mut().zip(&settings.multicast) {
+        *place = group.enabled.then(|| mac::MulticastGroup {
+            dev_addr: group.dev_addr,
+            nwk_skey: mac::Key(*group.nwk_s_key.as_bytes()),
+            app_skey: mac::Key(*group.app_s_key.as_bytes()),
+            min_fcnt: 0,
+            max_fcnt: u32::MAX,
+        });
+    }
+    config
+}
+
+/// Gives the channels of a fixed plan to send on, or none where they are all of them.
+fn channel_mask(settings: &Settings) -> Option<u128> {
+    let lorawan = &settings.lorawan;
+    let [low, middle, high] = lorawan.channels.enabled.words().map(u128::from);
+    let all = lorawan.channels.enabled == ChannelSet::all(lorawan.region);
+    (!all).then_some(low | (middle << 32) | (high << 64))
 }
 
 /// Gives the frequencies to send on, or none where they are the plan's own.
@@ -58,7 +88,7 @@ pub(crate) fn is_silent(settings: &Settings) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sockeye_settings::{ChannelSet, Key, Model};
+    use sockeye_settings::{Key, Model};
 
     fn identity() -> Identity {
         Identity {
@@ -73,7 +103,7 @@ mod tests {
     #[test]
     fn the_default_settings_leave_the_plan_as_it_is() {
         let settings = Settings::default_for(Region::Eu868, &identity());
-        let config = mac_config(&settings, &identity()).unwrap();
+        let config = mac_config(&settings, &identity());
         assert_eq!(config.channels_hz, None);
         assert!(config.class_c && config.adr);
         assert_eq!(config.rx2, Some(mac::Rx2 { frequency_hz: 869_525_000, data_rate: 0 }));
@@ -84,10 +114,10 @@ mod tests {
     fn an_edited_channel_list_reaches_the_mac() {
         let mut settings = Settings::default_for(Region::Eu868, &identity());
         settings.lorawan.channels.frequency_hz[3] = 867_100_000;
-        let hz = mac_config(&settings, &identity()).unwrap().channels_hz.unwrap();
+        let hz = mac_config(&settings, &identity()).channels_hz.unwrap();
         assert_eq!(hz[..5], [868_100_000, 868_300_000, 868_500_000, 867_100_000, 0]);
         settings.lorawan.channels.enabled = ChannelSet::EMPTY.with(1);
-        let hz = mac_config(&settings, &identity()).unwrap().channels_hz.unwrap();
+        let hz = mac_config(&settings, &identity()).channels_hz.unwrap();
         assert_eq!(hz[..5], [0, 868_300_000, 0, 0, 0]);
     }
 
@@ -102,14 +132,44 @@ mod tests {
     fn an_abp_device_starts_with_the_address_of_its_serial_number() {
         let mut settings = Settings::default_for(Region::Eu868, &identity());
         settings.lorawan.activation = Activation::Abp;
-        let config = mac_config(&settings, &identity()).unwrap();
+        let config = mac_config(&settings, &identity());
         let mac::Activation::Abp { dev_addr, .. } = config.activation else { panic!("not ABP") };
         assert_eq!(dev_addr, 0x3c37_1943);
     }
 
     #[test]
-    fn a_plan_that_is_not_here_gives_no_mac() {
-        let settings = Settings::default_for(Region::Us915, &identity());
-        assert!(mac_config(&settings, &identity()).is_none());
+    fn every_plan_of_the_settings_has_its_defaults_in_the_mac() {
+        for region in Region::ALL {
+            let settings = Settings::default_for(region, &identity());
+            let config = mac_config(&settings, &identity());
+            // Both count the plans in the same order.
+            let place = Region::ALL.iter().position(|&other| other == region).unwrap();
+            assert_eq!(mac::Region::ALL.iter().position(|&other| other == config.region), Some(place));
+            let untouched = mac::Config::new(config.region, config.activation);
+            assert_eq!(config.channels_hz, None, "{region:?}");
+            assert_eq!(config.channel_mask, None, "{region:?}");
+            assert_eq!(config.tx_power_dbm, untouched.tx_power_dbm, "{region:?}");
+            let _ = mac::Mac::new(config, mac::Restored::default(), 0);
+        }
+    }
+
+    #[test]
+    fn a_bank_of_a_fixed_plan_reaches_the_mac_as_a_mask() {
+        let mut settings = Settings::default_for(Region::Us915, &identity());
+        settings.lorawan.channels.enabled = ChannelSet::parse("8-15,65", Region::Us915).unwrap();
+        let config = mac_config(&settings, &identity());
+        assert_eq!(config.channel_mask, Some(0xff00 | 1 << 65));
+        assert_eq!(config.channels_hz, None);
+    }
+
+    #[test]
+    fn only_enabled_groups_reach_the_mac() {
+        let mut settings = Settings::default_for(Region::Eu868, &identity());
+        assert_eq!(mac_config(&settings, &identity()).multicast, [None; 4]);
+        settings.multicast[2].enabled = true;
+        let [None, None, Some(group), None] = mac_config(&settings, &identity()).multicast else {
+            panic!("the third group");
+        };
+        assert_eq!(group.dev_addr, 0x3333_3333);
     }
 }

@@ -170,10 +170,11 @@ impl<B: Board> RadioTask<B> {
             mac::Event::UplinkSent { port, fcnt, dr, freq_hz, confirmed } => {
                 self.observer.observe(Notice::Uplink { port, fcnt, dr, freq_hz, confirmed });
             }
-            mac::Event::Downlink { port, payload, fcnt, .. } => {
-                self.observer.observe(Notice::Downlink { port, payload: &payload, fcnt, multicast: false });
+            mac::Event::Downlink { port, payload, fcnt, multicast, .. } => {
+                let multicast = multicast.is_some();
+                self.observer.observe(Notice::Downlink { port, payload: &payload, fcnt, multicast });
                 let payload = Vec::from_slice(&payload).unwrap_or_default();
-                shared.events.send(ControlEvent::Downlink { port, payload, multicast: false }).await;
+                shared.events.send(ControlEvent::Downlink { port, payload, multicast }).await;
             }
             mac::Event::Error(error) => self.observer.observe(Notice::Error { what: error_name(error) }),
             // Asked for by nobody yet, or handled by the loop.

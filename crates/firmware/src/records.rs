@@ -12,6 +12,7 @@ pub(crate) fn mac_record(record: Record) -> RecordId {
     match record {
         Record::Session => RecordId::MacSession,
         Record::Counters => RecordId::MacCounters,
+        Record::Multicast => RecordId::MacMulticast,
     }
 }
 

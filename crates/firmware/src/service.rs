@@ -125,7 +125,7 @@ impl<B: Board> Service<B> {
     /// by NFC: identity, calibration and the DevNonce counter stay), and how the relay stands: what was
     /// switched off, by somebody or by a trip, does not come back on because of a reset.
     async fn factory_reset(&mut self) {
-        let kept = [RecordId::Identity, RecordId::MacCounters, RecordId::RelayState];
+        let kept = [RecordId::Identity, RecordId::MacCounters, RecordId::MacMulticast, RecordId::RelayState];
         if self.storage.clear_all_but(&kept).await.is_err() {
             self.observer.observe(Notice::Error { what: "flash: the records could not be cleared" });
         }

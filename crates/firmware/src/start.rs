@@ -1,7 +1,5 @@
 //! From reset to three running tasks.
 
-use core::convert::Infallible;
-
 use embassy_futures::join::join3;
 use sockeye_lorawan_mac as mac;
 use sockeye_settings::{Identity, Region, Settings};
@@ -10,7 +8,7 @@ use sockeye_storage::{MAX_RECORD, RecordId, Storage};
 
 use crate::board::{Board, Clock, Parts};
 use crate::control::{Control, Outputs, control};
-use crate::mac_config::{is_silent, mac_config, mac_region};
+use crate::mac_config::{is_silent, mac_config};
 use crate::notice::{Notice, Observer};
 use crate::radio::{MacTimer, RadioTask, radio};
 use crate::records;
@@ -46,12 +44,9 @@ struct Stored {
 /// cannot be read is told as an error, and its default is taken; but if the flash itself cannot be read, the
 /// radio stays off until the next start, as the counters that must not come twice are not known.
 ///
-/// # Errors
-/// [`StartError::Region`]. The board gave it; a stored plan that is not here falls back to the board's.
-///
 /// # Cancel safety
 /// None: the parts are lost when the future is dropped.
-pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B>, StartError> {
+pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     let Parts {
         clock, relay, led, button, meter, supply, phy, flash, storage_range, system, observer, ..
     } = parts;
@@ -70,10 +65,14 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B
 
     let counters = loader.mac_record(mac::Record::Counters).await;
     let session = loader.mac_record(mac::Record::Session).await;
+    let multicast = loader.mac_record(mac::Record::Multicast).await;
     let can_read_counters = loader.is_readable;
-    let restored = mac::Restored { session: session.as_deref(), counters: counters.as_deref() };
-    let config = mac_config(&settings, &identity).ok_or(StartError::Region(parts.region))?;
-    let mac = mac::Mac::new(config, restored, parts.seed);
+    let restored = mac::Restored {
+        session: session.as_deref(),
+        counters: counters.as_deref(),
+        multicast: multicast.as_deref(),
+    };
+    let mac = mac::Mac::new(mac_config(&settings, &identity), restored, parts.seed);
     let silent = is_silent(&settings);
 
     let now_ms = clock.now_ms();
@@ -96,7 +95,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B
     shared.control_alive.beat(now_ms);
     shared.radio_alive.beat(now_ms);
     let driver = mac::Driver::new(mac, phy, MacTimer::new(clock.clone()));
-    Ok(Tasks {
+    Tasks {
         control: Control { clock: clock.clone(), outputs, button, meter, supply, socket },
         radio: RadioTask {
             clock: clock.clone(),
@@ -106,27 +105,17 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Tasks<B
             can_read_counters,
         },
         service: Service { clock, storage, system, observer },
-    })
+    }
 }
 
 /// Runs a socket on one executor. It never returns.
 ///
 /// # Cancel safety
 /// None. Dropping it is what a power cut is: the flash holds each record's old or new value.
-///
-/// # Errors
-/// See [`start`].
-pub async fn run<B: Board>(parts: Parts<B>, shared: &Shared) -> Result<Infallible, StartError> {
-    let mut tasks = start(parts, shared).await?;
+pub async fn run<B: Board>(parts: Parts<B>, shared: &Shared) -> ! {
+    let mut tasks = start(parts, shared).await;
     let Tasks { control: one, radio: two, service: three } = &mut tasks;
     join3(control(one, shared), radio(two, shared), service(three, shared)).await.0
-}
-
-/// Why the tasks could not be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// The board's own channel plan is not in this firmware.
-    Region(Region),
 }
 
 /// Reads records into one buffer, and tells what could not be read.
@@ -173,11 +162,6 @@ impl<B: Board> Loader<'_, B> {
         let known = identity.as_ref().unwrap_or(fallback);
         let settings = match self.read(RecordId::Settings).await {
             Some(bytes) => match Settings::decode(bytes, region, known) {
-                Ok(decoded) if mac_region(decoded.settings.lorawan.region).is_none() => {
-                    observer
-                        .observe(Notice::Error { what: "the stored channel plan is not in this firmware" });
-                    None
-                }
                 Ok(decoded) => {
                     if decoded.truncated || !decoded.fallen_back.is_empty() {
                         observer.observe(Notice::Error { what: "a stored setting fell back to its default" });

@@ -7,23 +7,26 @@ use std::collections::BTreeMap;
 use libfuzzer_sys::fuzz_target;
 use lorawan::default_crypto::DefaultFactory;
 use lorawan::keys::{AES128, CryptoFactory, Encrypter, Mac as _};
-use sockeye_lorawan_mac::{Action, Activation, Config, Key, Mac, Quality, Record, Region, Restored, Window};
+use sockeye_lorawan_mac::{
+    Action, Activation, Config, Key, Mac, MulticastGroup, Quality, Record, Region, Restored, Window,
+};
 
 const DEV_ADDR: u32 = 0x2601_1bda;
+const GROUP_ADDR: u32 = 0x1111_1111;
 const NWK_SKEY: [u8; 16] = [0x11; 16];
 const APP_SKEY: [u8; 16] = [0x22; 16];
 
-fn block(first: u8, fcnt: u32, last: u8) -> [u8; 16] {
+fn block(dev_addr: u32, first: u8, fcnt: u32, last: u8) -> [u8; 16] {
     let mut block = [first, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, last];
-    block[6..10].copy_from_slice(&DEV_ADDR.to_le_bytes());
+    block[6..10].copy_from_slice(&dev_addr.to_le_bytes());
     block[10..14].copy_from_slice(&fcnt.to_le_bytes());
     block
 }
 
 /// A downlink with a right MIC.
-fn downlink(fcnt: u32, flags: u8, fopts: &[u8], port: Option<u8>, payload: &[u8]) -> Vec<u8> {
+fn downlink(dev_addr: u32, fcnt: u32, flags: u8, fopts: &[u8], port: Option<u8>, payload: &[u8]) -> Vec<u8> {
     let mut phy = vec![if flags & 1 == 0 { 0x60 } else { 0xa0 }];
-    phy.extend_from_slice(&DEV_ADDR.to_le_bytes());
+    phy.extend_from_slice(&dev_addr.to_le_bytes());
     phy.push((flags & 0xf0) | fopts.len() as u8);
     phy.extend_from_slice(&(fcnt as u16).to_le_bytes());
     phy.extend_from_slice(fopts);
@@ -31,20 +34,29 @@ fn downlink(fcnt: u32, flags: u8, fopts: &[u8], port: Option<u8>, payload: &[u8]
         phy.push(port);
         let key = AES128(if port == 0 { NWK_SKEY } else { APP_SKEY });
         for (chunk, index) in payload.chunks(16).zip(1u8..) {
-            let mut stream = block(1, fcnt, index).into();
+            let mut stream = block(dev_addr, 1, fcnt, index).into();
             DefaultFactory.new_enc(&key).encrypt_block(&mut stream);
             phy.extend(chunk.iter().zip(stream).map(|(byte, key_byte)| byte ^ key_byte));
         }
     }
     let mut mac = DefaultFactory.new_mac(&AES128(NWK_SKEY));
-    mac.input(&block(0x49, fcnt, phy.len() as u8));
+    mac.input(&block(dev_addr, 0x49, fcnt, phy.len() as u8));
     mac.input(&phy);
     let whole: [u8; 16] = mac.result().into();
     phy.extend_from_slice(&whole[..4]);
     phy
 }
 
-fn config(choice: u8) -> Config {
+fn config(choice: u8, plan: u8) -> Config {
+    let region = Region::ALL[usize::from(plan) % Region::ALL.len()];
+    // A group with the keys of the device, so that the frames below are right for it too.
+    let group = MulticastGroup {
+        dev_addr: GROUP_ADDR,
+        nwk_skey: Key(NWK_SKEY),
+        app_skey: Key(APP_SKEY),
+        min_fcnt: 0,
+        max_fcnt: u32::from(plan) << 8 | 0xff,
+    };
     let activation = if choice & 1 == 0 {
         Activation::Abp { dev_addr: DEV_ADDR, nwk_skey: Key(NWK_SKEY), app_skey: Key(APP_SKEY) }
     } else {
@@ -55,7 +67,9 @@ fn config(choice: u8) -> Config {
         adr: choice & 4 == 0,
         data_rate: choice >> 4,
         confirmed_tries: choice >> 5,
-        ..Config::new(Region::Eu868, activation)
+        multicast: [None, Some(group), None, None],
+        channel_mask: (plan & 0x80 != 0).then(|| 0xff << (plan >> 4)),
+        ..Config::new(region, activation)
     }
 }
 
@@ -64,6 +78,7 @@ struct Device {
     now_ms: u64,
     session: Option<Vec<u8>>,
     counters: Option<Vec<u8>>,
+    multicast: Option<Vec<u8>>,
     window: Window,
     on_air: bool,
     /// What was sent under each counter.
@@ -83,6 +98,7 @@ impl Device {
                     match record {
                         Record::Session => self.session = bytes,
                         Record::Counters => self.counters = bytes,
+                        Record::Multicast => self.multicast = bytes,
                     }
                     self.mac.stored();
                 }
@@ -115,12 +131,13 @@ impl Device {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((&choice, mut rest)) = bytes.split_first() else { return };
+    let Some((&[choice, plan], mut rest)) = bytes.split_first_chunk() else { return };
     let mut device = Device {
-        mac: Mac::new(config(choice), Restored::default(), 1),
+        mac: Mac::new(config(choice, plan), Restored::default(), 1),
         now_ms: 0,
         session: None,
         counters: None,
+        multicast: None,
         window: Window::Rxc,
         on_air: false,
         sent: BTreeMap::new(),
@@ -130,7 +147,7 @@ fuzz_target!(|bytes: &[u8]| {
         let (data, after) = after.split_at(after.len().min(usize::from(b)));
         rest = after;
         let quality = Quality { rssi_dbm: -100, snr_db: a as i8 };
-        match op % 10 {
+        match op % 11 {
             0 => {
                 let _ = device.mac.send(device.now_ms, a, data, b & 1 == 1);
             }
@@ -140,13 +157,14 @@ fuzz_target!(|bytes: &[u8]| {
             4 => device.mac.received(device.now_ms, device.window, data, quality),
             5 => {
                 let fopts = &data[..data.len().min(15)];
-                let phy = downlink(u32::from(a), op & 0xf0, fopts, None, &[]);
+                let phy = downlink(DEV_ADDR, u32::from(a), op & 0xf0, fopts, None, &[]);
                 device.mac.received(device.now_ms, device.window, &phy, quality);
             }
             6 => {
                 let port = op & 0x70;
                 let data = &data[..data.len().min(230)];
-                let phy = downlink(u32::from(a), op >> 3, &[], Some(port), data);
+                let to = if b & 1 == 0 { DEV_ADDR } else { GROUP_ADDR };
+                let phy = downlink(to, u32::from(a), op >> 3, &[], Some(port), data);
                 device.mac.received(device.now_ms, device.window, &phy, quality);
             }
             7 => {
@@ -158,17 +176,25 @@ fuzz_target!(|bytes: &[u8]| {
                 device.mac.request_device_time();
                 device.mac.join(device.now_ms);
             }
+            9 => {
+                device.on_air = false;
+                device.mac.channel_busy(device.now_ms);
+            }
             _ if a & 1 == 0 => {
                 // The power goes and comes.
-                let (session, counters) = (device.session.clone(), device.counters.clone());
-                let restored = Restored { session: session.as_deref(), counters: counters.as_deref() };
-                device.mac = Mac::new(config(choice), restored, u64::from(a));
+                let restored = Restored {
+                    session: device.session.as_deref(),
+                    counters: device.counters.as_deref(),
+                    multicast: device.multicast.as_deref(),
+                };
+                device.mac = Mac::new(config(choice, plan), restored, u64::from(a));
                 (device.on_air, device.now_ms) = (false, 0);
             }
             _ => {
                 // A flash that holds anything: only for itself, since it may hold old counters.
-                let restored = Restored { session: Some(data), counters: Some(&data[data.len() / 2..]) };
-                let _ = Mac::new(config(choice), restored, 0).poll(0);
+                let half = Some(&data[data.len() / 2..]);
+                let restored = Restored { session: Some(data), counters: half, multicast: half };
+                let _ = Mac::new(config(choice, plan), restored, 0).poll(0);
             }
         }
         device.run();

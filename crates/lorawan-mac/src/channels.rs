@@ -1,11 +1,16 @@
-//! The uplink channels of a dynamic plan.
+//! The uplink channels that are in use: their list, in a dynamic plan, and which of them are on.
 
 use crate::command::frequency_hz;
 use crate::config::Config;
-use crate::region::Plan;
+use crate::region::{ChannelPlan, Plan};
 
 /// Channels of a dynamic plan at most (RP002, "up to 16 channels").
 pub const MAX_CHANNELS: usize = 16;
+/// Channels of any plan at most: those of CN470.
+const MOST_CHANNELS: u8 = 96;
+
+/// A set of channels, bit n for channel n.
+pub type Mask = u128;
 
 /// One uplink channel. `frequency_hz` 0 means that it is not defined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,17 +18,17 @@ pub struct Channel {
     pub frequency_hz: u32,
     pub min_data_rate: u8,
     pub max_data_rate: u8,
-    /// RX1 frequency where a DlChannelReq changed it, else 0.
+    /// RX1 frequency where it is not the uplink's, else 0.
     pub downlink_hz: u32,
 }
 
 impl Channel {
-    pub fn is_defined(&self) -> bool {
+    fn is_defined(&self) -> bool {
         self.frequency_hz != 0
     }
 
     fn carries(&self, data_rate: u8) -> bool {
-        self.is_defined() && (self.min_data_rate..=self.max_data_rate).contains(&data_rate)
+        (self.min_data_rate..=self.max_data_rate).contains(&data_rate)
     }
 
     /// Gives the RX1 frequency.
@@ -35,22 +40,39 @@ impl Channel {
 /// All uplink channels, and which of them are switched on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channels {
+    /// Of a dynamic plan; empty in a fixed one.
     list: [Channel; MAX_CHANNELS],
-    mask: u16,
+    mask: Mask,
 }
 
 impl Channels {
     /// Gives the channels that a device starts with: the plan's, or those of the settings.
     pub fn defaults(plan: &Plan, config: &Config) -> Self {
-        let mut channels = Self { list: [Channel::default(); MAX_CHANNELS], mask: 0 };
-        let (min, max) = plan.default_data_rates;
-        let set = config.channels_hz.as_ref().map_or(plan.default_channels_hz, |list| list.as_slice());
-        for (&frequency_hz, index) in set.iter().zip(0u8..) {
-            if plan.is_uplink_frequency(frequency_hz) {
-                channels.define(index, frequency_hz, min, max);
+        let mut channels = Self::none();
+        match &plan.channels {
+            ChannelPlan::Dynamic(dynamic) => {
+                let (min, max) = dynamic.data_rates;
+                let set = config.channels_hz.as_ref().map_or(dynamic.defaults_hz, |list| list.as_slice());
+                for (&frequency_hz, index) in set.iter().zip(0u8..) {
+                    if plan.is_uplink_frequency(frequency_hz) {
+                        channels.define(index, frequency_hz, min, max);
+                    }
+                }
+            }
+            ChannelPlan::Fixed(fixed) => {
+                channels.mask = fixed.all() & config.channel_mask.unwrap_or(Mask::MAX);
             }
         }
         channels
+    }
+
+    /// Gives the channels that a join is tried on: those that the device starts with. A device under
+    /// certification uses all of the plan's, whatever is set (MAC-JOIN-10).
+    pub fn for_join(plan: &Plan, config: &Config) -> Self {
+        if cfg!(feature = "certification") {
+            return Self::defaults(plan, &Config { channels_hz: None, channel_mask: None, ..config.clone() });
+        }
+        Self::defaults(plan, config)
     }
 
     /// Gives an empty list.
@@ -58,37 +80,60 @@ impl Channels {
         Self { list: [Channel::default(); MAX_CHANNELS], mask: 0 }
     }
 
-    pub fn get(&self, index: u8) -> Option<&Channel> {
-        self.list.get(usize::from(index)).filter(|channel| channel.is_defined())
+    pub fn get(&self, plan: &Plan, index: u8) -> Option<Channel> {
+        match &plan.channels {
+            ChannelPlan::Dynamic(_) => {
+                self.list.get(usize::from(index)).copied().filter(|channel| channel.is_defined())
+            }
+            ChannelPlan::Fixed(fixed) => fixed.channel(index),
+        }
     }
 
-    pub fn mask(&self) -> u16 {
+    pub fn mask(&self) -> Mask {
         self.mask
     }
 
-    pub fn set_mask(&mut self, mask: u16) {
-        self.mask = mask & self.defined();
+    pub fn set_mask(&mut self, plan: &Plan, mask: Mask) {
+        self.mask = mask & self.defined(plan);
     }
 
     /// Gives every defined channel with its index.
-    pub fn iter(&self) -> impl Iterator<Item = (u8, &Channel)> {
-        (0u8..).zip(&self.list).filter(|(_, channel)| channel.is_defined())
+    pub fn iter<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (u8, Channel)> + 'a {
+        (0..MOST_CHANNELS).filter_map(|index| Some((index, self.get(plan, index)?)))
     }
 
-    /// Tells which channels are defined, as a mask.
-    pub fn defined(&self) -> u16 {
-        self.select(|channel| channel.is_defined())
+    /// Tells which channels are defined.
+    pub fn defined(&self, plan: &Plan) -> Mask {
+        match &plan.channels {
+            ChannelPlan::Dynamic(_) => self.iter(plan).fold(0, |mask, (index, _)| mask | bit(index)),
+            ChannelPlan::Fixed(fixed) => fixed.all(),
+        }
     }
 
     /// Tells which channels of `mask` carry a data rate.
-    pub fn carrying(&self, mask: u16, data_rate: u8) -> u16 {
-        mask & self.select(|channel| channel.carries(data_rate))
+    pub fn carrying(&self, plan: &Plan, mask: Mask, data_rate: u8) -> Mask {
+        self.iter(plan)
+            .filter(|(index, channel)| mask & bit(*index) != 0 && channel.carries(data_rate))
+            .fold(0, |carrying, (index, _)| carrying | bit(index))
     }
 
-    fn select(&self, wanted: impl Fn(&Channel) -> bool) -> u16 {
-        (0u16..).zip(&self.list).fold(0, |mask, (index, channel)| {
-            if wanted(channel) { mask | 1u16.checked_shl(u32::from(index)).unwrap_or(0) } else { mask }
-        })
+    /// Tells whether a mask leaves something to send on at a data rate.
+    pub fn suffices(&self, plan: &Plan, mask: Mask, data_rate: u8) -> bool {
+        let hops = match &plan.channels {
+            ChannelPlan::Dynamic(_) => true,
+            ChannelPlan::Fixed(fixed) => fixed.hops_enough(mask, data_rate),
+        };
+        hops && self.carrying(plan, mask, data_rate) != 0
+    }
+
+    /// Gives the data rate nearest to `data_rate`, first below and then above it, that the channels that are
+    /// on carry; itself if there is none.
+    pub fn nearest_data_rate(&self, plan: &Plan, data_rate: u8, dwell: bool) -> u8 {
+        (0..=data_rate)
+            .rev()
+            .chain(data_rate..=plan.uplink_data_rates.1)
+            .find(|&rate| plan.is_uplink_data_rate(rate, dwell) && self.carrying(plan, self.mask, rate) != 0)
+            .unwrap_or(data_rate)
     }
 
     /// Defines a channel and switches it on; its RX1 frequency is its own again.
@@ -114,44 +159,63 @@ impl Channels {
         }
     }
 
-    /// Applies the CFList of a join-accept: five frequencies for the channels after the default ones, in
-    /// place of every other (MAC-JOIN-06). A list of the fixed plans' type, or a frequency out of band, is
-    /// left aside.
-    pub fn apply_cflist(&mut self, plan: &Plan, list: &[u8; 16]) {
-        let (frequencies, kind) = list.split_at(15);
-        if kind != [0] {
-            return;
-        }
-        let first = default_count(plan);
-        for index in first..MAX_CHANNELS as u8 {
-            self.remove(index);
-        }
-        let (min, max) = plan.default_data_rates;
-        for (chunk, index) in frequencies.chunks_exact(3).zip(first..) {
-            let frequency_hz = chunk.try_into().map_or(0, frequency_hz);
-            if plan.is_uplink_frequency(frequency_hz) {
-                self.define(index, frequency_hz, min, max);
+    /// Switches the channels that a device starts with on again, and defines those that are gone.
+    pub fn restore(&mut self, plan: &Plan, defaults: &Self) {
+        if let ChannelPlan::Dynamic(_) = plan.channels {
+            for (index, channel) in defaults.iter(plan) {
+                if self.get(plan, index).is_none() {
+                    self.define(index, channel.frequency_hz, channel.min_data_rate, channel.max_data_rate);
+                }
             }
         }
+        self.set_mask(plan, self.mask | defaults.mask);
     }
 
-    /// Works out the mask that one LinkADRReq gives (RP002, "ChMaskCntl" of the dynamic plans); `None` if it
-    /// is not allowed.
-    pub fn masked(&self, control: u8, mask: u16) -> Option<u16> {
-        match control {
-            0 if mask & !self.defined() == 0 => Some(mask),
-            6 => Some(self.defined()),
-            _ => None,
+    /// Applies the CFList of a join-accept (MAC-JOIN-07): in a dynamic plan type 0, five frequencies for the
+    /// channels after the default ones, in place of every other; in a fixed plan type 1, a mask. The other type is
+    /// left aside, and so is a frequency out of band, or a mask that leaves nothing to send on.
+    pub fn apply_cflist(&mut self, plan: &Plan, list: &[u8; 16]) {
+        let (content, kind) = list.split_at(15);
+        match (&plan.channels, kind) {
+            (ChannelPlan::Dynamic(dynamic), [0]) => {
+                let first = dynamic.default_count();
+                for index in first..MAX_CHANNELS as u8 {
+                    self.remove(index);
+                }
+                let (min, max) = dynamic.data_rates;
+                for (chunk, index) in content.chunks_exact(3).zip(first..) {
+                    let frequency_hz = chunk.try_into().map_or(0, frequency_hz);
+                    if plan.is_uplink_frequency(frequency_hz) {
+                        self.define(index, frequency_hz, min, max);
+                    }
+                }
+            }
+            (ChannelPlan::Fixed(fixed), [1]) if fixed.cflist => {
+                let mask = fixed.cflist_mask(content);
+                let narrow = mask & fixed.narrow_mask();
+                if mask != 0 && (narrow == 0 || fixed.hops_enough(mask, fixed.narrow_data_rates.0)) {
+                    self.mask = mask;
+                }
+            }
+            _ => {}
         }
     }
-}
 
-/// Tells how many channels the plan itself defines; NewChannelReq and CFList leave them alone.
-pub fn default_count(plan: &Plan) -> u8 {
-    u8::try_from(plan.default_channels_hz.len()).unwrap_or(0)
+    /// Works out what one LinkADRReq makes of the mask `now` (RP002, "ChMaskCntl"); `None` if it is not allowed.
+    pub fn masked(&self, plan: &Plan, now: Mask, control: u8, bits: u16) -> Option<Mask> {
+        match (&plan.channels, control) {
+            (ChannelPlan::Fixed(fixed), _) => fixed.masked(now, control, bits),
+            (ChannelPlan::Dynamic(_), 0) => {
+                let mask = Mask::from(bits);
+                (mask & !self.defined(plan) == 0).then_some(mask)
+            }
+            (ChannelPlan::Dynamic(_), 6) => Some(self.defined(plan)),
+            (ChannelPlan::Dynamic(_), _) => None,
+        }
+    }
 }
 
 /// Gives the mask of one channel.
-pub fn bit(index: u8) -> u16 {
-    1u16.checked_shl(u32::from(index)).unwrap_or(0)
+pub fn bit(index: u8) -> Mask {
+    1u128.checked_shl(u32::from(index)).unwrap_or(0)
 }

@@ -71,8 +71,12 @@ pub enum Request {
         gps_s: u32,
         fraction_256: u8,
     },
-    /// Known by its length, and of no concern to this device: Class B, and TxParamSetupReq where the region
-    /// has none.
+    TxParamSetup {
+        downlink_dwell: bool,
+        uplink_dwell: bool,
+        max_eirp_dbm: i8,
+    },
+    /// Known by its length, and of no concern to this device: Class B.
     Ignored,
 }
 
@@ -92,6 +96,9 @@ impl<'a> Requests<'a> {
         Some(*taken)
     }
 }
+
+/// MaxEIRP by its code (LoRaWAN 1.0.3, section 5.8).
+const MAX_EIRP_DBM: [i8; 16] = [8, 10, 12, 13, 14, 16, 18, 20, 21, 24, 26, 27, 29, 30, 33, 36];
 
 /// A frequency on air: 24 bits in units of 100 Hz.
 pub fn frequency_hz(bytes: [u8; 3]) -> u32 {
@@ -139,7 +146,11 @@ impl Iterator for Requests<'_> {
                 gps_s: u32::from_le_bytes([s0, s1, s2, s3]),
                 fraction_256,
             }),
-            cid::TX_PARAM_SETUP => self.take::<1>().map(|_| Request::Ignored),
+            cid::TX_PARAM_SETUP => self.take().map(|[v]| Request::TxParamSetup {
+                downlink_dwell: v & 0x20 != 0,
+                uplink_dwell: v & 0x10 != 0,
+                max_eirp_dbm: MAX_EIRP_DBM.get(usize::from(v & 0x0f)).copied().unwrap_or(0),
+            }),
             cid::PING_SLOT_INFO => Some(Request::Ignored),
             cid::PING_SLOT_CHANNEL => self.take::<4>().map(|_| Request::Ignored),
             cid::BEACON_TIMING | cid::BEACON_FREQ => self.take::<3>().map(|_| Request::Ignored),
@@ -164,7 +175,7 @@ fn answer_len(id: u8) -> usize {
 
 /// Tells whether an answer is repeated until the network was heard (MAC-CMD-05).
 fn is_sticky(id: u8) -> bool {
-    matches!(id, cid::RX_PARAM_SETUP | cid::RX_TIMING_SETUP | cid::DL_CHANNEL)
+    matches!(id, cid::RX_PARAM_SETUP | cid::RX_TIMING_SETUP | cid::TX_PARAM_SETUP | cid::DL_CHANNEL)
 }
 
 /// Splits the first answer off.

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::region::Plan;
+
 /// A 128-bit AES key. `Debug` prints `…`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key(pub [u8; 16]);
@@ -12,11 +14,51 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Names a regional channel plan.
+/// Names a regional channel plan (LoRaWAN Regional Parameters 1.0.3; groups 2 to 4 of AS923, RP002).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Region {
-    /// EU863-870 (RP002, section EU863-870).
+    /// EU863-870.
     Eu868,
+    /// US902-928.
+    Us915,
+    /// AU915-928.
+    Au915,
+    /// AS923, group 1.
+    As923_1,
+    /// AS923, group 2.
+    As923_2,
+    /// AS923, group 3.
+    As923_3,
+    /// AS923, group 4.
+    As923_4,
+    /// KR920-923.
+    Kr920,
+    /// IN865-867.
+    In865,
+    /// RU864-870.
+    Ru864,
+    /// EU433.
+    Eu433,
+    /// CN470-510, the plan of 96 channels.
+    Cn470,
+}
+
+impl Region {
+    /// Every plan.
+    pub const ALL: [Self; 12] = [
+        Self::Eu868,
+        Self::Us915,
+        Self::Au915,
+        Self::As923_1,
+        Self::As923_2,
+        Self::As923_3,
+        Self::As923_4,
+        Self::Kr920,
+        Self::In865,
+        Self::Ru864,
+        Self::Eu433,
+        Self::Cn470,
+    ];
 }
 
 /// How the device gets its session. EUIs are given as printed, most significant byte first.
@@ -70,8 +112,34 @@ pub struct Config {
     pub confirmed_tries: u8,
     /// RX2 and RXC in place of the region's, until the network changes them.
     pub rx2: Option<Rx2>,
-    /// Uplink frequencies in Hz in place of the region's default channels, by channel index; 0 = unused.
+    /// Uplink frequencies in Hz in place of the region's default channels, by channel index; 0 = unused. For
+    /// dynamic plans.
     pub channels_hz: Option<[u32; 16]>,
+    /// The channels to begin with, bit n for channel n, in place of all. For fixed plans.
+    pub channel_mask: Option<u128>,
+    /// Multicast groups, in Class C.
+    pub multicast: [Option<MulticastGroup>; MULTICAST_GROUPS],
+    /// Takes a join-accept only if its JoinNonce is above the last one (TS001-1.0.4). Else only the very same is
+    /// refused: the networks of 1.0.x may draw it at random.
+    pub join_nonce_counts: bool,
+}
+
+/// Multicast groups of a device.
+pub const MULTICAST_GROUPS: usize = 4;
+
+/// A multicast group: its address and keys, and the frame counters that it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MulticastGroup {
+    /// The address, unlike that of the device and of the other groups.
+    pub dev_addr: u32,
+    /// McNetSKey.
+    pub nwk_skey: Key,
+    /// McAppSKey.
+    pub app_skey: Key,
+    /// Lowest FCntDown.
+    pub min_fcnt: u32,
+    /// Highest FCntDown.
+    pub max_fcnt: u32,
 }
 
 impl Config {
@@ -85,10 +153,13 @@ impl Config {
             class_c: true,
             adr: true,
             data_rate: 0,
-            tx_power_dbm: 16,
+            tx_power_dbm: Plan::of(region).max_eirp_dbm,
             confirmed_tries: 2,
             rx2: None,
             channels_hz: None,
+            channel_mask: None,
+            multicast: [None; MULTICAST_GROUPS],
+            join_nonce_counts: false,
         }
     }
 }

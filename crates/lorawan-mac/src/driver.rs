@@ -124,7 +124,7 @@ impl<R: PhyRxTx, T: Timer + Clock> Driver<R, T> {
             let waited = match self.mac.poll(now_ms) {
                 Action::Event(event) => return event,
                 Action::Store(record) => return Event::Store { record, bytes: self.mac.record(record) },
-                Action::Transmit { rf, power_dbm, airtime_ms } => {
+                Action::Transmit { rf, power_dbm, airtime_ms, .. } => {
                     self.transmit(rf, power_dbm, airtime_ms).await
                 }
                 Action::Listen { window: Window::Rxc, rf, until_ms } => {

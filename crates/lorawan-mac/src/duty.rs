@@ -78,6 +78,19 @@ impl Duty {
         self.network_free_at_ms = 0;
     }
 
+    /// Takes the last transmission back: it did not happen.
+    pub fn take_back(&mut self, plan: &Plan, frequency_hz: u32, airtime_ms: u64) {
+        let units = u16::try_from(airtime_ms.div_ceil(UNIT_MS)).unwrap_or(u16::MAX);
+        if let Some((band, _)) = plan.band(frequency_hz)
+            && let Some(slot) =
+                self.used.get_mut(band).and_then(|slots| slots.get_mut(Self::index(self.slot)))
+        {
+            *slot = slot.saturating_sub(units);
+        }
+        // An older pause was over, or nothing would have been sent.
+        self.network_free_at_ms = 0;
+    }
+
     /// Tells from when on a frame may go out at a frequency; `u64::MAX` where it never may.
     pub fn free_at_ms(&self, plan: &Plan, now_ms: u64, frequency_hz: u32, airtime_ms: u64) -> u64 {
         let at_ms = now_ms.max(self.network_free_at_ms);

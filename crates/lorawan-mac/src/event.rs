@@ -4,18 +4,20 @@
 pub type Payload = heapless::Vec<u8, 242>;
 
 /// Bytes of a stored record at most.
-pub const MAX_RECORD: usize = 200;
+pub const MAX_RECORD: usize = 208;
 
 /// The stored form of a [`Record`].
 pub type RecordBytes = heapless::Vec<u8, MAX_RECORD>;
 
-/// The two things that must survive a power cut.
+/// The things that must survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     /// Keys, address, channels and parameters; changes with a join and with MAC commands.
     Session,
     /// DevNonce, the reservation of FCntUp, FCntDown.
     Counters,
+    /// FCntDown of the multicast groups.
+    Multicast,
 }
 
 /// The receive window that brought a downlink.
@@ -131,6 +133,8 @@ pub enum Event {
         fcnt: u32,
         /// Where it was heard.
         window: DownlinkWindow,
+        /// The multicast group that it was sent to, 1..=4; `None` for a frame to this device alone.
+        multicast: Option<u8>,
         /// Received signal strength in dBm.
         rssi_dbm: i16,
         /// Signal to noise ratio in dB.

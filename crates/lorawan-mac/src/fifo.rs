@@ -15,6 +15,8 @@ pub struct Header {
     pub port: u8,
     pub fcnt: u32,
     pub window: DownlinkWindow,
+    /// The multicast group, 1..=4.
+    pub multicast: Option<u8>,
     pub quality: Quality,
 }
 
@@ -44,9 +46,11 @@ impl Fifo {
         let [f0, f1, f2, f3] = header.fcnt.to_le_bytes();
         let [r0, r1] = header.quality.rssi_dbm.to_le_bytes();
         let [snr] = header.quality.snr_db.to_le_bytes();
+        // 0 for Class A, 1 for Class C, above it 1 + the group.
         let class_c = u8::from(header.window == DownlinkWindow::ClassC);
+        let way = class_c.saturating_add(header.multicast.unwrap_or(0));
         let head: [u8; HEADER] =
-            [header.port, f0, f1, f2, f3, class_c, r0, r1, snr, u8::try_from(payload.len()).unwrap_or(0)];
+            [header.port, f0, f1, f2, f3, way, r0, r1, snr, u8::try_from(payload.len()).unwrap_or(0)];
         for &byte in head.iter().chain(payload) {
             let _ = self.bytes.push_back(byte);
         }
@@ -58,14 +62,16 @@ impl Fifo {
         for byte in &mut head {
             *byte = self.bytes.pop_front()?;
         }
-        let [port, f0, f1, f2, f3, class_c, r0, r1, snr, len] = head;
+        let [port, f0, f1, f2, f3, way, r0, r1, snr, len] = head;
         let mut payload = Payload::new();
         for _ in 0..len {
             let _ = payload.push(self.bytes.pop_front()?);
         }
-        let window = if class_c == 1 { DownlinkWindow::ClassC } else { DownlinkWindow::ClassA };
+        let window = if way == 0 { DownlinkWindow::ClassA } else { DownlinkWindow::ClassC };
+        let multicast = way.checked_sub(1).filter(|&group| group != 0);
         let quality = Quality { rssi_dbm: i16::from_le_bytes([r0, r1]), snr_db: i8::from_le_bytes([snr]) };
-        Some((Header { port, fcnt: u32::from_le_bytes([f0, f1, f2, f3]), window, quality }, payload))
+        let fcnt = u32::from_le_bytes([f0, f1, f2, f3]);
+        Some((Header { port, fcnt, window, multicast, quality }, payload))
     }
 }
 
@@ -78,6 +84,7 @@ mod tests {
             port: 85,
             fcnt,
             window: DownlinkWindow::ClassC,
+            multicast: fcnt.is_multiple_of(2).then_some(4),
             quality: Quality { rssi_dbm: -120, snr_db: -7 },
         }
     }

@@ -157,6 +157,8 @@ pub struct DataDown<'a> {
     pub confirmed: bool,
     pub dev_addr: u32,
     pub ack: bool,
+    /// FCtrl bit 6, which a multicast frame must not have (MAC-MC-02).
+    pub bit_6: bool,
     /// The low half of FCntDown.
     pub fcnt_low: u16,
     pub fopts: &'a [u8],
@@ -196,6 +198,7 @@ impl<'a> DataDown<'a> {
             confirmed,
             dev_addr: u32::from_le_bytes([a0, a1, a2, a3]),
             ack: fctrl & fctrl::ACK != 0,
+            bit_6: fctrl & fctrl::ADR_ACK_REQ != 0,
             fcnt_low: u16::from_le_bytes([f0, f1]),
             fopts,
             port,
@@ -229,4 +232,15 @@ pub fn rebuild_fcnt_down(last: Option<u32>, low: u16) -> Option<u32> {
         if u32::from(low) < (last & 0xffff) { same_high.checked_add(0x1_0000)? } else { same_high };
     let gap = candidate.checked_sub(last)?;
     (gap != 0 && gap <= MAX_FCNT_GAP).then_some(candidate)
+}
+
+/// Rebuilds the 32-bit FCntDown of a multicast frame: the next value above `last` with that low half, or, before the
+/// first frame, the next one from `min` on. There is no gap that is too large: a socket may have been off for long.
+pub fn rebuild_fcnt_multicast(last: Option<u32>, min: u32, low: u16) -> Option<u32> {
+    let least = match last {
+        Some(last) => last.checked_add(1)?.max(min),
+        None => min,
+    };
+    let same_high = (least & 0xffff_0000) | u32::from(low);
+    if same_high >= least { Some(same_high) } else { same_high.checked_add(0x1_0000) }
 }

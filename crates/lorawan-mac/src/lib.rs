@@ -43,7 +43,8 @@ mod random;
 mod region;
 mod session;
 
-pub use config::{Activation, Config, Key, Region, Rx2};
+pub use config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Region, Rx2};
 pub use driver::{Clock, Driver};
 pub use event::{DownlinkWindow, Error, Event, MAX_RECORD, Payload, Record, RecordBytes, SendError};
 pub use mac::{Action, Mac, Quality, Restored, Rf, Window};
+pub use region::ListenBeforeTalk;

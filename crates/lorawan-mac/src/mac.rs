@@ -3,6 +3,7 @@
 mod adr;
 mod downlink;
 mod join;
+mod multicast;
 mod requests;
 mod uplink;
 mod windows;
@@ -14,6 +15,7 @@ use core::cmp::Ordering;
 use heapless::Deque;
 use lora_modulation::BaseBandModulationParams;
 
+use crate::channels::Mask;
 use crate::command::Answers;
 use crate::config::{Activation, Config};
 use crate::duty::Duty;
@@ -21,8 +23,8 @@ use crate::event::{Error, Event, Record, RecordBytes};
 use crate::fifo::Fifo;
 use crate::frame::Frame;
 use crate::random::Random;
-use crate::region::{DataRate, Plan};
-use crate::session::{self, Counters, Parameters, Session};
+use crate::region::{DataRate, ListenBeforeTalk, Plan};
+use crate::session::{self, Counters, GroupCounters, Parameters, Session};
 
 use join::Joining;
 use uplink::{Acknowledgement, Transaction};
@@ -34,6 +36,8 @@ pub struct Restored<'a> {
     pub session: Option<&'a [u8]>,
     /// Bytes of [`Record::Counters`].
     pub counters: Option<&'a [u8]>,
+    /// Bytes of [`Record::Multicast`].
+    pub multicast: Option<&'a [u8]>,
 }
 
 /// A receive window.
@@ -71,7 +75,8 @@ pub struct Quality {
 pub enum Action {
     /// Store [`Mac::record`]`(record)`, then call [`Mac::stored`]. Given again until then.
     Store(Record),
-    /// Send [`Mac::frame`], then call [`Mac::tx_done`] or [`Mac::tx_failed`]. Given once.
+    /// Send [`Mac::frame`], then call [`Mac::tx_done`] or [`Mac::tx_failed`], or [`Mac::channel_busy`] if the
+    /// channel was not clear. Given once.
     Transmit {
         /// Where.
         rf: Rf,
@@ -79,6 +84,8 @@ pub enum Action {
         power_dbm: i8,
         /// Time on air in ms, rounded up.
         airtime_ms: u64,
+        /// The channel must be clear before, by law (MAC-TX-03).
+        listen_before_talk: Option<ListenBeforeTalk>,
     },
     /// Listen. A frame goes to [`Mac::received`]; the end of RX1 or RX2 without one, to
     /// [`Mac::window_closed`].
@@ -111,10 +118,12 @@ pub struct Mac {
     credentials: [u8; 4],
     session: Option<Session>,
     counters: Counters,
+    groups: GroupCounters,
     /// An ABP device whose counters are gone must stay silent.
     counters_lost: bool,
     session_dirty: bool,
     counters_dirty: bool,
+    groups_dirty: bool,
     storing: Option<Record>,
     notices: Deque<Notice, 8>,
     downlinks: Fifo,
@@ -133,6 +142,8 @@ pub struct Mac {
     /// When the MAC sends a frame of its own if the application has sent none by then.
     own_uplink_at_ms: Option<u64>,
     adr_ack_count: u16,
+    /// Channels that had their turn: each is used once before one is used again (MAC-TX-01).
+    used: Mask,
 }
 
 /// An event without the large ones.
@@ -186,10 +197,12 @@ impl Mac {
             random: Random::new(seed),
             credentials,
             session: None,
-            counters: Counters { session_dev_nonce: 0, next_dev_nonce: 0, fcnt_up_limit: 0, fcnt_down: None },
+            counters: Counters::default(),
+            groups: GroupCounters::default(),
             counters_lost: false,
             session_dirty: false,
             counters_dirty: false,
+            groups_dirty: false,
             storing: None,
             notices: Deque::new(),
             downlinks: Fifo::default(),
@@ -205,9 +218,11 @@ impl Mac {
             acknowledgement: None,
             own_uplink_at_ms: None,
             adr_ack_count: 0,
+            used: 0,
             config,
         };
         mac.restore(restored);
+        mac.restore_groups(restored.multicast);
         mac
     }
 
@@ -261,7 +276,7 @@ impl Mac {
                     return;
                 }
                 // A network that has not yet spoken may be far away: the lowest data rate (MAC-ABP-01).
-                let lowest = self.plan.default_data_rates.0;
+                let lowest = self.plan.slowest_data_rate(self.plan.dwell_time);
                 let parameters = stored
                     .filter(|stored| stored.settings == settings)
                     .map(|stored| stored.session.parameters)
@@ -283,8 +298,9 @@ impl Mac {
             }
         }
         if let Some(session) = &mut self.session {
-            if !self.config.adr && self.plan.data_rate(self.config.data_rate).is_some() {
-                session.parameters.data_rate = self.config.data_rate;
+            let Parameters { data_rate, uplink_dwell, .. } = &mut session.parameters;
+            if !self.config.adr && self.plan.is_uplink_data_rate(self.config.data_rate, *uplink_dwell) {
+                *data_rate = self.config.data_rate;
             }
             self.counters.session_dev_nonce = session.dev_nonce;
             self.counters.fcnt_up_limit = session.fcnt_up;
@@ -343,6 +359,7 @@ impl Mac {
                     payload,
                     fcnt: header.fcnt,
                     window: header.window,
+                    multicast: header.multicast,
                     rssi_dbm: header.quality.rssi_dbm,
                     snr_db: header.quality.snr_db,
                 });
@@ -361,12 +378,14 @@ impl Mac {
             (None, true, true) if counters_first => Record::Counters,
             (None, true, _) => Record::Session,
             (None, false, true) => Record::Counters,
+            (None, false, false) if self.groups_dirty => Record::Multicast,
             (None, false, false) => return None,
         };
         // What changes from here on is stored once more.
         match record {
             Record::Session => self.session_dirty = false,
             Record::Counters => self.counters_dirty = false,
+            Record::Multicast => self.groups_dirty = false,
         }
         self.storing = Some(record);
         Some(record)
@@ -378,7 +397,7 @@ impl Mac {
     }
 
     fn is_stored(&self) -> bool {
-        !(self.session_dirty || self.counters_dirty || self.storing.is_some())
+        !(self.session_dirty || self.counters_dirty || self.groups_dirty || self.storing.is_some())
     }
 
     /// Gives the bytes of a record as they are now; an empty session record if there is no session.
@@ -387,8 +406,10 @@ impl Mac {
         match (record, &self.session) {
             (Record::Session, None) => RecordBytes::new(),
             (Record::Session, Some(session)) => {
-                session::encode_session(session, self.credentials, session::settings_tag(&self.config))
+                let settings = session::settings_tag(&self.config);
+                session::encode_session(session, self.plan, self.credentials, settings)
             }
+            (Record::Multicast, _) => session::encode_groups(&self.groups),
             (Record::Counters, _) => session::encode_counters(&self.counters, self.credentials),
         }
     }
@@ -442,7 +463,7 @@ mod tests {
     #[test]
     fn the_core_keeps_within_its_ram() {
         // 24 KB in all on the STM32WL; the pointers are longer on the host.
-        assert!(size_of::<Mac>() <= 2048, "{} bytes", size_of::<Mac>());
+        assert!(size_of::<Mac>() <= 2560, "{} bytes", size_of::<Mac>());
     }
 
     #[test]

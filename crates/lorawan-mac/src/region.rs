@@ -1,10 +1,17 @@
 //! Channel plans: one table a region, no code a region.
 //!
-//! The engine of the dynamic plans is [`crate::channels`].
+//! The engine of the dynamic plans is [`crate::channels`], that of the fixed ones [`fixed`].
 
-mod eu868;
+mod dynamic;
+pub mod fixed;
+mod tables;
+#[cfg(test)]
+mod tests;
 
 use lora_modulation::{Bandwidth, BaseBandModulationParams, CodingRate, SpreadingFactor};
+
+pub use dynamic::Dynamic;
+pub use fixed::Fixed;
 
 use crate::config::{Region, Rx2};
 
@@ -15,22 +22,41 @@ pub struct Plan {
     pub id: u8,
     /// By data rate index; `None` where this device cannot send and receive at it (FSK, LR-FHSS, RFU).
     pub data_rates: &'static [Option<DataRate>],
-    /// RX1 data rate by uplink data rate and RX1DROffset.
-    pub rx1_data_rates: &'static [&'static [u8]],
+    /// Lowest and highest data rate of uplinks.
+    pub uplink_data_rates: (u8, u8),
+    /// Lowest and highest data rate of downlinks.
+    pub downlink_data_rates: (u8, u8),
+    /// Lowest and highest data rate of join requests, on channels of 125 kHz.
+    pub join_data_rates: (u8, u8),
+    /// RX1 data rate.
+    pub rx1: Rx1,
     /// RX2 unless something else is set.
     pub rx2: Rx2,
     /// Lowest and highest frequency in Hz.
     pub range_hz: (u32, u32),
-    /// Uplink channels that a device starts with, and joins on.
-    pub default_channels_hz: &'static [u32],
-    /// Lowest and highest data rate of the default channels, of CFList channels and of join requests.
-    pub default_data_rates: (u8, u8),
-    /// Highest radiated power in dBm EIRP.
+    /// Where uplinks and RX1 are.
+    pub channels: ChannelPlan,
+    /// Highest radiated power in dBm EIRP, rounded down.
     pub max_eirp_dbm: i8,
+    /// A lower limit in dBm below a frequency in Hz.
+    pub low_eirp: Option<(u32, i8)>,
     /// Highest TXPower index; each is 2 dB below the one before.
     pub max_power_index: u8,
     /// Duty-cycle bands; where there are any, uplinks are allowed only inside them.
     pub bands: &'static [Band],
+    /// TxParamSetupReq is known here, and uplinks keep to 400 ms until it says otherwise.
+    pub dwell_time: bool,
+    /// The channel must be clear before an uplink.
+    pub listen_before_talk: Option<ListenBeforeTalk>,
+}
+
+/// The two kinds of plan.
+#[derive(Debug)]
+pub enum ChannelPlan {
+    /// Channels are defined by frequency.
+    Dynamic(Dynamic),
+    /// Channels are fixed, and switched on and off.
+    Fixed(Fixed),
 }
 
 /// A data rate of LoRa modulation.
@@ -40,8 +66,25 @@ pub struct DataRate {
     pub sf: SpreadingFactor,
     /// Bandwidth.
     pub bw: Bandwidth,
-    /// M: the longest MACPayload, in bytes.
-    pub max_mac_payload: u8,
+    /// M of downlinks: the longest MACPayload, in bytes.
+    pub max_downlink: u8,
+    /// M of uplinks without a limit of the dwell time.
+    pub max_uplink: u8,
+    /// M of uplinks of 400 ms at most; 0 where none is short enough.
+    pub max_uplink_dwell: u8,
+}
+
+/// RX1 data rate: that of the uplink, plus `base`, less RX1DROffset, kept within limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Rx1 {
+    /// Added to the uplink's rate.
+    pub base: u8,
+    /// Lowest result; with a downlink dwell time of 400 ms, the second one.
+    pub lowest: (u8, u8),
+    /// Highest result.
+    pub highest: u8,
+    /// Highest RX1DROffset; 6 and 7 stand for one and two rates *more*.
+    pub max_offset: u8,
 }
 
 /// Frequencies that share a duty cycle.
@@ -51,6 +94,15 @@ pub struct Band {
     pub range_hz: (u32, u32),
     /// Allowed time on air in 1/1000.
     pub duty_cycle_permille: u16,
+}
+
+/// What makes a channel clear: less than `threshold_dbm` for `for_ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenBeforeTalk {
+    /// Signal strength in dBm from which on a channel counts as busy.
+    pub threshold_dbm: i16,
+    /// How long to listen, in ms.
+    pub for_ms: u8,
 }
 
 /// Preamble symbols of LoRaWAN (RP002, "LoRa preamble").
@@ -86,7 +138,18 @@ impl Plan {
     /// Gives the table of a region.
     pub fn of(region: Region) -> &'static Self {
         match region {
-            Region::Eu868 => &eu868::PLAN,
+            Region::Eu868 => &tables::EU868,
+            Region::Us915 => &tables::US915,
+            Region::Au915 => &tables::AU915,
+            Region::As923_1 => &tables::AS923_1,
+            Region::As923_2 => &tables::AS923_2,
+            Region::As923_3 => &tables::AS923_3,
+            Region::As923_4 => &tables::AS923_4,
+            Region::Kr920 => &tables::KR920,
+            Region::In865 => &tables::IN865,
+            Region::Ru864 => &tables::RU864,
+            Region::Eu433 => &tables::EU433,
+            Region::Cn470 => &tables::CN470,
         }
     }
 
@@ -95,9 +158,33 @@ impl Plan {
         self.data_rates.get(usize::from(index))?.as_ref()
     }
 
-    /// Gives the longest MACPayload at a data rate, in bytes; 0 where there is no such rate.
-    pub fn max_mac_payload(&self, data_rate: u8) -> usize {
-        self.data_rate(data_rate).map_or(0, |rate| usize::from(rate.max_mac_payload))
+    /// Tells whether uplinks may have a data rate.
+    pub fn is_uplink_data_rate(&self, index: u8, dwell: bool) -> bool {
+        (self.uplink_data_rates.0..=self.uplink_data_rates.1).contains(&index)
+            && self.max_uplink(index, dwell) != 0
+    }
+
+    /// Tells whether downlinks may have a data rate.
+    pub fn is_downlink_data_rate(&self, index: u8) -> bool {
+        (self.downlink_data_rates.0..=self.downlink_data_rates.1).contains(&index)
+            && self.data_rate(index).is_some()
+    }
+
+    /// Gives the slowest data rate of uplinks.
+    pub fn slowest_data_rate(&self, dwell: bool) -> u8 {
+        let (min, max) = self.uplink_data_rates;
+        (min..=max).find(|&rate| self.is_uplink_data_rate(rate, dwell)).unwrap_or(max)
+    }
+
+    /// Gives the longest MACPayload of an uplink, in bytes; 0 where there is no such rate.
+    pub fn max_uplink(&self, data_rate: u8, dwell: bool) -> usize {
+        self.data_rate(data_rate)
+            .map_or(0, |rate| usize::from(if dwell { rate.max_uplink_dwell } else { rate.max_uplink }))
+    }
+
+    /// Gives the longest MACPayload of a downlink, in bytes; 0 where there is no such rate.
+    pub fn max_downlink(&self, data_rate: u8) -> usize {
+        self.data_rate(data_rate).map_or(0, |rate| usize::from(rate.max_downlink))
     }
 
     /// Works out a time on air in ms, rounded up.
@@ -105,24 +192,33 @@ impl Plan {
         self.data_rate(data_rate).map_or(0, |rate| rate.airtime_us(len, crc)).div_ceil(1000)
     }
 
-    /// Gives the RX1 data rate.
-    pub fn rx1_data_rate(&self, uplink: u8, offset: u8) -> Option<u8> {
-        self.rx1_data_rates.get(usize::from(uplink))?.get(usize::from(offset)).copied()
-    }
-
-    /// Gives the highest RX1DROffset.
-    pub fn max_rx1_offset(&self) -> u8 {
-        self.rx1_data_rates.first().map_or(0, |row| u8::try_from(row.len()).unwrap_or(0)).saturating_sub(1)
+    /// Gives the RX1 data rate. Where the plan's is none of LoRa, the next lower one: the network is heard in
+    /// RX2 then.
+    pub fn rx1_data_rate(&self, uplink: u8, offset: u8, downlink_dwell: bool) -> u8 {
+        let Rx1 { base, lowest, highest, .. } = self.rx1;
+        let rate = uplink.saturating_add(base);
+        let rate = match offset {
+            0..=5 => rate.saturating_sub(offset),
+            more => rate.saturating_add(more.saturating_sub(5)),
+        };
+        let lowest = if downlink_dwell { lowest.1 } else { lowest.0 };
+        let rate = rate.clamp(lowest, highest.max(lowest));
+        (lowest..=rate).rev().find(|&rate| self.data_rate(rate).is_some()).unwrap_or(lowest)
     }
 
     /// Tells whether the device may listen there.
     pub fn is_downlink_frequency(&self, frequency_hz: u32) -> bool {
         (self.range_hz.0..=self.range_hz.1).contains(&frequency_hz)
+            && match &self.channels {
+                ChannelPlan::Dynamic(dynamic) => dynamic.is_on_grid(self.range_hz.0, frequency_hz),
+                ChannelPlan::Fixed(fixed) => fixed.downlink.holds(frequency_hz),
+            }
     }
 
-    /// Tells whether the device may send there.
+    /// Tells whether a channel may be defined there. The channels of fixed plans are not defined by anybody.
     pub fn is_uplink_frequency(&self, frequency_hz: u32) -> bool {
-        self.is_downlink_frequency(frequency_hz)
+        matches!(self.channels, ChannelPlan::Dynamic(_))
+            && self.is_downlink_frequency(frequency_hz)
             && (self.bands.is_empty() || self.band(frequency_hz).is_some())
     }
 
@@ -133,54 +229,12 @@ impl Plan {
             .enumerate()
             .find(|(_, band)| (band.range_hz.0..=band.range_hz.1).contains(&frequency_hz))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Expected values: facts of the public air-time calculators, as quoted in lora-modulation's own tests.
-    #[test]
-    fn air_time_agrees_with_published_figures() {
-        let plan = Plan::of(Region::Eu868);
-        for (data_rate, len, expected_us) in [
-            (6, 38, 41_088),
-            (5, 38, 82_176),
-            (4, 38, 143_872),
-            (3, 38, 267_264),
-            (2, 38, 493_568),
-            (1, 38, 1_069_056),
-            (0, 38, 1_974_272),
-            (4, 39, 154_112),
-        ] {
-            let rate = plan.data_rate(data_rate).unwrap();
-            assert_eq!(rate.airtime_us(len, true), expected_us, "DR{data_rate}, {len} bytes");
-        }
-    }
-
-    #[test]
-    fn air_time_agrees_with_lora_modulation_for_every_length() {
-        let plan = Plan::of(Region::Eu868);
-        for rate in plan.data_rates.iter().flatten() {
-            for len in 12..=255u8 {
-                let theirs = rate.modulation().time_on_air_us(Some(8), true, len);
-                assert_eq!(rate.airtime_us(usize::from(len), true), u64::from(theirs));
-            }
-        }
-    }
-
-    #[test]
-    fn a_plan_is_consistent_in_itself() {
-        let plan = Plan::of(Region::Eu868);
-        assert!(plan.data_rate(plan.rx2.data_rate).is_some());
-        assert!(plan.is_downlink_frequency(plan.rx2.frequency_hz));
-        assert_eq!(plan.max_rx1_offset(), 5);
-        for (uplink, row) in plan.rx1_data_rates.iter().enumerate() {
-            assert_eq!(row.len(), 6);
-            assert!(row.iter().all(|&rx1| plan.data_rate(rx1).is_some()), "RX1 of DR{uplink}");
-        }
-        for &frequency_hz in plan.default_channels_hz {
-            assert!(plan.is_uplink_frequency(frequency_hz));
+    /// Gives the limit of the radiated power at a frequency, in dBm EIRP.
+    pub fn eirp_limit_dbm(&self, frequency_hz: u32) -> i8 {
+        match self.low_eirp {
+            Some((below_hz, dbm)) if frequency_hz < below_hz => dbm.min(self.max_eirp_dbm),
+            _ => self.max_eirp_dbm,
         }
     }
 }

@@ -4,20 +4,20 @@
 //! way is treated as absent.
 //! - Session: version, credentials tag (4), settings tag (4), DevNonce of the join (2), DevAddr (4), NwkSKey,
 //!   AppSKey, RX1 delay, RX1DROffset, RX2 frequency / 100 Hz (3), RX2 data rate, data rate, TXPower, NbTrans,
-//!   MaxDCycle, channel mask (2), then for each channel its index, frequency / 100 Hz (3), data rates
-//!   (max, min), RX1 frequency / 100 Hz (3).
+//!   MaxDCycle, dwell times (bit 1 uplink, bit 0 downlink), highest EIRP, channel mask (12), then for each channel
+//!   of a dynamic plan its index, frequency / 100 Hz (3), data rates (max, min), RX1 frequency / 100 Hz (3).
 //! - Counters: version, credentials tag (4), DevNonce of the session (2), next DevNonce (4), reserved FCntUp
-//!   (4), FCntDown there (1), FCntDown (4).
+//!   (4), FCntDown there (1), FCntDown (4), JoinNonce there (1), JoinNonce (4).
 
 use heapless::Vec;
 
-use crate::channels::Channels;
-use crate::config::{Activation, Config, Key, Rx2};
+use crate::channels::{Channels, Mask};
+use crate::config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Rx2};
 use crate::crypto::cmac;
 use crate::event::RecordBytes;
-use crate::region::Plan;
+use crate::region::{ChannelPlan, Plan};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What the network may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,12 @@ pub struct Parameters {
     pub power_index: u8,
     pub nb_trans: u8,
     pub max_duty_cycle: u8,
+    /// Uplinks take 400 ms at most.
+    pub uplink_dwell: bool,
+    /// Downlinks take 400 ms at most.
+    pub downlink_dwell: bool,
+    /// The network's limit of the radiated power.
+    pub max_eirp_dbm: i8,
     pub channels: Channels,
 }
 
@@ -36,20 +42,28 @@ impl Parameters {
     /// Gives the region's parameters, or those of the settings where there are any.
     pub fn defaults(plan: &Plan, config: &Config, data_rate: u8) -> Self {
         let rx2 = config.rx2.filter(|rx2| {
-            plan.data_rate(rx2.data_rate).is_some() && plan.is_downlink_frequency(rx2.frequency_hz)
+            plan.is_downlink_data_rate(rx2.data_rate) && plan.is_downlink_frequency(rx2.frequency_hz)
         });
+        let uplink_dwell = plan.dwell_time;
         let data_rate = if config.adr { data_rate } else { config.data_rate };
-        let data_rate =
-            if plan.data_rate(data_rate).is_some() { data_rate } else { plan.default_data_rates.0 };
+        let data_rate = if plan.is_uplink_data_rate(data_rate, uplink_dwell) {
+            data_rate
+        } else {
+            plan.slowest_data_rate(uplink_dwell)
+        };
+        let channels = Channels::defaults(plan, config);
         Self {
             rx1_delay_s: 1,
             rx1_offset: 0,
             rx2: rx2.unwrap_or(plan.rx2),
-            data_rate,
+            data_rate: channels.nearest_data_rate(plan, data_rate, uplink_dwell),
             power_index: 0,
             nb_trans: 1,
             max_duty_cycle: 0,
-            channels: Channels::defaults(plan, config),
+            uplink_dwell,
+            downlink_dwell: false,
+            max_eirp_dbm: plan.max_eirp_dbm,
+            channels,
         }
     }
 }
@@ -76,7 +90,7 @@ impl core::fmt::Debug for Session {
 }
 
 /// The counters' record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// DevNonce of the session that the frame counters belong to.
     pub session_dev_nonce: u16,
@@ -85,6 +99,8 @@ pub struct Counters {
     /// FCntUp values below this one may be used.
     pub fcnt_up_limit: u32,
     pub fcnt_down: Option<u32>,
+    /// That of the last join-accept taken (MAC-JOIN-05).
+    pub join_nonce: Option<u32>,
 }
 
 /// Names the credentials and the region: records made with others are void.
@@ -109,11 +125,22 @@ pub fn settings_tag(config: &Config) -> [u8; 4] {
     for frequency_hz in config.channels_hz.iter().flatten() {
         crc.update(&frequency_hz.to_le_bytes());
     }
+    if let Some(mask) = config.channel_mask {
+        crc.update(&mask.to_le_bytes());
+    }
     crc.finish()
 }
 
+/// Bytes of a stored channel mask: 96 channels.
+const MASK: usize = 12;
+
 /// Writes the session's record.
-pub fn encode_session(session: &Session, credentials: [u8; 4], settings: [u8; 4]) -> RecordBytes {
+pub fn encode_session(
+    session: &Session,
+    plan: &Plan,
+    credentials: [u8; 4],
+    settings: [u8; 4],
+) -> RecordBytes {
     let mut out = Writer(RecordBytes::new());
     let p = &session.parameters;
     out.bytes(&[VERSION]);
@@ -126,8 +153,13 @@ pub fn encode_session(session: &Session, credentials: [u8; 4], settings: [u8; 4]
     out.bytes(&[p.rx1_delay_s, p.rx1_offset]);
     out.frequency(p.rx2.frequency_hz);
     out.bytes(&[p.rx2.data_rate, p.data_rate, p.power_index, p.nb_trans, p.max_duty_cycle]);
-    out.bytes(&p.channels.mask().to_le_bytes());
-    for (index, channel) in p.channels.iter() {
+    out.bytes(&[u8::from(p.uplink_dwell) << 1 | u8::from(p.downlink_dwell)]);
+    out.bytes(&p.max_eirp_dbm.to_le_bytes());
+    if let Some(mask) = p.channels.mask().to_le_bytes().first_chunk::<MASK>() {
+        out.bytes(mask);
+    }
+    let defined = p.channels.iter(plan).filter(|_| matches!(plan.channels, ChannelPlan::Dynamic(_)));
+    for (index, channel) in defined {
         out.bytes(&[index]);
         out.frequency(channel.frequency_hz);
         out.bytes(&[(channel.max_data_rate << 4) | (channel.min_data_rate & 0x0f)]);
@@ -156,7 +188,11 @@ pub fn decode_session(bytes: &[u8], plan: &Plan) -> Option<StoredSession> {
     let [rx1_delay_s, rx1_offset] = r.take()?;
     let rx2_hz = r.frequency()?;
     let [rx2_rate, data_rate, power_index, nb_trans, max_duty_cycle] = r.take()?;
-    let mask = u16::from_le_bytes(r.take()?);
+    let [dwell, eirp] = r.take()?;
+    let max_eirp_dbm = i8::from_le_bytes([eirp]);
+    let mut mask = [0; size_of::<Mask>()];
+    *mask.first_chunk_mut::<MASK>()? = r.take()?;
+    let mask = Mask::from_le_bytes(mask);
     let mut channels = Channels::none();
     while !r.0.is_empty() {
         let [index] = r.take()?;
@@ -167,21 +203,23 @@ pub fn decode_session(bytes: &[u8], plan: &Plan) -> Option<StoredSession> {
         let fits = plan.is_uplink_frequency(frequency_hz)
             && (downlink_hz == 0 || plan.is_downlink_frequency(downlink_hz))
             && min <= max
-            && plan.data_rate(min).is_some()
-            && plan.data_rate(max).is_some()
-            && channels.get(index).is_none();
+            && plan.is_uplink_data_rate(min, false)
+            && plan.is_uplink_data_rate(max, false)
+            && channels.get(plan, index).is_none();
         if !fits {
             return None;
         }
         channels.define(index, frequency_hz, min, max);
         channels.set_downlink(index, downlink_hz);
     }
-    channels.set_mask(mask);
+    channels.set_mask(plan, mask);
     let fits = (1..=15).contains(&rx1_delay_s)
-        && rx1_offset <= plan.max_rx1_offset()
+        && rx1_offset <= plan.rx1.max_offset
         && plan.is_downlink_frequency(rx2_hz)
-        && plan.data_rate(rx2_rate).is_some()
-        && plan.data_rate(data_rate).is_some()
+        && plan.is_downlink_data_rate(rx2_rate)
+        && plan.is_uplink_data_rate(data_rate, dwell & 2 != 0)
+        && dwell <= if plan.dwell_time { 3 } else { 0 }
+        && max_eirp_dbm <= plan.max_eirp_dbm
         && power_index <= plan.max_power_index
         && (1..=15).contains(&nb_trans)
         && max_duty_cycle <= 15;
@@ -203,6 +241,9 @@ pub fn decode_session(bytes: &[u8], plan: &Plan) -> Option<StoredSession> {
                 power_index,
                 nb_trans,
                 max_duty_cycle,
+                uplink_dwell: dwell & 2 != 0,
+                downlink_dwell: dwell & 1 != 0,
+                max_eirp_dbm,
                 channels,
             },
         },
@@ -217,8 +258,8 @@ pub fn encode_counters(counters: &Counters, credentials: [u8; 4]) -> RecordBytes
     out.bytes(&counters.session_dev_nonce.to_le_bytes());
     out.bytes(&counters.next_dev_nonce.to_le_bytes());
     out.bytes(&counters.fcnt_up_limit.to_le_bytes());
-    out.bytes(&[u8::from(counters.fcnt_down.is_some())]);
-    out.bytes(&counters.fcnt_down.unwrap_or(0).to_le_bytes());
+    out.optional(counters.fcnt_down);
+    out.optional(counters.join_nonce);
     out.sealed()
 }
 
@@ -230,13 +271,46 @@ pub fn decode_counters(bytes: &[u8]) -> Option<([u8; 4], Counters)> {
         session_dev_nonce: u16::from_le_bytes(r.take()?),
         next_dev_nonce: u32::from_le_bytes(r.take()?).min(0x1_0000),
         fcnt_up_limit: u32::from_le_bytes(r.take()?),
-        fcnt_down: {
-            let [there] = r.take()?;
-            let value = u32::from_le_bytes(r.take()?);
-            (there != 0).then_some(value)
-        },
+        fcnt_down: r.optional()?,
+        join_nonce: r.optional()?,
     };
     r.0.is_empty().then_some((credentials, counters))
+}
+
+/// The last FCntDown of a multicast group, with the tag of its address and keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupCounter {
+    pub tag: [u8; 4],
+    pub fcnt_down: Option<u32>,
+}
+
+/// The counters of all groups.
+pub type GroupCounters = [GroupCounter; MULTICAST_GROUPS];
+
+/// Names a group by its address and keys: with others, its counter starts anew.
+pub fn group_tag(group: &MulticastGroup) -> [u8; 4] {
+    cmac(&group.nwk_skey, &[b"M", &group.dev_addr.to_le_bytes(), &group.app_skey.0])
+}
+
+/// Writes the record of the multicast groups: for each its tag (4), FCntDown there (1), FCntDown (4).
+pub fn encode_groups(groups: &GroupCounters) -> RecordBytes {
+    let mut out = Writer(RecordBytes::new());
+    out.bytes(&[VERSION]);
+    for group in groups {
+        out.bytes(&group.tag);
+        out.optional(group.fcnt_down);
+    }
+    out.sealed()
+}
+
+/// Reads the record of the multicast groups.
+pub fn decode_groups(bytes: &[u8]) -> Option<GroupCounters> {
+    let mut r = Reader(unsealed(bytes)?);
+    let mut groups = GroupCounters::default();
+    for group in &mut groups {
+        *group = GroupCounter { tag: r.take()?, fcnt_down: r.optional()? };
+    }
+    r.0.is_empty().then_some(groups)
 }
 
 /// Checks CRC and version; gives what is between them.
@@ -261,6 +335,11 @@ impl Writer {
         self.bytes(&[a, b, c]);
     }
 
+    fn optional(&mut self, value: Option<u32>) {
+        self.bytes(&[u8::from(value.is_some())]);
+        self.bytes(&value.unwrap_or(0).to_le_bytes());
+    }
+
     fn sealed(mut self) -> Vec<u8, { crate::event::MAX_RECORD }> {
         let mut crc = Crc::new();
         crc.update(&self.0);
@@ -276,6 +355,12 @@ impl Reader<'_> {
         let (taken, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*taken)
+    }
+
+    fn optional(&mut self) -> Option<Option<u32>> {
+        let [there] = self.take()?;
+        let value = u32::from_le_bytes(self.take()?);
+        Some((there != 0).then_some(value))
     }
 
     fn frequency(&mut self) -> Option<u32> {

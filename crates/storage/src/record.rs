@@ -18,11 +18,13 @@ pub enum RecordId {
     Energy = 6,
     /// The delay task, kept across a reboot.
     DelayTask = 7,
+    /// The last frame counters of the multicast groups, which are never accepted twice.
+    MacMulticast = 8,
 }
 
 impl RecordId {
     /// All records.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Identity,
         Self::Settings,
         Self::MacSession,
@@ -30,6 +32,7 @@ impl RecordId {
         Self::RelayState,
         Self::Energy,
         Self::DelayTask,
+        Self::MacMulticast,
     ];
 
     /// Tells the number under which the record is stored, 1 or more.
@@ -49,6 +52,7 @@ impl RecordId {
             Self::RelayState => "relay_state",
             Self::Energy => "energy",
             Self::DelayTask => "delay_task",
+            Self::MacMulticast => "mac_multicast",
         }
     }
 }

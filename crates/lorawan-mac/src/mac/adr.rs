@@ -1,7 +1,6 @@
 //! Between two uplinks: the end of the counter, and ADR back-off.
 
 use super::{Mac, Notice};
-use crate::channels::default_count;
 use crate::config::Activation;
 use crate::event::Error;
 use crate::session::Parameters;
@@ -28,30 +27,22 @@ impl Mac {
         }
         let before = session.parameters.clone();
         let parameters = &mut session.parameters;
-        let lower = parameters.data_rate.checked_sub(1).filter(|&rate| self.plan.data_rate(rate).is_some());
+        let plan = self.plan;
+        let dwell = parameters.uplink_dwell;
+        let lower = parameters.data_rate.checked_sub(1).filter(|&rate| plan.is_uplink_data_rate(rate, dwell));
+        let defaults = Parameters::defaults(plan, &self.config, parameters.data_rate).channels;
         match lower {
             _ if over == ADR_ACK_DELAY => parameters.power_index = 0,
             Some(rate) => parameters.data_rate = rate,
             None => {
-                let defaults = Parameters::defaults(self.plan, &self.config, parameters.data_rate);
-                for (index, channel) in defaults.channels.iter() {
-                    if index < default_count(self.plan) || self.config.channels_hz.is_some() {
-                        parameters.channels.define(
-                            index,
-                            channel.frequency_hz,
-                            channel.min_data_rate,
-                            channel.max_data_rate,
-                        );
-                    }
-                }
+                parameters.channels.restore(plan, &defaults);
                 parameters.nb_trans = 1;
             }
         }
         let rate = parameters.data_rate;
-        if parameters.channels.carrying(parameters.channels.mask(), rate) == 0 {
+        if !parameters.channels.suffices(plan, parameters.channels.mask(), rate) {
             // The channels that are on do not reach down to this rate: the default ones do.
-            let defaults = Parameters::defaults(self.plan, &self.config, rate);
-            parameters.channels.set_mask(parameters.channels.mask() | defaults.channels.mask());
+            parameters.channels.set_mask(plan, parameters.channels.mask() | defaults.mask());
         }
         self.session_dirty |= before != session.parameters;
     }

@@ -27,7 +27,7 @@ impl Mac {
     ) -> Option<Accepted> {
         let session = self.session.as_mut()?;
         let data_rate = answer_to.map_or(session.parameters.rx2.data_rate, |(_, rf)| rf.data_rate);
-        if frame.len() > self.plan.max_mac_payload(data_rate).saturating_add(MHDR_AND_MIC) {
+        if frame.len() > self.plan.max_downlink(data_rate).saturating_add(MHDR_AND_MIC) {
             return None;
         }
         let data = DataDown::parse(frame)?;
@@ -62,7 +62,7 @@ impl Mac {
         }
         if let Some(port) = data.port.filter(|_| to_application) {
             let window = if answer_to.is_some() { DownlinkWindow::ClassA } else { DownlinkWindow::ClassC };
-            self.downlinks.push(Header { port, fcnt, window, quality }, &payload);
+            self.downlinks.push(Header { port, fcnt, window, multicast: None, quality }, &payload);
         }
         Some(Accepted { ack: data.ack })
     }

@@ -2,11 +2,12 @@
 
 use super::uplink::{Kind, Stage, Transaction};
 use super::{Mac, Notice, Rf};
+use crate::channels::Channels;
 use crate::config::Activation;
 use crate::crypto::session_key;
 use crate::event::Error;
 use crate::frame::{JoinAccept, join_request};
-use crate::region::Plan;
+use crate::region::{ChannelPlan, Plan};
 use crate::session::{Counters, Parameters, Session};
 
 /// A procedure that goes on until a join-accept comes.
@@ -55,16 +56,10 @@ impl Mac {
     pub(super) fn start_join_request(&mut self, now_ms: u64) {
         let Some(joining) = self.joining else { return };
         let Activation::Otaa { dev_eui, join_eui, app_key } = self.config.activation else { return };
-        let parameters = Parameters::defaults(self.plan, &self.config, 0);
-        // DR5, DR4, … DR0, and again: most networks hear the first, and the last hears furthest.
-        let (min, max) = self.plan.default_data_rates;
-        let rates = u32::from(max.saturating_sub(min)).saturating_add(1);
-        let step = joining.attempts.checked_rem(rates).and_then(|step| u8::try_from(step).ok());
-        let data_rate = max.saturating_sub(step.unwrap_or(0));
+        let (channels, data_rate) = self.join_place(joining.attempts);
         let airtime_ms = self.plan.airtime_ms(data_rate, JOIN_REQUEST_LEN, true);
-        let (channel, free_at_ms) =
-            self.pick_channel(&parameters.channels, data_rate, None, now_ms, airtime_ms);
-        let Some((_, frequency_hz)) = channel else {
+        let (channel, free_at_ms) = self.pick_channel(&channels, data_rate, None, now_ms, airtime_ms);
+        let Some((channel, frequency_hz)) = channel else {
             if free_at_ms == u64::MAX {
                 // A channel list without a channel to join on (`Null` of the settings): nothing is sent.
                 self.joining = None;
@@ -87,10 +82,30 @@ impl Mac {
             stage: Stage::Waiting { at_ms: now_ms },
             built: true,
             rf: Rf { frequency_hz, data_rate },
-            channel: None,
+            channel: Some(channel),
             tries_left: 1,
             radio_failures: 0,
         });
+    }
+
+    /// Says where the next request goes (MAC-JOIN-09). In a dynamic plan the data rate goes down from one request to
+    /// the next and begins again: most networks hear the first, and the last hears furthest. In a fixed plan the
+    /// requests walk over the banks, and the data rate goes down once a round.
+    fn join_place(&self, attempts: u32) -> (Channels, u8) {
+        let mut channels = Channels::for_join(self.plan, &self.config);
+        let (min, max) = self.plan.join_data_rates;
+        let mut round = attempts;
+        if let ChannelPlan::Fixed(fixed) = &self.plan.channels {
+            let mask;
+            (mask, round) = fixed.join_channels(channels.mask(), attempts);
+            channels.set_mask(self.plan, mask);
+            if mask & fixed.narrow_mask() == 0 {
+                return (channels, fixed.wide_data_rate);
+            }
+        }
+        let rates = u32::from(max.saturating_sub(min)).saturating_add(1);
+        let step = round.checked_rem(rates).and_then(|step| u8::try_from(step).ok());
+        (channels, max.saturating_sub(step.unwrap_or(0)))
     }
 
     /// Plans the next request after one has been sent: within the join duty cycle, with a random part.
@@ -111,6 +126,12 @@ impl Mac {
         };
         let Activation::Otaa { app_key, .. } = self.config.activation else { return false };
         let Some(accept) = JoinAccept::open(frame, &app_key) else { return false };
+        let [j0, j1, j2] = accept.join_nonce;
+        let join_nonce = u32::from_le_bytes([j0, j1, j2, 0]);
+        let stale = |last: u32| join_nonce == last || (self.config.join_nonce_counts && join_nonce < last);
+        if self.counters.join_nonce.is_some_and(stale) {
+            return false;
+        }
         let mut parameters = Parameters::defaults(self.plan, &self.config, rf.data_rate);
         apply_accept(self.plan, &accept, &mut parameters);
         self.session = Some(Session {
@@ -126,6 +147,7 @@ impl Mac {
             session_dev_nonce: dev_nonce,
             fcnt_up_limit: Self::FCNT_UP_STEP,
             fcnt_down: None,
+            join_nonce: Some(join_nonce),
             ..self.counters
         };
         self.session_dirty = true;
@@ -147,14 +169,16 @@ impl Mac {
 fn apply_accept(plan: &Plan, accept: &JoinAccept, parameters: &mut Parameters) {
     parameters.rx1_delay_s = (accept.rx_delay & 0x0f).max(1);
     let offset = (accept.dl_settings >> 4) & 0x07;
-    if offset <= plan.max_rx1_offset() {
+    if offset <= plan.rx1.max_offset {
         parameters.rx1_offset = offset;
     }
     let rx2_data_rate = accept.dl_settings & 0x0f;
-    if plan.data_rate(rx2_data_rate).is_some() {
+    if plan.is_downlink_data_rate(rx2_data_rate) {
         parameters.rx2.data_rate = rx2_data_rate;
     }
     if let Some(list) = &accept.cflist {
         parameters.channels.apply_cflist(plan, list);
+        let Parameters { channels, data_rate, uplink_dwell, .. } = parameters;
+        *data_rate = channels.nearest_data_rate(plan, *data_rate, *uplink_dwell);
     }
 }

@@ -2,9 +2,9 @@
 
 use super::uplink::{Kind, Stage, Transaction};
 use super::{Mac, Notice, Quality};
-use crate::channels::{MAX_CHANNELS, default_count};
+use crate::channels::MAX_CHANNELS;
 use crate::command::{LinkAdr, Request, Requests, cid};
-use crate::frame::MAX_FOPTS;
+use crate::region::ChannelPlan;
 use crate::session::Parameters;
 
 /// LinkADRAns (LoRaWAN 1.0.3, section 5.2).
@@ -42,7 +42,7 @@ impl Mac {
                 break;
             }
         }
-        if self.answers.len() > MAX_FOPTS {
+        if self.answers.len() > self.fopts_room() {
             self.want_own_uplink(now_ms);
         }
         self.session_dirty |= self.session.as_ref().map(|session| &session.parameters) != before.as_ref();
@@ -83,8 +83,8 @@ impl Mac {
             }
             Request::RxParamSetup { rx1_offset, rx2_data_rate, frequency_hz } => {
                 let channel = plan.is_downlink_frequency(frequency_hz);
-                let rate = plan.data_rate(rx2_data_rate).is_some();
-                let offset = rx1_offset <= plan.max_rx1_offset();
+                let rate = plan.is_downlink_data_rate(rx2_data_rate);
+                let offset = rx1_offset <= plan.rx1.max_offset;
                 let status = u8::from(channel) | (u8::from(rate) << 1) | (u8::from(offset) << 2);
                 self.answer(&[cid::RX_PARAM_SETUP, status])?;
                 if status == 0x07 {
@@ -105,10 +105,12 @@ impl Mac {
                 self.answer(&[cid::DEV_STATUS, BATTERY_EXTERNAL, margin])
             }
             Request::NewChannel { index, frequency_hz, min_data_rate, max_data_rate } => {
-                let ours = index < default_count(plan) || usize::from(index) >= MAX_CHANNELS;
+                // Fixed plans have no such command: no answer.
+                let ChannelPlan::Dynamic(dynamic) = &plan.channels else { return Some(()) };
+                let ours = index < dynamic.default_count() || usize::from(index) >= MAX_CHANNELS;
                 let frequency = !ours && (frequency_hz == 0 || plan.is_uplink_frequency(frequency_hz));
-                let rates = plan.data_rate(min_data_rate).is_some()
-                    && plan.data_rate(max_data_rate).is_some()
+                let rates = plan.is_uplink_data_rate(min_data_rate, false)
+                    && plan.is_uplink_data_rate(max_data_rate, false)
                     && min_data_rate <= max_data_rate;
                 let rates = !ours && (frequency_hz == 0 || rates);
                 self.answer(&[cid::NEW_CHANNEL, u8::from(frequency) | (u8::from(rates) << 1)])?;
@@ -129,11 +131,25 @@ impl Mac {
                 Some(())
             }
             Request::DlChannel { index, frequency_hz } => {
+                let ChannelPlan::Dynamic(_) = plan.channels else { return Some(()) };
                 let frequency = plan.is_downlink_frequency(frequency_hz);
-                let exists = self.parameters()?.channels.get(index).is_some();
+                let exists = self.parameters()?.channels.get(plan, index).is_some();
                 self.answer(&[cid::DL_CHANNEL, u8::from(frequency) | (u8::from(exists) << 1)])?;
                 if frequency && exists {
                     self.parameters()?.channels.set_downlink(index, frequency_hz);
+                }
+                Some(())
+            }
+            Request::TxParamSetup { downlink_dwell, uplink_dwell, max_eirp_dbm } => {
+                if plan.dwell_time {
+                    self.answer(&[cid::TX_PARAM_SETUP])?;
+                    let parameters = self.parameters()?;
+                    parameters.downlink_dwell = downlink_dwell;
+                    parameters.uplink_dwell = uplink_dwell;
+                    parameters.max_eirp_dbm = max_eirp_dbm.min(plan.max_eirp_dbm);
+                    // Up to the lowest rate that is short enough.
+                    parameters.data_rate = parameters.data_rate.max(plan.slowest_data_rate(uplink_dwell));
+                    self.keep_a_channel();
                 }
                 Some(())
             }
@@ -150,22 +166,26 @@ impl Mac {
         let (adr, plan) = (self.config.adr, self.plan);
         let parameters = self.parameters()?;
         let channels = &parameters.channels;
-        let (mut mask, mut last) = (Some(channels.mask()), None);
+        let (mut working, mut last) = (Some(channels.mask()), None);
         for request in block {
-            mask = mask.and_then(|_| channels.masked(request.mask_control, request.mask));
+            working = working.and_then(|now| channels.masked(plan, now, request.mask_control, request.mask));
             last = Some(request);
         }
         let last = last?;
-        let mask = mask.filter(|&mask| mask != 0);
         let wanted = |value: u8, present: u8| if !adr || value == KEEP { present } else { value };
         let data_rate = wanted(last.data_rate, parameters.data_rate);
         let power_index = wanted(last.power, parameters.power_index);
-        let carried = channels.carrying(mask.unwrap_or(channels.mask()), data_rate) != 0;
-        let data_rate_ok = plan.data_rate(data_rate).is_some() && carried;
+        let hops = |mask| match &plan.channels {
+            ChannelPlan::Dynamic(_) => true,
+            ChannelPlan::Fixed(fixed) => fixed.hops_enough(mask, data_rate),
+        };
+        let mask = working.filter(|&mask| mask != 0 && hops(mask));
+        let carried = channels.carrying(plan, mask.unwrap_or(channels.mask()), data_rate) != 0;
+        let data_rate_ok = plan.is_uplink_data_rate(data_rate, parameters.uplink_dwell) && carried;
         let power_ok = power_index <= plan.max_power_index;
         let mut status = 0;
         if let (Some(mask), true, true) = (mask, data_rate_ok, power_ok) {
-            parameters.channels.set_mask(mask);
+            parameters.channels.set_mask(plan, mask);
             parameters.data_rate = data_rate;
             parameters.power_index = power_index;
             parameters.nb_trans = last.nb_trans.max(1);
@@ -184,14 +204,11 @@ impl Mac {
     /// After a channel was taken away: without any for the present data rate, the default ones are switched on.
     fn keep_a_channel(&mut self) {
         let defaults = Parameters::defaults(self.plan, &self.config, 0).channels;
-        let Some(parameters) = self.parameters() else { return };
-        let mask = parameters.channels.mask();
-        if parameters.channels.carrying(mask, parameters.data_rate) == 0 {
-            parameters.channels.set_mask(mask | defaults.mask());
-            let (min, max) = self.plan.default_data_rates;
-            if let Some(session) = &mut self.session {
-                session.parameters.data_rate = session.parameters.data_rate.clamp(min, max);
-            }
+        let plan = self.plan;
+        let Some(Parameters { channels, data_rate, uplink_dwell, .. }) = self.parameters() else { return };
+        if channels.carrying(plan, channels.mask(), *data_rate) == 0 {
+            channels.set_mask(plan, channels.mask() | defaults.mask());
+            *data_rate = channels.nearest_data_rate(plan, *data_rate, *uplink_dwell);
         }
     }
 

@@ -8,6 +8,8 @@ use crate::channels::{Channels, bit};
 use crate::command::{cid, keep_sticky, whole_answers};
 use crate::event::SendError;
 use crate::frame::{DataUp, FHDR, Frame, MAX_FOPTS, MHDR_AND_MIC};
+use crate::region::ChannelPlan;
+use crate::session::Parameters;
 
 /// What is being sent.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +90,9 @@ const ACK_TIMEOUT_SPAN_MS: u32 = 2000;
 /// A frame that the radio could not send is tried so often, at this distance.
 const RADIO_TRIES: u8 = 5;
 const RADIO_RETRY_MS: u64 = 1000;
+/// A channel that was busy is left for so long, and up to so much longer.
+const BUSY_MIN_MS: u64 = 20;
+const BUSY_SPAN_MS: u32 = 500;
 /// How long the MAC waits for the application's next uplink before it sends an answer by itself.
 pub(super) const OWN_UPLINK_DELAY_MS: u64 = 1000;
 
@@ -100,7 +105,7 @@ impl Mac {
     pub fn can_send(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.fcnt_up != u32::MAX)
             && self.transaction.is_none()
-            && self.answers.len() <= MAX_FOPTS
+            && self.answers.len() <= self.fopts_room()
     }
 
     /// Tells how many application bytes the next uplink can carry, beside the MAC answers that wait
@@ -113,8 +118,14 @@ impl Mac {
     /// The payload beside an empty FOpts (MAC-FRM-04): M less FHDR and FPort.
     fn payload_limit(&self) -> usize {
         self.session.as_ref().map_or(0, |session| {
-            self.plan.max_mac_payload(session.parameters.data_rate).saturating_sub(FHDR).saturating_sub(1)
+            let Parameters { data_rate, uplink_dwell, .. } = session.parameters;
+            self.plan.max_uplink(data_rate, uplink_dwell).saturating_sub(FHDR).saturating_sub(1)
         })
+    }
+
+    /// Bytes of FOpts that fit a frame at the present data rate.
+    pub(super) fn fopts_room(&self) -> usize {
+        self.payload_limit().min(MAX_FOPTS)
     }
 
     /// Tells from when on the duty cycle lets an uplink of `payload_len` bytes out. One that is sent before
@@ -125,9 +136,9 @@ impl Mac {
         let data_rate = session.parameters.data_rate;
         let airtime_ms = self.plan.airtime_ms(data_rate, self.frame_len(payload_len), true);
         let channels = &session.parameters.channels;
-        let usable = channels.carrying(channels.mask(), data_rate);
+        let usable = channels.carrying(self.plan, channels.mask(), data_rate);
         channels
-            .iter()
+            .iter(self.plan)
             .filter(|(index, _)| usable & bit(*index) != 0)
             .map(|(_, channel)| self.duty.free_at_ms(self.plan, now_ms, channel.frequency_hz, airtime_ms))
             .min()
@@ -170,7 +181,7 @@ impl Mac {
             return Err(SendError::Busy);
         }
         let limit = self.max_payload();
-        if self.answers.len() > MAX_FOPTS || payload.len() > limit {
+        if self.answers.len() > self.fopts_room() || payload.len() > limit {
             if self.answers.len() <= self.answers_sent {
                 // They stay until the network is heard, so waiting for them could last for ever.
                 return Err(SendError::TooLong { limit });
@@ -213,10 +224,12 @@ impl Mac {
     /// what the payload leaves. Answers that are too many for FOpts go into a frame on FPort 0 instead
     /// (MAC-FRM-05).
     fn fopts(&self, room: usize) -> FOpts {
+        let limit = self.fopts_room();
         let mut bytes = Vec::new();
-        if self.answers.len() <= MAX_FOPTS {
+        if self.answers.len() <= limit {
             let _ = bytes.extend_from_slice(&self.answers);
         }
+        let room = room.min(limit);
         // Without room a request waits for the next uplink.
         let mut ask = |wanted: bool, id: u8| wanted && bytes.len() < room && bytes.push(id).is_ok();
         let asks_link_check = ask(self.wants_link_check, cid::LINK_CHECK);
@@ -236,7 +249,7 @@ impl Mac {
         if self.acknowledgement.is_none() && self.answers.is_empty() {
             return;
         }
-        let port = (self.answers.len() > MAX_FOPTS).then_some(0);
+        let port = (self.answers.len() > self.fopts_room()).then_some(0);
         self.start_data(now_ms, port, &[], false);
     }
 
@@ -244,7 +257,7 @@ impl Mac {
     pub(super) fn try_transmit(&mut self, now_ms: u64) -> Action {
         let Some(transaction) = self.transaction else { return self.rest(None) };
         let (picked, free_at_ms) = match transaction.kind {
-            Kind::Join { .. } => (Some((None, transaction.rf.frequency_hz)), now_ms),
+            Kind::Join { .. } => (Some((transaction.channel, transaction.rf.frequency_hz)), now_ms),
             Kind::Data { .. } => {
                 let Some(session) = &self.session else { return self.give_up(now_ms) };
                 let len = if transaction.built { self.frame.len() } else { self.frame_len(self.frame.len()) };
@@ -281,19 +294,37 @@ impl Mac {
             transaction.rf = rf;
             transaction.channel = channel;
         });
+        self.used |= channel.map_or(0, bit);
         let max_duty_cycle = self.session.as_ref().map_or(0, |session| session.parameters.max_duty_cycle);
         self.duty.spend(self.plan, now_ms, frequency_hz, airtime_ms, max_duty_cycle);
-        Action::Transmit { rf, power_dbm: self.power_dbm(), airtime_ms }
+        Action::Transmit {
+            rf,
+            power_dbm: self.power_dbm(rf),
+            airtime_ms,
+            listen_before_talk: self.plan.listen_before_talk,
+        }
     }
 
-    /// MAC-TX-04: the least of the settings, and the region's limit less 2 dB for each TXPower step.
-    fn power_dbm(&self) -> i8 {
+    /// MAC-TX-04: the least of the settings, and the limit of region, network and channels less 2 dB for each
+    /// TXPower step.
+    fn power_dbm(&self, rf: Rf) -> i8 {
         // A join has nothing of an older session (MAC-JOIN-03): full power.
         let is_join = matches!(self.transaction, Some(Transaction { kind: Kind::Join { .. }, .. }));
-        let session = self.session.as_ref().filter(|_| !is_join);
-        let index = session.map_or(0, |session| session.parameters.power_index);
+        let parameters = self.session.as_ref().filter(|_| !is_join).map(|session| &session.parameters);
+        let index = parameters.map_or(0, |parameters| parameters.power_index);
         let step_db = i8::try_from(index).unwrap_or(0).saturating_mul(2);
-        self.config.tx_power_dbm.min(self.plan.max_eirp_dbm.saturating_sub(step_db))
+        let network = parameters.map_or(i8::MAX, |parameters| parameters.max_eirp_dbm);
+        let hopping = match (&self.plan.channels, parameters) {
+            (ChannelPlan::Fixed(fixed), Some(parameters)) => {
+                fixed.eirp_limit_dbm(parameters.channels.mask(), rf.data_rate)
+            }
+            (ChannelPlan::Fixed(fixed), None) => {
+                fixed.eirp_limit_dbm(Channels::for_join(self.plan, &self.config).mask(), rf.data_rate)
+            }
+            (ChannelPlan::Dynamic(_), _) => i8::MAX,
+        };
+        let table = self.plan.max_eirp_dbm.min(network).saturating_sub(step_db);
+        self.config.tx_power_dbm.min(table).min(hopping).min(self.plan.eirp_limit_dbm(rf.frequency_hz))
     }
 
     pub(super) fn update(&mut self, change: impl FnOnce(&mut Transaction)) {
@@ -302,8 +333,8 @@ impl Mac {
         }
     }
 
-    /// Picks a channel at random among those that carry the rate and are free now, another than `last` where
-    /// there is one. Without any, tells when one will be.
+    /// Picks a channel at random among those that carry the rate and are free now: one that had no turn yet, and
+    /// another than `last`, where there is one. Without any, tells when one will be.
     pub(super) fn pick_channel(
         &mut self,
         channels: &Channels,
@@ -312,21 +343,26 @@ impl Mac {
         now_ms: u64,
         airtime_ms: u64,
     ) -> (Option<(u8, u32)>, u64) {
-        let usable = channels.carrying(channels.mask(), data_rate);
-        let (mut free, mut first_free_ms) = (0u16, u64::MAX);
-        for (index, channel) in channels.iter().filter(|(index, _)| usable & bit(*index) != 0) {
-            let at_ms = self.duty.free_at_ms(self.plan, now_ms, channel.frequency_hz, airtime_ms);
+        let plan = self.plan;
+        let usable = channels.carrying(plan, channels.mask(), data_rate);
+        if usable & !self.used == 0 {
+            self.used &= !usable;
+        }
+        let (mut free, mut first_free_ms) = (0, u64::MAX);
+        for (index, channel) in channels.iter(plan).filter(|(index, _)| usable & bit(*index) != 0) {
+            let at_ms = self.duty.free_at_ms(plan, now_ms, channel.frequency_hz, airtime_ms);
             first_free_ms = first_free_ms.min(at_ms);
             if at_ms <= now_ms {
                 free |= bit(index);
             }
         }
         let others = free & !last.map_or(0, bit);
-        let choice = if others != 0 { others } else { free };
+        let fresh = others & !self.used;
+        let choice = [fresh, others, free].into_iter().find(|&choice| choice != 0).unwrap_or(0);
         let Some(most) = choice.count_ones().checked_sub(1) else { return (None, first_free_ms) };
         let nth = usize::try_from(self.random.up_to(most)).unwrap_or(0);
         let picked = channels
-            .iter()
+            .iter(plan)
             .filter(|(index, _)| choice & bit(*index) != 0)
             .nth(nth)
             .map(|(index, channel)| (index, channel.frequency_hz));
@@ -338,7 +374,8 @@ impl Mac {
         let Some(Transaction { kind: Kind::Data { port, confirmed, .. }, rf, .. }) = self.transaction else {
             return false;
         };
-        let limit = self.plan.max_mac_payload(rf.data_rate).saturating_sub(FHDR).saturating_sub(1);
+        let dwell = self.session.as_ref().is_some_and(|session| session.parameters.uplink_dwell);
+        let limit = self.plan.max_uplink(rf.data_rate, dwell).saturating_sub(FHDR).saturating_sub(1);
         let payload = match port {
             Some(0) => Frame::from_slice(whole_answers(&self.answers, limit)).unwrap_or_default(),
             _ => self.frame.clone(),
@@ -424,6 +461,28 @@ impl Mac {
         self.update(|transaction| {
             transaction.radio_failures = failures;
             transaction.stage = Stage::Waiting { at_ms: now_ms.saturating_add(RADIO_RETRY_MS) };
+        });
+    }
+
+    /// Says that the channel was not clear (MAC-TX-03): the frame goes out a little later, on another channel if there
+    /// is one.
+    pub fn channel_busy(&mut self, now_ms: u64) {
+        let Some(Transaction { stage: Stage::OnAir, kind, rf, channel, .. }) = self.transaction else {
+            return;
+        };
+        let airtime_ms = self.plan.airtime_ms(rf.data_rate, self.frame.len(), true);
+        self.duty.take_back(self.plan, rf.frequency_hz, airtime_ms);
+        let random_ms = u64::from(self.random.up_to(BUSY_SPAN_MS));
+        let at_ms = now_ms.saturating_add(BUSY_MIN_MS).saturating_add(random_ms);
+        let mut next = (channel, rf.frequency_hz);
+        if let Kind::Join { .. } = kind {
+            let channels = Channels::for_join(self.plan, &self.config);
+            let picked = self.pick_channel(&channels, rf.data_rate, channel, now_ms, 0).0;
+            next = picked.map_or(next, |(index, frequency_hz)| (Some(index), frequency_hz));
+        }
+        self.update(|transaction| {
+            transaction.stage = Stage::Waiting { at_ms };
+            (transaction.channel, transaction.rf.frequency_hz) = next;
         });
     }
 

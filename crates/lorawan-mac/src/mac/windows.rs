@@ -3,6 +3,7 @@
 use super::uplink::{Kind, Stage, Transaction};
 use super::{Action, Mac, Quality, Rf, Window};
 use crate::frame::MHDR_AND_MIC;
+use crate::region::ChannelPlan;
 
 /// JOIN_ACCEPT_DELAY1 (RP002, section 2.3).
 const JOIN_RX1_DELAY_MS: u64 = 5000;
@@ -129,23 +130,27 @@ impl Mac {
 
     /// The latest end of a window: the longest frame that began as late as it may.
     fn window_end_ms(&self, nominal_ms: u64, rf: Rf) -> u64 {
-        let longest = self.plan.max_mac_payload(rf.data_rate).saturating_add(MHDR_AND_MIC);
+        let longest = self.plan.max_downlink(rf.data_rate).saturating_add(MHDR_AND_MIC);
         nominal_ms
             .saturating_add(RX_LEAD_MS)
             .saturating_add(self.plan.airtime_ms(rf.data_rate, longest, true))
             .saturating_add(REPORT_MS)
     }
 
-    /// RX1: the uplink's channel, or its DlChannelReq frequency; the rate follows the one it was sent with
-    /// (MAC-RX-02). A join has offset 0 (MAC-JOIN-03).
+    /// RX1: the uplink's channel, its DlChannelReq frequency, or the one that a fixed plan gives it; the rate follows
+    /// the one it was sent with (MAC-RX-02). A join has offset 0 (MAC-JOIN-03).
     fn rx1(&self, transaction: &Transaction) -> Rf {
         let parameters = self.session.as_ref().filter(|_| !self.is_join()).map(|session| &session.parameters);
         let offset = parameters.map_or(0, |parameters| parameters.rx1_offset);
-        let frequency_hz = parameters
-            .and_then(|parameters| parameters.channels.get(transaction.channel?))
-            .map_or(transaction.rf.frequency_hz, |channel| channel.rx1_hz());
-        let data_rate = self.plan.rx1_data_rate(transaction.rf.data_rate, offset);
-        Rf { frequency_hz, data_rate: data_rate.unwrap_or(self.plan.default_data_rates.0) }
+        let downlink_dwell = parameters.is_some_and(|parameters| parameters.downlink_dwell);
+        let channel = transaction.channel.and_then(|index| match (&self.plan.channels, parameters) {
+            (ChannelPlan::Fixed(fixed), _) => fixed.channel(index),
+            (ChannelPlan::Dynamic(_), Some(parameters)) => parameters.channels.get(self.plan, index),
+            (ChannelPlan::Dynamic(_), None) => None,
+        });
+        let frequency_hz = channel.map_or(transaction.rf.frequency_hz, |channel| channel.rx1_hz());
+        let data_rate = self.plan.rx1_data_rate(transaction.rf.data_rate, offset, downlink_dwell);
+        Rf { frequency_hz, data_rate }
     }
 
     /// RX2: the session's; for a join, the region's (MAC-JOIN-03).
@@ -176,8 +181,8 @@ impl Mac {
             Window::Rxc => self.is_rx2_frame(transaction, now_ms, frame.len()),
         });
         let Some(transaction) = open else {
-            if window == Window::Rxc {
-                self.accept_data(now_ms, None, frame, quality);
+            if window == Window::Rxc && self.accept_data(now_ms, None, frame, quality).is_none() {
+                self.accept_multicast(frame, quality);
             }
             return;
         };
@@ -190,6 +195,7 @@ impl Mac {
         let rf = if window == Window::Rx1 { self.rx1(&transaction) } else { self.rx2(&transaction) };
         match self.accept_data(now_ms, Some((&transaction, rf)), frame, quality) {
             Some(accepted) => self.transmission_over(now_ms, true, accepted.ack),
+            None if window == Window::Rxc => self.accept_multicast(frame, quality),
             None => self.window_closed(now_ms, window),
         }
     }

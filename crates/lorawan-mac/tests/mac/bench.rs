@@ -37,17 +37,23 @@ pub fn abp() -> Config {
 pub struct Flash {
     pub session: Option<Vec<u8>>,
     pub counters: Option<Vec<u8>>,
+    pub multicast: Option<Vec<u8>>,
 }
 
 impl Flash {
     pub fn restored(&self) -> Restored<'_> {
-        Restored { session: self.session.as_deref(), counters: self.counters.as_deref() }
+        Restored {
+            session: self.session.as_deref(),
+            counters: self.counters.as_deref(),
+            multicast: self.multicast.as_deref(),
+        }
     }
 
     pub fn save(&mut self, record: Record, bytes: &[u8]) {
         match record {
             Record::Session => self.session = Some(bytes.to_vec()),
             Record::Counters => self.counters = Some(bytes.to_vec()),
+            Record::Multicast => self.multicast = Some(bytes.to_vec()),
         }
     }
 }
@@ -179,6 +185,8 @@ pub struct Accept {
     pub rx2_dr: u8,
     pub rx_delay: u8,
     pub channels: Option<[u32; 5]>,
+    /// Any CFList, in place of `channels`.
+    pub list: Option<CFList>,
     pub app_key: [u8; 16],
 }
 
@@ -191,6 +199,7 @@ impl Default for Accept {
             rx2_dr: 3,
             rx_delay: 1,
             channels: None,
+            list: None,
             app_key: APP_KEY,
         }
     }
@@ -215,7 +224,10 @@ impl Accept {
                     rx1_dr_offset: self.rx1_offset,
                 },
                 rx_delay: self.rx_delay,
-                cflist: self.channels.map(|channels| CFList::Channels(CFListChannels::new(channels))),
+                cflist: self
+                    .list
+                    .clone()
+                    .or_else(|| Some(CFList::Channels(CFListChannels::new(self.channels?)))),
             }),
             mic: None,
         };
@@ -323,7 +335,7 @@ impl Bench {
     /// Carries an action out, with silence on the air.
     pub fn carry_out(&mut self, action: Action) -> Option<Sent> {
         match action {
-            Action::Transmit { rf, power_dbm, airtime_ms } => {
+            Action::Transmit { rf, power_dbm, airtime_ms, .. } => {
                 let phy = self.mac.frame().to_vec();
                 self.now_ms += airtime_ms;
                 self.mac.tx_done(self.now_ms);

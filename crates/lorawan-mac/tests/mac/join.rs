@@ -290,3 +290,30 @@ fn mac_join_06_a_new_session_is_free_of_the_old_ones_duty_cycle() {
     bench.settle();
     assert_eq!(bench.mac.free_at_ms(bench.now_ms, 1), bench.now_ms);
 }
+
+#[test]
+fn mac_join_05_the_last_join_accept_played_back_is_refused() {
+    // Each joins again while the network's answer to the first join is played back, then an older or a newer one.
+    let check = |join_nonce_counts: bool, nonces: &[(u32, bool)]| {
+        let config = Config { join_nonce_counts, ..otaa() };
+        let mut bench = Bench::joined(config, &Accept { join_nonce: 10, ..Accept::default() });
+        // Known after a power cut too.
+        bench.power_cycle();
+        for &(join_nonce, taken) in nonces {
+            bench.now_ms += 1_000_000;
+            bench.mac.join(bench.now_ms);
+            let sent = bench.transmit();
+            bench.until(Window::Rx1);
+            bench.hear_phy(Window::Rx1, &Accept { join_nonce, ..Accept::default() }.phy(nonce(&sent.phy)));
+            assert_eq!(!bench.mac.is_joining(), taken, "JoinNonce {join_nonce}");
+            if !taken {
+                bench.until(Window::Rx2);
+                bench.mac.window_closed(bench.now_ms, Window::Rx2);
+                bench.mac.stop_joining();
+            }
+            bench.settle();
+        }
+    };
+    check(false, &[(10, false), (9, true), (9, false), (10, true), (11, true)]);
+    check(true, &[(10, false), (9, false), (11, true), (10, false), (11, false), (0xff_ffff, true)]);
+}

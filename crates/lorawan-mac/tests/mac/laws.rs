@@ -108,7 +108,8 @@ proptest! {
         class_c in any::<bool>(),
     ) {
         for config in [otaa(), abp()] {
-            let restored = Restored { session: session.as_deref(), counters: counters.as_deref() };
+            let multicast = counters.as_deref();
+            let restored = Restored { session: session.as_deref(), counters: counters.as_deref(), multicast };
             let mut mac = sockeye_lorawan_mac::Mac::new(Config { class_c, ..config }, restored, 3);
             mac.join(0);
             mac.poll(0);

@@ -5,24 +5,31 @@ mod class_c;
 mod commands;
 mod confirmed;
 mod counters;
+mod crashes;
 mod driver;
 mod frames;
 mod join;
 mod laws;
+mod multicast;
+mod plans;
 mod windows;
 
 /// Every file that holds requirement tests.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 14] = [
     include_str!("class_c.rs"),
     include_str!("commands.rs"),
     include_str!("confirmed.rs"),
     include_str!("counters.rs"),
+    include_str!("crashes.rs"),
     include_str!("driver.rs"),
     include_str!("frames.rs"),
     include_str!("join.rs"),
     include_str!("laws.rs"),
+    include_str!("multicast.rs"),
+    include_str!("plans.rs"),
     include_str!("windows.rs"),
     include_str!("../../src/fifo.rs"),
+    include_str!("../../src/region/tests.rs"),
 ];
 
 #[test]

@@ -1,0 +1,80 @@
+//! Multicast and the channel plans on the whole socket.
+#![allow(missing_docs, reason = "tests")]
+
+mod bench;
+
+use bench::Bench;
+use sockeye_host::report::{DownlinkKind, Event};
+use sockeye_settings::template::{Secrets, to_json};
+use sockeye_settings::{Identity, Key, Model, Region, Settings};
+
+/// A settings file, and the command line that takes it.
+fn file(name: &str, region: Region, change: impl FnOnce(&mut Settings)) -> String {
+    let identity = Identity {
+        sn: [0x61, 0x48, 0x3c, 0x37, 0x19, 0x43, 0x91, 0x05],
+        dev_eui: [0x24, 0xe1, 0x24, 0x14, 0x8c, 0x37, 0x19, 0x43],
+        model: Model::Eu,
+        app_key: Key::DEFAULT,
+        hardware_version: [1, 0x40],
+    };
+    let mut settings = Settings::default_for(region, &identity);
+    change(&mut settings);
+    let path = std::env::temp_dir().join(format!("sockeye-{}-{name}.json", std::process::id()));
+    std::fs::write(&path, to_json(&settings, identity.model, Secrets::Include)).unwrap();
+    format!("--settings {}", path.display())
+}
+
+fn groups_heard(bench: &Bench) -> Vec<(u32, String)> {
+    let heard = bench.events.iter().filter_map(|(_, event)| match event {
+        Event::Downlink { kind: DownlinkKind::Multicast, fcnt, payload, .. } => {
+            Some((*fcnt, bench::hex(payload)))
+        }
+        _ => None,
+    });
+    heard.collect()
+}
+
+#[test]
+fn a_group_switches_the_relay_and_is_not_obeyed_again_after_a_power_cut() {
+    let options = file("group", Region::Eu868, |settings| settings.multicast[1].enabled = true);
+    let mut bench = Bench::joined(&options);
+    bench.forget().act("multicast 2 85 080000ff").run(10_000);
+    assert_eq!(groups_heard(&bench), [(0, "080000ff".to_string())]);
+    assert_eq!(bench.relay().iter().map(|(_, on, _)| *on).collect::<Vec<_>>(), [false]);
+    // Group 1 is off.
+    bench.forget().act("multicast 1 85 080100ff").run(10_000);
+    assert_eq!(groups_heard(&bench), []);
+    bench.act("power off").run(5_000).act("power on").run(20_000);
+    bench.forget().act("multicast 2 85 080100ff").run(10_000);
+    assert_eq!(groups_heard(&bench), [(1, "080100ff".to_string())]);
+    // What was recorded of the group is played back to a socket that has just lost its power again.
+    bench.act("power off").run(5_000).act("power on").run(20_000).forget();
+    let recorded = bench.world.with_server(|_, server| {
+        let frames = server.sent_frames().map(|frame| frame.phy.clone());
+        frames.filter(|phy| phy.get(1..5) == Some(&[0x22; 4])).collect::<Vec<_>>()
+    });
+    assert!(recorded.len() >= 2);
+    for phy in recorded {
+        bench.world.with_server(|now_us, server| server.inject(now_us, phy));
+        bench.run(10_000);
+    }
+    assert_eq!(groups_heard(&bench), []);
+    assert_eq!(bench.relay(), []);
+}
+
+#[test]
+fn every_channel_plan_joins_reports_and_obeys() {
+    for region in Region::ALL {
+        let name = region.name();
+        let mut bench = Bench::new(&format!("--region {name}"));
+        // US915 and AU915 try nine places in turn; here the network hears all of them.
+        bench.run_to(120_000);
+        assert!(
+            bench.events.iter().any(|(_, event)| matches!(event, Event::Joined { .. })),
+            "{name} did not join"
+        );
+        bench.forget().act("downlink 85 080000ff").run(60_000);
+        assert_eq!(bench.relay().iter().map(|(_, on, _)| *on).collect::<Vec<_>>(), [false], "{name}");
+        assert!(!bench.uplinks().is_empty(), "{name} reports nothing");
+    }
+}
