@@ -147,6 +147,8 @@ pub struct PacketForwarder {
     next_stat_us: u64,
     next_token: u16,
     pull_token: Option<u16>,
+    /// PULL_DATA sent since the last that was acknowledged.
+    unanswered_pulls: u32,
     unacknowledged: VecDeque<u16>,
     counts: ForwarderCounts,
     /// The counts at the last status report.
@@ -167,6 +169,7 @@ impl PacketForwarder {
             next_stat_us,
             next_token: 0,
             pull_token: None,
+            unanswered_pulls: 0,
             unacknowledged: VecDeque::new(),
             counts: ForwarderCounts::default(),
             reported: ForwarderCounts::default(),
@@ -179,10 +182,10 @@ impl PacketForwarder {
         self.counts
     }
 
-    /// Tells whether the server acknowledged the last PULL_DATA.
+    /// Tells whether the server acknowledged one of the last three PULL_DATA.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.counts.pulled > 0 && self.pull_token.is_none()
+        self.counts.pull_acknowledged > 0 && self.unanswered_pulls < 3
     }
 
     /// Tells what the gateway's own counter shows at an instant.
@@ -240,6 +243,7 @@ impl PacketForwarder {
             },
             PULL_ACK if self.pull_token == Some(token) => {
                 self.pull_token = None;
+                self.unanswered_pulls = 0;
                 self.counts.pull_acknowledged += 1;
             }
             PULL_RESP => self.pull_resp(now_us, token, rest),
@@ -345,6 +349,7 @@ impl PacketForwarder {
             self.next_pull_us = now_us.saturating_add(seconds(self.config.keepalive_s));
             let token = self.token();
             self.pull_token = Some(token);
+            self.unanswered_pulls = self.unanswered_pulls.saturating_add(1);
             self.counts.pulled += 1;
             self.send(PULL_DATA, token, "");
         }
