@@ -58,11 +58,10 @@ pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> mac::Confi
 }
 
 /// Gives the channels of a fixed plan to send on, or none where they are all of them.
-fn channel_mask(settings: &Settings) -> Option<u128> {
+fn channel_mask(settings: &Settings) -> Option<[u32; 3]> {
     let lorawan = &settings.lorawan;
-    let [low, middle, high] = lorawan.channels.enabled.words().map(u128::from);
     let all = lorawan.channels.enabled == ChannelSet::all(lorawan.region);
-    (!all).then_some(low | (middle << 32) | (high << 64))
+    (!all).then_some(lorawan.channels.enabled.words())
 }
 
 /// Gives the frequencies to send on, or none where they are the plan's own.
@@ -158,7 +157,7 @@ mod tests {
         let mut settings = Settings::default_for(Region::Us915, &identity());
         settings.lorawan.channels.enabled = ChannelSet::parse("8-15,65", Region::Us915).unwrap();
         let config = mac_config(&settings, &identity());
-        assert_eq!(config.channel_mask, Some(0xff00 | 1 << 65));
+        assert_eq!(config.channel_mask, Some([0xff00, 0, 1 << 1]));
         assert_eq!(config.channels_hz, None);
     }
 

@@ -68,7 +68,7 @@ fn config(choice: u8, plan: u8) -> Config {
         data_rate: choice >> 4,
         confirmed_tries: choice >> 5,
         multicast: [None, Some(group), None, None],
-        channel_mask: (plan & 0x80 != 0).then(|| 0xff << (plan >> 4)),
+        channel_mask: (plan & 0x80 != 0).then(|| [0xff << (plan >> 4); 3]),
         ..Config::new(region, activation)
     }
 }

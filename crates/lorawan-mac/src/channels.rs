@@ -2,15 +2,11 @@
 
 use crate::command::frequency_hz;
 use crate::config::Config;
+use crate::mask::Mask;
 use crate::region::{ChannelPlan, Plan};
 
 /// Channels of a dynamic plan at most (RP002, "up to 16 channels").
 pub const MAX_CHANNELS: usize = 16;
-/// Channels of any plan at most: those of CN470.
-const MOST_CHANNELS: u8 = 96;
-
-/// A set of channels, bit n for channel n.
-pub type Mask = u128;
 
 /// One uplink channel. `frequency_hz` 0 means that it is not defined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +56,10 @@ impl Channels {
                 }
             }
             ChannelPlan::Fixed(fixed) => {
-                channels.mask = fixed.all() & config.channel_mask.unwrap_or(Mask::MAX);
+                channels.mask = match config.channel_mask {
+                    Some(words) => fixed.all() & Mask(words),
+                    None => fixed.all(),
+                };
             }
         }
         channels
@@ -77,7 +76,7 @@ impl Channels {
 
     /// Gives an empty list.
     pub fn none() -> Self {
-        Self { list: [Channel::default(); MAX_CHANNELS], mask: 0 }
+        Self { list: [Channel::default(); MAX_CHANNELS], mask: Mask::NONE }
     }
 
     pub fn get(&self, plan: &Plan, index: u8) -> Option<Channel> {
@@ -99,13 +98,15 @@ impl Channels {
 
     /// Gives every defined channel with its index.
     pub fn iter<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (u8, Channel)> + 'a {
-        (0..MOST_CHANNELS).filter_map(|index| Some((index, self.get(plan, index)?)))
+        (0..Mask::CAPACITY).filter_map(|index| Some((index, self.get(plan, index)?)))
     }
 
     /// Tells which channels are defined.
     pub fn defined(&self, plan: &Plan) -> Mask {
         match &plan.channels {
-            ChannelPlan::Dynamic(_) => self.iter(plan).fold(0, |mask, (index, _)| mask | bit(index)),
+            ChannelPlan::Dynamic(_) => {
+                self.iter(plan).fold(Mask::NONE, |mask, (index, _)| mask | Mask::of(index))
+            }
             ChannelPlan::Fixed(fixed) => fixed.all(),
         }
     }
@@ -113,8 +114,8 @@ impl Channels {
     /// Tells which channels of `mask` carry a data rate.
     pub fn carrying(&self, plan: &Plan, mask: Mask, data_rate: u8) -> Mask {
         self.iter(plan)
-            .filter(|(index, channel)| mask & bit(*index) != 0 && channel.carries(data_rate))
-            .fold(0, |carrying, (index, _)| carrying | bit(index))
+            .filter(|(index, channel)| mask.contains(*index) && channel.carries(data_rate))
+            .fold(Mask::NONE, |carrying, (index, _)| carrying | Mask::of(index))
     }
 
     /// Tells whether a mask leaves something to send on at a data rate.
@@ -123,7 +124,7 @@ impl Channels {
             ChannelPlan::Dynamic(_) => true,
             ChannelPlan::Fixed(fixed) => fixed.hops_enough(mask, data_rate),
         };
-        hops && self.carrying(plan, mask, data_rate) != 0
+        hops && !self.carrying(plan, mask, data_rate).is_empty()
     }
 
     /// Gives the data rate nearest to `data_rate`, first below and then above it, that the channels that are
@@ -132,7 +133,9 @@ impl Channels {
         (0..=data_rate)
             .rev()
             .chain(data_rate..=plan.uplink_data_rates.1)
-            .find(|&rate| plan.is_uplink_data_rate(rate, dwell) && self.carrying(plan, self.mask, rate) != 0)
+            .find(|&rate| {
+                plan.is_uplink_data_rate(rate, dwell) && !self.carrying(plan, self.mask, rate).is_empty()
+            })
             .unwrap_or(data_rate)
     }
 
@@ -140,7 +143,7 @@ impl Channels {
     pub fn define(&mut self, index: u8, frequency_hz: u32, min_data_rate: u8, max_data_rate: u8) {
         if let Some(channel) = self.list.get_mut(usize::from(index)) {
             *channel = Channel { frequency_hz, min_data_rate, max_data_rate, downlink_hz: 0 };
-            self.mask |= bit(index);
+            self.mask = self.mask | Mask::of(index);
         }
     }
 
@@ -148,7 +151,7 @@ impl Channels {
     pub fn remove(&mut self, index: u8) {
         if let Some(channel) = self.list.get_mut(usize::from(index)) {
             *channel = Channel::default();
-            self.mask &= !bit(index);
+            self.mask = self.mask.without(Mask::of(index));
         }
     }
 
@@ -193,7 +196,9 @@ impl Channels {
             (ChannelPlan::Fixed(fixed), [1]) if fixed.cflist => {
                 let mask = fixed.cflist_mask(content);
                 let narrow = mask & fixed.narrow_mask();
-                if mask != 0 && (narrow == 0 || fixed.hops_enough(mask, fixed.narrow_data_rates.0)) {
+                if !mask.is_empty()
+                    && (narrow.is_empty() || fixed.hops_enough(mask, fixed.narrow_data_rates.0))
+                {
                     self.mask = mask;
                 }
             }
@@ -206,16 +211,11 @@ impl Channels {
         match (&plan.channels, control) {
             (ChannelPlan::Fixed(fixed), _) => fixed.masked(now, control, bits),
             (ChannelPlan::Dynamic(_), 0) => {
-                let mask = Mask::from(bits);
-                (mask & !self.defined(plan) == 0).then_some(mask)
+                let mask = Mask::row(0, bits);
+                mask.without(self.defined(plan)).is_empty().then_some(mask)
             }
             (ChannelPlan::Dynamic(_), 6) => Some(self.defined(plan)),
             (ChannelPlan::Dynamic(_), _) => None,
         }
     }
-}
-
-/// Gives the mask of one channel.
-pub fn bit(index: u8) -> Mask {
-    1u128.checked_shl(u32::from(index)).unwrap_or(0)
 }

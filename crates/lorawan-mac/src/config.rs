@@ -115,8 +115,8 @@ pub struct Config {
     /// Uplink frequencies in Hz in place of the region's default channels, by channel index; 0 = unused. For
     /// dynamic plans.
     pub channels_hz: Option<[u32; 16]>,
-    /// The channels to begin with, bit n for channel n, in place of all. For fixed plans.
-    pub channel_mask: Option<u128>,
+    /// The channels to begin with, in place of all: bit n of the row of words for channel n. For fixed plans.
+    pub channel_mask: Option<[u32; 3]>,
     /// Multicast groups, in Class C.
     pub multicast: [Option<MulticastGroup>; MULTICAST_GROUPS],
     /// Takes a join-accept only if its JoinNonce is above the last one (TS001-1.0.4). Else only the very same is

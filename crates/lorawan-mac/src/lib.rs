@@ -39,6 +39,7 @@ mod event;
 mod fifo;
 mod frame;
 mod mac;
+mod mask;
 mod random;
 mod region;
 mod session;

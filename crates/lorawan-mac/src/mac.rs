@@ -15,13 +15,13 @@ use core::cmp::Ordering;
 use heapless::Deque;
 use lora_modulation::BaseBandModulationParams;
 
-use crate::channels::Mask;
 use crate::command::Answers;
 use crate::config::{Activation, Config};
 use crate::duty::Duty;
 use crate::event::{Error, Event, Record, RecordBytes};
 use crate::fifo::Fifo;
 use crate::frame::Frame;
+use crate::mask::Mask;
 use crate::random::Random;
 use crate::region::{DataRate, ListenBeforeTalk, Plan};
 use crate::session::{self, Counters, GroupCounters, Parameters, Session};
@@ -218,7 +218,7 @@ impl Mac {
             acknowledgement: None,
             own_uplink_at_ms: None,
             adr_ack_count: 0,
-            used: 0,
+            used: Mask::NONE,
             config,
         };
         mac.restore(restored);

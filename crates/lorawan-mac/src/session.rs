@@ -11,10 +11,11 @@
 
 use heapless::Vec;
 
-use crate::channels::{Channels, Mask};
+use crate::channels::Channels;
 use crate::config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Rx2};
 use crate::crypto::cmac;
 use crate::event::RecordBytes;
+use crate::mask::Mask;
 use crate::region::{ChannelPlan, Plan};
 
 const VERSION: u8 = 2;
@@ -126,13 +127,10 @@ pub fn settings_tag(config: &Config) -> [u8; 4] {
         crc.update(&frequency_hz.to_le_bytes());
     }
     if let Some(mask) = config.channel_mask {
-        crc.update(&mask.to_le_bytes());
+        mask.iter().for_each(|word| crc.update(&word.to_le_bytes()));
     }
     crc.finish()
 }
-
-/// Bytes of a stored channel mask: 96 channels.
-const MASK: usize = 12;
 
 /// Writes the session's record.
 pub fn encode_session(
@@ -155,9 +153,7 @@ pub fn encode_session(
     out.bytes(&[p.rx2.data_rate, p.data_rate, p.power_index, p.nb_trans, p.max_duty_cycle]);
     out.bytes(&[u8::from(p.uplink_dwell) << 1 | u8::from(p.downlink_dwell)]);
     out.bytes(&p.max_eirp_dbm.to_le_bytes());
-    if let Some(mask) = p.channels.mask().to_le_bytes().first_chunk::<MASK>() {
-        out.bytes(mask);
-    }
+    p.channels.mask().0.iter().for_each(|word| out.bytes(&word.to_le_bytes()));
     let defined = p.channels.iter(plan).filter(|_| matches!(plan.channels, ChannelPlan::Dynamic(_)));
     for (index, channel) in defined {
         out.bytes(&[index]);
@@ -190,9 +186,10 @@ pub fn decode_session(bytes: &[u8], plan: &Plan) -> Option<StoredSession> {
     let [rx2_rate, data_rate, power_index, nb_trans, max_duty_cycle] = r.take()?;
     let [dwell, eirp] = r.take()?;
     let max_eirp_dbm = i8::from_le_bytes([eirp]);
-    let mut mask = [0; size_of::<Mask>()];
-    *mask.first_chunk_mut::<MASK>()? = r.take()?;
-    let mask = Mask::from_le_bytes(mask);
+    let mut mask = Mask::NONE;
+    for word in &mut mask.0 {
+        *word = u32::from_le_bytes(r.take()?);
+    }
     let mut channels = Channels::none();
     while !r.0.is_empty() {
         let [index] = r.take()?;

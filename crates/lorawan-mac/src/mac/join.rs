@@ -99,7 +99,7 @@ impl Mac {
             let mask;
             (mask, round) = fixed.join_channels(channels.mask(), attempts);
             channels.set_mask(self.plan, mask);
-            if mask & fixed.narrow_mask() == 0 {
+            if (mask & fixed.narrow_mask()).is_empty() {
                 return (channels, fixed.wide_data_rate);
             }
         }

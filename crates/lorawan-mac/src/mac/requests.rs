@@ -179,8 +179,8 @@ impl Mac {
             ChannelPlan::Dynamic(_) => true,
             ChannelPlan::Fixed(fixed) => fixed.hops_enough(mask, data_rate),
         };
-        let mask = working.filter(|&mask| mask != 0 && hops(mask));
-        let carried = channels.carrying(plan, mask.unwrap_or(channels.mask()), data_rate) != 0;
+        let mask = working.filter(|&mask| !mask.is_empty() && hops(mask));
+        let carried = !channels.carrying(plan, mask.unwrap_or(channels.mask()), data_rate).is_empty();
         let data_rate_ok = plan.is_uplink_data_rate(data_rate, parameters.uplink_dwell) && carried;
         let power_ok = power_index <= plan.max_power_index;
         let mut status = 0;
@@ -206,7 +206,7 @@ impl Mac {
         let defaults = Parameters::defaults(self.plan, &self.config, 0).channels;
         let plan = self.plan;
         let Some(Parameters { channels, data_rate, uplink_dwell, .. }) = self.parameters() else { return };
-        if channels.carrying(plan, channels.mask(), *data_rate) == 0 {
+        if channels.carrying(plan, channels.mask(), *data_rate).is_empty() {
             channels.set_mask(plan, channels.mask() | defaults.mask());
             *data_rate = channels.nearest_data_rate(plan, *data_rate, *uplink_dwell);
         }

@@ -4,10 +4,11 @@ use heapless::Vec;
 
 use super::adr::ADR_ACK_LIMIT;
 use super::{Action, Mac, Notice, Rf};
-use crate::channels::{Channels, bit};
+use crate::channels::Channels;
 use crate::command::{cid, keep_sticky, whole_answers};
 use crate::event::SendError;
 use crate::frame::{DataUp, FHDR, Frame, MAX_FOPTS, MHDR_AND_MIC};
+use crate::mask::Mask;
 use crate::region::ChannelPlan;
 use crate::session::Parameters;
 
@@ -139,7 +140,7 @@ impl Mac {
         let usable = channels.carrying(self.plan, channels.mask(), data_rate);
         channels
             .iter(self.plan)
-            .filter(|(index, _)| usable & bit(*index) != 0)
+            .filter(|(index, _)| usable.contains(*index))
             .map(|(_, channel)| self.duty.free_at_ms(self.plan, now_ms, channel.frequency_hz, airtime_ms))
             .min()
             .unwrap_or(u64::MAX)
@@ -294,7 +295,7 @@ impl Mac {
             transaction.rf = rf;
             transaction.channel = channel;
         });
-        self.used |= channel.map_or(0, bit);
+        self.used = self.used | channel.map_or(Mask::NONE, Mask::of);
         let max_duty_cycle = self.session.as_ref().map_or(0, |session| session.parameters.max_duty_cycle);
         self.duty.spend(self.plan, now_ms, frequency_hz, airtime_ms, max_duty_cycle);
         Action::Transmit {
@@ -345,25 +346,26 @@ impl Mac {
     ) -> (Option<(u8, u32)>, u64) {
         let plan = self.plan;
         let usable = channels.carrying(plan, channels.mask(), data_rate);
-        if usable & !self.used == 0 {
-            self.used &= !usable;
+        if usable.without(self.used).is_empty() {
+            self.used = self.used.without(usable);
         }
-        let (mut free, mut first_free_ms) = (0, u64::MAX);
-        for (index, channel) in channels.iter(plan).filter(|(index, _)| usable & bit(*index) != 0) {
+        let (mut free, mut first_free_ms) = (Mask::NONE, u64::MAX);
+        for (index, channel) in channels.iter(plan).filter(|(index, _)| usable.contains(*index)) {
             let at_ms = self.duty.free_at_ms(plan, now_ms, channel.frequency_hz, airtime_ms);
             first_free_ms = first_free_ms.min(at_ms);
             if at_ms <= now_ms {
-                free |= bit(index);
+                free = free | Mask::of(index);
             }
         }
-        let others = free & !last.map_or(0, bit);
-        let fresh = others & !self.used;
-        let choice = [fresh, others, free].into_iter().find(|&choice| choice != 0).unwrap_or(0);
-        let Some(most) = choice.count_ones().checked_sub(1) else { return (None, first_free_ms) };
+        let others = free.without(last.map_or(Mask::NONE, Mask::of));
+        let fresh = others.without(self.used);
+        let choice =
+            [fresh, others, free].into_iter().find(|choice| !choice.is_empty()).unwrap_or(Mask::NONE);
+        let Some(most) = choice.count().checked_sub(1) else { return (None, first_free_ms) };
         let nth = usize::try_from(self.random.up_to(most)).unwrap_or(0);
         let picked = channels
             .iter(plan)
-            .filter(|(index, _)| choice & bit(*index) != 0)
+            .filter(|(index, _)| choice.contains(*index))
             .nth(nth)
             .map(|(index, channel)| (index, channel.frequency_hz));
         (picked, first_free_ms)

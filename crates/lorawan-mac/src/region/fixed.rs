@@ -1,6 +1,7 @@
 //! The engine of the fixed plans: channels by number, masks, and the walk of a join over the banks.
 
-use crate::channels::{Channel, Mask, bit};
+use crate::channels::Channel;
+use crate::mask::Mask;
 
 /// Equally spaced frequencies.
 #[derive(Clone, Copy, Debug)]
@@ -50,25 +51,20 @@ pub struct Fixed {
 /// A bank: so many narrow channels, which one gateway of eight channels hears (RP002, US902-928).
 const BANK: u8 = 8;
 
-/// The mask of the first `count` channels.
-fn first(count: u8) -> Mask {
-    1u128.checked_shl(u32::from(count)).map_or(Mask::MAX, |mask| mask.wrapping_sub(1))
-}
-
 impl Fixed {
     /// Gives the mask of the channels of 125 kHz.
     pub fn narrow_mask(&self) -> Mask {
-        first(self.narrow.count)
+        Mask::range(0, self.narrow.count)
     }
 
     /// Gives the mask of the channels of 500 kHz.
     pub fn wide_mask(&self) -> Mask {
-        self.all() & !self.narrow_mask()
+        Mask::range(self.narrow.count, self.wide.count)
     }
 
     /// Gives the mask of every channel.
     pub fn all(&self) -> Mask {
-        first(self.narrow.count.saturating_add(self.wide.count))
+        self.narrow_mask() | self.wide_mask()
     }
 
     /// Gives a channel.
@@ -87,23 +83,16 @@ impl Fixed {
     /// Works out what one LinkADRReq makes of the mask `now` (RP002, "ChMaskCntl" of each fixed plan); `None` if
     /// it is not allowed.
     pub fn masked(&self, now: Mask, control: u8, bits: u16) -> Option<Mask> {
-        let at = |mask: Mask, shift: u8| mask.checked_shl(u32::from(shift)).unwrap_or(0);
-        let wide = || at(Mask::from(bits), self.narrow.count) & self.wide_mask();
         let rows = self.narrow.count / 16;
+        let wide = || Mask::row(rows, bits) & self.wide_mask();
         match control {
-            row if row < rows => {
-                let shift = row.saturating_mul(16);
-                Some((now & !at(Mask::from(u16::MAX), shift)) | at(Mask::from(bits), shift))
-            }
+            row if row < rows => Some(now.without(Mask::row(row, u16::MAX)) | Mask::row(row, bits)),
             6 if self.wide.count == 0 => Some(self.all()),
             _ if self.wide.count == 0 => None,
             4 => Some((now & self.narrow_mask()) | wide()),
             5 => {
-                let banks = (0..self.wide.count).filter(|&bank| Mask::from(bits) & bit(bank) != 0);
-                Some(banks.fold(0, |mask, bank| {
-                    mask | at(first(BANK), bank.saturating_mul(BANK))
-                        | bit(self.narrow.count.saturating_add(bank))
-                }))
+                let on = (0..self.wide.count).filter(|&bank| Mask::row(0, bits).contains(bank));
+                Some(on.fold(Mask::NONE, |mask, bank| mask | Self::bank(bank) | self.wide_channel(bank)))
             }
             6 => Some(self.narrow_mask() | wide()),
             7 => Some(wide()),
@@ -111,12 +100,19 @@ impl Fixed {
         }
     }
 
+    fn bank(bank: u8) -> Mask {
+        Mask::range(bank.saturating_mul(BANK), BANK)
+    }
+
+    fn wide_channel(&self, number: u8) -> Mask {
+        Mask::of(self.narrow.count.saturating_add(number))
+    }
+
     /// Reads the mask of a CFList of type 1 (RP 1.0.3, section 2.3.4): 16 channels in each of the first words.
     pub fn cflist_mask(&self, list: &[u8]) -> Mask {
-        let words = list.chunks_exact(2).zip(0u32..);
-        let mask = words.fold(0, |mask, (word, n)| {
-            let word = word.try_into().map_or(0, u16::from_le_bytes);
-            mask | Mask::from(word).checked_shl(n.saturating_mul(16)).unwrap_or(0)
+        let words = list.chunks_exact(2).zip(0u8..);
+        let mask = words.fold(Mask::NONE, |mask, (word, row)| {
+            mask | Mask::row(row, word.try_into().map_or(0, u16::from_le_bytes))
         });
         mask & self.all()
     }
@@ -124,27 +120,20 @@ impl Fixed {
     /// Tells whether enough narrow channels are on for a data rate of theirs.
     pub fn hops_enough(&self, mask: Mask, data_rate: u8) -> bool {
         data_rate > self.narrow_data_rates.1
-            || (mask & self.narrow_mask()).count_ones() >= u32::from(self.min_narrow)
+            || (mask & self.narrow_mask()).count() >= u32::from(self.min_narrow)
     }
 
     /// Gives the channels for a join request: one bank after the other, then the wide channels, and again
     /// (MAC-JOIN-09). Banks without a channel in `on` are passed over. Also tells how many rounds are behind.
     pub fn join_channels(&self, on: Mask, attempt: u32) -> (Mask, u32) {
         let banks = self.narrow.count / BANK;
-        let bank = |n: u8| {
-            let mask = if n < banks {
-                first(BANK).checked_shl(u32::from(n.saturating_mul(BANK))).unwrap_or(0)
-            } else {
-                self.wide_mask()
-            };
-            mask & on
-        };
-        let used = || (0..=banks).map(bank).filter(|&mask| mask != 0);
+        let bank = |n: u8| on & if n < banks { Self::bank(n) } else { self.wide_mask() };
+        let used = || (0..=banks).map(bank).filter(|mask| !mask.is_empty());
         let count = u32::try_from(used().count()).unwrap_or(0);
         let (Some(round), Some(step)) = (attempt.checked_div(count), attempt.checked_rem(count)) else {
-            return (0, 0);
+            return (Mask::NONE, 0);
         };
-        (used().nth(usize::try_from(step).unwrap_or(0)).unwrap_or(0), round)
+        (used().nth(usize::try_from(step).unwrap_or(0)).unwrap_or(Mask::NONE), round)
     }
 
     /// Gives the limit of the radiated power in dBm EIRP that a mask brings at a data rate.
@@ -152,7 +141,7 @@ impl Fixed {
         match self.few_channels {
             Some((count, dbm))
                 if data_rate <= self.narrow_data_rates.1
-                    && (mask & self.narrow_mask()).count_ones() < u32::from(count) =>
+                    && (mask & self.narrow_mask()).count() < u32::from(count) =>
             {
                 dbm
             }

@@ -6,8 +6,9 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::*;
-use crate::channels::{Channels, bit};
+use crate::channels::Channels;
 use crate::config::{Activation, Config, Key};
+use crate::mask::Mask;
 
 const NAMES: [&str; 12] = [
     "EU868", "US915", "AU915", "AS923-1", "AS923-2", "AS923-3", "AS923-4", "KR920", "IN865", "RU864",
@@ -298,16 +299,16 @@ fn air_time_agrees_with_lora_modulation_for_every_length() {
 }
 
 /// The channels of a set, as a list of ranges.
-fn shown(mask: u128) -> String {
+fn shown(mask: Mask) -> String {
     let mut text = String::new();
     let mut index = 0u8;
-    while index < 128 {
-        if mask & bit(index) == 0 {
+    while index < Mask::CAPACITY {
+        if !mask.contains(index) {
             index += 1;
             continue;
         }
         let start = index;
-        while mask & bit(index) != 0 {
+        while mask.contains(index) {
             index += 1;
         }
         let comma = if text.is_empty() { "" } else { "," };
@@ -319,33 +320,33 @@ fn shown(mask: u128) -> String {
 
 #[test]
 fn mac_ladr_02_masks_of_the_fixed_plans_follow_ch_mask_cntl() {
-    let check = |region, before: u128, control, bits, expected: &str| {
+    let check = |region, before: Mask, control, bits, expected: &str| {
         let plan = Plan::of(region);
         let activation = Activation::Abp { dev_addr: 1, nwk_skey: Key([1; 16]), app_skey: Key([1; 16]) };
         let channels = Channels::defaults(plan, &Config::new(region, activation));
         let mask = channels.masked(plan, before & channels.defined(plan), control, bits);
         assert_eq!(mask.map_or("refused".to_string(), shown), expected, "{region:?} {control} {bits:04x}");
     };
-    let all = u128::MAX;
+    let (all, none) = (Mask([u32::MAX; 3]), Mask::NONE);
     for region in [Region::Us915, Region::Au915] {
         check(region, all, 0, 0xff00, "8-71");
         check(region, all, 3, 0x0001, "0-48,64-71");
-        check(region, 0, 2, 0x8001, "32,47");
+        check(region, none, 2, 0x8001, "32,47");
         check(region, all, 4, 0x0002, "0-63,65");
         check(region, all, 4, 0xff00, "0-63");
         check(region, all, 5, 0x0002, "8-15,65");
-        check(region, 0, 5, 0x0081, "0-7,56-64,71");
-        check(region, 0, 6, 0x0001, "0-64");
+        check(region, none, 5, 0x0081, "0-7,56-64,71");
+        check(region, none, 6, 0x0001, "0-64");
         check(region, all, 7, 0x0001, "64");
         check(region, all, 7, 0x0000, "none");
     }
     check(Region::Cn470, all, 5, 0x00ff, "0-87");
-    check(Region::Cn470, 0, 5, 0x00ff, "80-87");
-    check(Region::Cn470, 0, 6, 0, "0-95");
+    check(Region::Cn470, none, 5, 0x00ff, "80-87");
+    check(Region::Cn470, none, 6, 0, "0-95");
     check(Region::Cn470, all, 7, 0xffff, "refused");
     check(Region::Eu868, all, 0, 0x0005, "0,2");
     check(Region::Eu868, all, 0, 0x0008, "refused");
-    check(Region::Eu868, bit(0), 6, 0, "0-2");
+    check(Region::Eu868, Mask::of(0), 6, 0, "0-2");
     for control in [1, 2, 3, 4, 5, 7] {
         check(Region::As923_1, all, control, 1, "refused");
     }
@@ -353,7 +354,7 @@ fn mac_ladr_02_masks_of_the_fixed_plans_follow_ch_mask_cntl() {
 
 #[test]
 fn mac_join_09_requests_walk_over_every_bank_and_the_wide_channels() {
-    let walk = |region, on: u128, expected: &[&str]| {
+    let walk = |region, on: Mask, expected: &[&str]| {
         let ChannelPlan::Fixed(fixed) = &Plan::of(region).channels else { panic!("a dynamic plan") };
         let on = on & fixed.all();
         for attempt in 0..3 * expected.len() {
@@ -363,11 +364,11 @@ fn mac_join_09_requests_walk_over_every_bank_and_the_wide_channels() {
         }
     };
     let banks = ["0-7", "8-15", "16-23", "24-31", "32-39", "40-47", "48-55", "56-63"];
-    walk(Region::Us915, u128::MAX, &[&banks[..], &["64-71"]].concat());
-    walk(Region::Au915, u128::MAX, &[&banks[..], &["64-71"]].concat());
-    walk(Region::Cn470, u128::MAX, &[&banks[..], &["64-71", "72-79", "80-87", "88-95"]].concat());
-    walk(Region::Us915, 0xff00 | bit(65), &["8-15", "65"]);
-    walk(Region::Cn470, 0xff << 80, &["80-87"]);
+    walk(Region::Us915, Mask([u32::MAX; 3]), &[&banks[..], &["64-71"]].concat());
+    walk(Region::Au915, Mask([u32::MAX; 3]), &[&banks[..], &["64-71"]].concat());
+    walk(Region::Cn470, Mask([u32::MAX; 3]), &[&banks[..], &["64-71", "72-79", "80-87", "88-95"]].concat());
+    walk(Region::Us915, Mask::range(8, 8) | Mask::of(65), &["8-15", "65"]);
+    walk(Region::Cn470, Mask::range(80, 8), &["80-87"]);
     let ChannelPlan::Fixed(fixed) = &Plan::of(Region::Us915).channels else { panic!("a dynamic plan") };
-    assert_eq!(fixed.join_channels(0, 5), (0, 0));
+    assert_eq!(fixed.join_channels(Mask::NONE, 5), (Mask::NONE, 0));
 }

@@ -37,6 +37,11 @@ fn raw(bytes: &[u8]) -> Vec<MACCommand> {
     vec![MACCommand::Raw(bytes.to_vec())]
 }
 
+/// A mask of channels as the settings give it.
+fn words(mask: u128) -> [u32; 3] {
+    std::array::from_fn(|n| (mask >> (32 * n)) as u32)
+}
+
 /// Sends commands in RX1, and gives the FOpts of the next uplink.
 fn answers_to(bench: &mut Bench, fcnt: u32, commands: &[u8]) -> Vec<u8> {
     bench.exchange(&bench.keys.commands(fcnt, raw(commands)).clone());
@@ -192,14 +197,14 @@ fn mac_join_09_nine_requests_reach_every_bank_and_the_wide_channels() {
 
 #[test]
 fn mac_join_09_a_configured_bank_is_the_only_one_tried() {
-    let config = Config { channel_mask: Some(0xff00 | 1 << 65), ..otaa(Region::Us915) };
+    let config = Config { channel_mask: Some(words(0xff00 | 1 << 65)), ..otaa(Region::Us915) };
     let sent = requests(config, 8);
     let banks: Vec<u32> = sent.iter().map(|rf| number(Region::Us915, rf.frequency_hz)).collect();
     for (index, channel) in banks.iter().enumerate() {
         assert!(if index % 2 == 0 { (8..16).contains(channel) } else { *channel == 65 }, "{banks:?}");
     }
     // CN470 with the bank that most Chinese networks serve: the data rate goes down from one to the next.
-    let sent = requests(Config { channel_mask: Some(0xff << 80), ..otaa(Region::Cn470) }, 7);
+    let sent = requests(Config { channel_mask: Some(words(0xff << 80)), ..otaa(Region::Cn470) }, 7);
     assert_eq!(sent.iter().map(|rf| rf.data_rate).collect::<Vec<_>>(), [5, 4, 3, 2, 1, 0, 5]);
     assert!(sent.iter().all(|rf| (80..88).contains(&number(Region::Cn470, rf.frequency_hz))));
 }
@@ -222,7 +227,7 @@ fn mac_join_09_as923_requests_keep_to_400_ms() {
 fn mac_tx_01_every_channel_is_used_once_before_one_is_used_twice() {
     for (config, channels) in [
         (abp(Region::Us915), 64),
-        (Config { channel_mask: Some(0xff << 8), ..abp(Region::Au915) }, 8),
+        (Config { channel_mask: Some(words(0xff << 8)), ..abp(Region::Au915) }, 8),
         (abp(Region::Cn470), 96),
         (abp(Region::Kr920), 3),
     ] {
@@ -492,7 +497,7 @@ fn mac_tx_04_kr920_is_weaker_below_922_mhz() {
 #[test]
 fn mac_tx_04_us915_is_weaker_with_fewer_than_50_channels() {
     let power = |mask: u128| {
-        let mut bench = Bench::new(Config { channel_mask: Some(mask), ..abp(Region::Us915) });
+        let mut bench = Bench::new(Config { channel_mask: Some(words(mask)), ..abp(Region::Us915) });
         bench.uplink(&[1], false).power_dbm
     };
     assert_eq!(power(u128::MAX), 30);
