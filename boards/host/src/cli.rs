@@ -58,13 +58,13 @@ pub struct Options {
     #[arg(long)]
     pub realtime: bool,
 
-    /// Carries frames to a real network server's gateway bridge. Not in this version.
+    /// Carries frames to a real network server by the gateways' UDP protocol, in real time.
     #[arg(long, value_name = "HOST:PORT")]
     pub gateway: Option<String>,
 
-    /// The EUI of that gateway. Not in this version.
-    #[arg(long, value_name = "HEX", value_parser = hex::<8>)]
-    pub gateway_eui: Option<Bytes<8>>,
+    /// The EUI of that gateway, 16 hex digits.
+    #[arg(long, value_name = "HEX", default_value = "24E124FFFE000001", value_parser = hex::<8>)]
+    pub gateway_eui: Bytes<8>,
 
     /// How many sockets share the air and the network.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]

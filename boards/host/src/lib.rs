@@ -17,5 +17,6 @@ pub mod typed;
 pub mod world;
 
 mod board;
+mod bridge;
 mod network;
 mod socket;

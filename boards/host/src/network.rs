@@ -116,7 +116,8 @@ impl Network {
                 snr_db: i8::try_from(link.snr_db).unwrap_or(i8::MIN),
             };
             self.with_server(|now_us, server| {
-                if let Some(heard) = server.sniff(&transmission.payload) {
+                let sniffed = server.sniff(&transmission.payload);
+                if let Some(heard) = sniffed.filter(|_| !self.0.log.has_frames_of_devices()) {
                     self.tell(heard, meta);
                 }
                 server.on_uplink(now_us, &transmission.payload, meta);

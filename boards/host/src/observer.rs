@@ -19,13 +19,27 @@ pub struct Log {
     sim: Sim,
     lines: Rc<RefCell<Vec<Line>>>,
     summaries: Rc<RefCell<BTreeMap<usize, Summary>>>,
+    frames_of_devices: bool,
 }
 
 impl Log {
     /// Makes an empty log on the clock of `sim`.
     #[must_use]
     pub fn new(sim: &Sim) -> Self {
-        Self { sim: sim.clone(), lines: Rc::default(), summaries: Rc::default() }
+        Self { sim: sim.clone(), lines: Rc::default(), summaries: Rc::default(), frames_of_devices: false }
+    }
+
+    /// Makes an empty log that takes the frames which go out from the devices that send them: in a run whose
+    /// network server is elsewhere, nobody else can decipher them.
+    #[must_use]
+    pub fn with_frames_of_devices(sim: &Sim) -> Self {
+        Self { frames_of_devices: true, ..Self::new(sim) }
+    }
+
+    /// Tells whether the frames which go out are told by the devices, and not by whoever hears them.
+    #[must_use]
+    pub fn has_frames_of_devices(&self) -> bool {
+        self.frames_of_devices
     }
 
     /// Adds an event of a socket, now.
@@ -98,8 +112,17 @@ impl Observer for HostObserver {
                 seen.energy_uwh = energy_uwh;
                 return;
             }
-            // Those are told from the air, as the network hears them.
-            Notice::JoinRequest { .. } | Notice::Uplink { .. } => return,
+            // With a network server of our own those are told from the air, as it hears them.
+            Notice::JoinRequest { .. } | Notice::Uplink { .. } if !self.log.has_frames_of_devices() => return,
+            Notice::JoinRequest { dev_nonce, dr, freq_hz } => Event::JoinRequest { dev_nonce, dr, freq_hz },
+            Notice::Uplink { port, fcnt, dr, freq_hz, confirmed, payload } => Event::Uplink {
+                port: port.unwrap_or_default(),
+                payload: payload.to_vec(),
+                fcnt,
+                dr,
+                freq_hz,
+                confirmed,
+            },
             Notice::Resumed { dev_addr } => {
                 seen.dev_addr = Some(dev_addr);
                 return;

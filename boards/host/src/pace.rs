@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use crate::script::{Queue, Schedule};
 use crate::world::World;
 
-/// How often the simulation catches up with the clock.
-pub const FRAME: Duration = Duration::from_millis(50);
+/// How often the simulation catches up with the clock. A network server elsewhere sends a frame some 100 ms before
+/// it is due.
+pub const FRAME: Duration = Duration::from_millis(20);
 
 /// Keeps a world at the computer's time, with what a script says on the way.
 #[derive(Debug)]

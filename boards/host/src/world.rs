@@ -11,6 +11,7 @@ use sockeye_virtual_hardware::air::Medium;
 use sockeye_virtual_hardware::mains::{Inrush, Load};
 use sockeye_virtual_hardware::sim::Sim;
 
+use crate::bridge::Bridge;
 use crate::cli::Options;
 use crate::network::Network;
 use crate::observer::{Line, Log};
@@ -75,6 +76,8 @@ pub struct World {
     sim: Sim,
     medium: Medium,
     network: Network,
+    /// The way to a network server elsewhere; the own one is deaf and dumb then.
+    bridge: Option<Bridge>,
     sockets: Vec<Socket>,
     /// The addresses of the multicast groups, whether the sockets listen to them or not.
     groups: Vec<u32>,
@@ -95,10 +98,21 @@ impl World {
     pub fn new(options: &Options) -> Result<Self, String> {
         let sim = Sim::new();
         let medium = Medium::new(&sim, options.seed);
-        let log = Log::new(&sim);
+        let log = match options.gateway {
+            Some(_) => Log::with_frames_of_devices(&sim),
+            None => Log::new(&sim),
+        };
         let network =
             Network::new(&sim, &medium, Config::for_region(plan(options.region)), options.seed, &log)
                 .map_err(|error| format!("the network server: {error:?}"))?;
+        let bridge = match &options.gateway {
+            Some(address) => {
+                network.with_server(|now_us, server| server.set_gateway(now_us, false));
+                let bridge = Bridge::connect(&sim, &medium, address, options.gateway_eui.0, &log);
+                Some(bridge.map_err(|error| format!("--gateway {address}: {error}; expected HOST:PORT"))?)
+            }
+            None => None,
+        };
         let template = options.settings.as_deref().map(read_settings_file).transpose()?;
         let mut sockets = Vec::new();
         let mut groups = Vec::new();
@@ -127,7 +141,7 @@ impl World {
                 .map_err(|error| format!("the network server: {error}"))?;
             sockets.push(Socket::new(&sim, &medium, index, identity, settings.as_ref(), seed, &log));
         }
-        Ok(Self { sim, medium, network, sockets, groups, log })
+        Ok(Self { sim, medium, network, bridge, sockets, groups, log })
     }
 
     /// Tells the time since power-up.
@@ -144,7 +158,16 @@ impl World {
 
     /// Runs until the clock shows `end_ms`.
     pub fn run_until_ms(&mut self, end_ms: u64) {
-        self.sim.run_until_us(end_ms.saturating_mul(1000));
+        let end_us = end_ms.saturating_mul(1000);
+        if let Some(bridge) = &self.bridge {
+            bridge.exchange();
+            // Each frame goes on the air at its own instant.
+            while bridge.next_due_us() <= end_us {
+                self.sim.run_until_us(bridge.next_due_us());
+                bridge.pump();
+            }
+        }
+        self.sim.run_until_us(end_us);
     }
 
     /// Runs until the clock shows `end_ms`, and does what `queue` says on the way.
@@ -207,6 +230,9 @@ impl World {
                 self.each(|socket| socket.circuit().change(|_, circuit| circuit.set_next_inrush(inrush)));
             }
             Stimulus::Voltage { mv } => self.each(|socket| socket.set_voltage_mv(*mv)),
+            Stimulus::Downlink { .. } | Stimulus::Gateway(_) if self.bridge.is_some() => {
+                return Err("the network server is the one behind --gateway: do it there".into());
+            }
             Stimulus::Downlink { port, payload, confirmed } => {
                 for socket in &self.sockets {
                     let downlink = Downlink { port: *port, payload: payload.clone(), confirmed: *confirmed };
@@ -264,7 +290,10 @@ impl World {
     pub fn status(&self) -> Status {
         let Some(socket) = self.sockets.first() else { return Status::default() };
         let summary = self.log.summary(0);
-        let gateway_on = self.network.with_server(|_, server| server.gateway_is_on());
+        let gateway_on = match &self.bridge {
+            Some(bridge) => bridge.is_connected(),
+            None => self.network.with_server(|_, server| server.gateway_is_on()),
+        };
         socket.observer().with_seen(|seen| Status {
             t_ms: self.now_ms(),
             relay_on: seen.relay_on,

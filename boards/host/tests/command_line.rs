@@ -65,7 +65,7 @@ fn wrong_use_is_one_sentence_and_exit_status_2() {
         (&["--for", "1h", "--script", "/nowhere/at/all.txt"], "", "/nowhere/at/all.txt"),
         (&["--for", "yesterday"], "", "yesterday"),
         (&["--region", "MARS1", "--for", "1h"], "", "EU868"),
-        (&["--gateway", "127.0.0.1:1700", "--for", "1h"], "", "--gateway is not in this version"),
+        (&["--gateway", "nonsense", "--for", "1h"], "", "HOST:PORT"),
         (&["--plot", "x.svg", "--for", "1h"], "", "--plot is not in this version"),
     ] {
         let output = run(arguments, input);

@@ -76,6 +76,8 @@ pub enum Notice<'a> {
         freq_hz: u32,
         /// It asks for an ACK.
         confirmed: bool,
+        /// Its payload, not enciphered; empty in a frame that the MAC sent for itself.
+        payload: &'a [u8],
     },
     /// A downlink for the application was accepted.
     Downlink {

@@ -55,11 +55,11 @@ pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
         match event {
             mac::Event::Woken => {}
             mac::Event::Store { record, bytes } => task.store(record, bytes, shared).await,
-            mac::Event::UplinkDone { port, .. } if in_flight && port != Some(0) && port.is_some() => {
+            mac::Event::UplinkDone { port, .. } if in_flight && is_application(port) => {
                 in_flight = false;
                 shared.radio.look(|work| work.outbox.sent());
             }
-            mac::Event::UplinkFailed { port } if in_flight && port != Some(0) && port.is_some() => {
+            mac::Event::UplinkFailed { port } if in_flight && is_application(port) => {
                 in_flight = false;
                 task.observer.observe(Notice::Error { what: "radio: an uplink could not be sent" });
                 shared.radio.look(|work| work.outbox.failed());
@@ -168,7 +168,10 @@ impl<B: Board> RadioTask<B> {
                 shared.events.send(ControlEvent::SessionResumed).await;
             }
             mac::Event::UplinkSent { port, fcnt, dr, freq_hz, confirmed } => {
-                self.observer.observe(Notice::Uplink { port, fcnt, dr, freq_hz, confirmed });
+                shared.radio.look(|work| {
+                    let payload = if is_application(port) { work.outbox.with_radio() } else { &[] };
+                    self.observer.observe(Notice::Uplink { port, fcnt, dr, freq_hz, confirmed, payload });
+                });
             }
             mac::Event::Downlink { port, payload, fcnt, multicast, .. } => {
                 let multicast = multicast.is_some();
@@ -186,6 +189,11 @@ impl<B: Board> RadioTask<B> {
             | mac::Event::Woken => {}
         }
     }
+}
+
+/// Tells whether a frame carries the application's data: the MAC sends for itself on port 0, or without a port.
+fn is_application(port: Option<u8>) -> bool {
+    port.is_some_and(|port| port != 0)
 }
 
 fn error_name(error: mac::Error) -> &'static str {

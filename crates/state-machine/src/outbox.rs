@@ -161,6 +161,14 @@ impl Outbox {
         self.keep_newest(kind);
     }
 
+    /// Shows the bytes that are with the radio; none if nothing is.
+    #[must_use]
+    pub fn with_radio(&self) -> &[u8] {
+        let Some(index) = self.on_air() else { return &[] };
+        let length = self.entries.get(index).map_or(0, |entry| entry.on_air);
+        self.payload(index).get(..length).unwrap_or_default()
+    }
+
     /// Tells whether nothing waits and nothing is with the radio.
     #[must_use]
     pub fn is_empty(&self) -> bool {
