@@ -368,6 +368,28 @@ fn a_block_of_commands_goes_out_whole() {
 }
 
 #[test]
+fn lost_requests_are_made_again_in_their_order_and_before_others() {
+    let (mut server, mut device, _) = joined_on(Config::default(), META);
+    let link_adr = |mask| MacRequest::LinkAdr {
+        data_rate: 5,
+        tx_power: 0,
+        channel_mask: mask,
+        ch_mask_cntl: 0,
+        nb_trans: 1,
+    };
+    server.request(DEV_EUI, MacRequest::DevStatus).expect("good");
+    server.request_block(DEV_EUI, vec![link_adr(1), link_adr(7)]).expect("good");
+    server.request(DEV_EUI, MacRequest::RxTimingSetup { delay_s: 3 }).expect("good");
+    server.lose_downlinks(1);
+    hear(&mut server, 20 * SECOND, &device.uplink(Some(85), &[1], With::default()), META);
+    assert_eq!(server.take_due(23 * SECOND), []);
+    server.request(DEV_EUI, MacRequest::Raw(vec![0x80])).expect("good");
+    hear(&mut server, 30 * SECOND, &device.uplink(Some(85), &[1], With::default()), META);
+    let f_opts = [&[0x06][..], &[0x03, 0x50, 1, 0, 1], &[0x03, 0x50, 7, 0, 1], &[0x08, 3], &[0x80]].concat();
+    assert_eq!(device.read(&one(&mut server, 33 * SECOND).phy, 1).map(|read| read.1), Some(f_opts));
+}
+
+#[test]
 fn a_request_that_got_lost_is_made_again_but_not_for_ever() {
     let (mut server, mut device, _) = joined_on(Config::default(), META);
     let request = MacRequest::RxParamSetup { rx1_dr_offset: 2, rx2_dr: 3, freq_hz: 869_100_000 };
