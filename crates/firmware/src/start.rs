@@ -3,7 +3,7 @@
 use embassy_futures::join::join3;
 use sockeye_lorawan_mac as mac;
 use sockeye_settings::{Identity, Region, Settings};
-use sockeye_state_machine::{Boot, Effects, Socket};
+use sockeye_state_machine::{Boot, DelayTask, Effects, Socket};
 use sockeye_storage::{MAX_RECORD, RecordId, Storage};
 
 use crate::board::{Board, Clock, Parts};
@@ -29,15 +29,6 @@ pub struct Tasks<B: Board> {
     pub service: Service<B>,
 }
 
-/// What the flash held.
-struct Stored {
-    identity: Option<Identity>,
-    settings: Option<Settings>,
-    relay_was_on: bool,
-    energy_uwh: u64,
-    delay_task: Option<sockeye_state_machine::DelayTask>,
-}
-
 /// Reads the stored state, sets relay and LED by it, and makes the tasks.
 ///
 /// The relay stands as it should before anything is done with the radio (behaviour.md, Start). A record that
@@ -51,26 +42,30 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         clock, relay, led, button, meter, supply, phy, flash, storage_range, system, observer, ..
     } = parts;
     let mut storage = Storage::new(flash, storage_range);
+    let mut stored = Stored::new();
     let mut buffer = [0; MAX_RECORD];
-    let mut loader: Loader<'_, B> = Loader {
-        storage: &mut storage,
-        observer: &observer,
-        buffer: &mut buffer,
-        is_readable: true,
-        is_whole: true,
-    };
-    let stored = loader.state(&parts.identity, parts.region).await;
+    // One await for all records: each one more would be another copy of the storage's state machine, 1 KB of code.
+    for id in RecordId::ALL {
+        match storage.load(id, &mut buffer).await {
+            Ok(length) => {
+                let bytes = length.and_then(|length| buffer.get(..length));
+                stored.take(id, bytes, &parts.identity, parts.region, &observer);
+            }
+            Err(error) => {
+                stored.is_whole = false;
+                stored.is_readable &= matches!(error, sockeye_storage::Error::Erased);
+                observer.observe(Notice::Error { what: "flash: a record could not be read" });
+            }
+        }
+    }
+    let relay_was_on = stored.relay_was_on();
+    let can_read_counters = stored.is_readable;
     let identity = stored.identity.unwrap_or(parts.identity);
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
-
-    let counters = loader.mac_record(mac::Record::Counters).await;
-    let session = loader.mac_record(mac::Record::Session).await;
-    let multicast = loader.mac_record(mac::Record::Multicast).await;
-    let can_read_counters = loader.is_readable;
     let restored = mac::Restored {
-        session: session.as_deref(),
-        counters: counters.as_deref(),
-        multicast: multicast.as_deref(),
+        session: stored.session.as_deref(),
+        counters: stored.counters.as_deref(),
+        multicast: stored.multicast.as_deref(),
     };
     let mac = mac::Mac::new(mac_config(&settings, &identity), restored, parts.seed);
     let silent = is_silent(&settings);
@@ -81,7 +76,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         settings,
         identity,
         software_version: SOFTWARE_VERSION,
-        relay_was_on: stored.relay_was_on,
+        relay_was_on,
         energy_uwh: stored.energy_uwh,
         delay_task: stored.delay_task,
         cause: parts.reset_cause,
@@ -118,11 +113,16 @@ pub async fn run<B: Board>(parts: Parts<B>, shared: &Shared) -> ! {
     join3(control(one, shared), radio(two, shared), service(three, shared)).await.0
 }
 
-/// Reads records into one buffer, and tells what could not be read.
-struct Loader<'a, B: Board> {
-    storage: &'a mut Storage<B::Flash>,
-    observer: &'a B::Observer,
-    buffer: &'a mut [u8; MAX_RECORD],
+/// What the flash held.
+struct Stored {
+    identity: Option<Identity>,
+    settings: Option<Settings>,
+    session: Option<mac::RecordBytes>,
+    counters: Option<mac::RecordBytes>,
+    multicast: Option<mac::RecordBytes>,
+    relay_was_on: Option<bool>,
+    energy_uwh: u64,
+    delay_task: Option<DelayTask>,
     /// What is in the flash could be read. Contents without sense could: they are gone for good, and no later
     /// start would find them.
     is_readable: bool,
@@ -130,63 +130,80 @@ struct Loader<'a, B: Board> {
     is_whole: bool,
 }
 
-impl<B: Board> Loader<'_, B> {
-    async fn read(&mut self, id: RecordId) -> Option<&[u8]> {
-        match self.storage.load(id, self.buffer).await {
-            Ok(Some(length)) => self.buffer.get(..length),
-            Ok(None) => None,
-            Err(error) => {
-                self.is_whole = false;
-                self.is_readable &= matches!(error, sockeye_storage::Error::Erased);
-                self.observer.observe(Notice::Error { what: "flash: a record could not be read" });
-                None
-            }
+impl Stored {
+    const fn new() -> Self {
+        Self {
+            identity: None,
+            settings: None,
+            session: None,
+            counters: None,
+            multicast: None,
+            relay_was_on: None,
+            energy_uwh: 0,
+            delay_task: None,
+            is_readable: true,
+            is_whole: true,
         }
     }
 
-    async fn mac_record(&mut self, record: mac::Record) -> Option<mac::RecordBytes> {
-        let bytes = self.read(records::mac_record(record)).await?;
-        mac::RecordBytes::from_slice(bytes).ok()
-    }
-
-    async fn state(&mut self, fallback: &Identity, region: Region) -> Stored {
-        let observer = self.observer.clone();
-        let identity = match self.read(RecordId::Identity).await.map(Identity::decode) {
-            Some(Ok(identity)) => Some(identity),
-            Some(Err(_)) => {
-                observer.observe(Notice::Error { what: "the stored identity is of no use" });
-                None
+    /// Takes a record that was stored; the identity comes before the settings, which hang on it.
+    fn take(
+        &mut self,
+        id: RecordId,
+        bytes: Option<&[u8]>,
+        fallback: &Identity,
+        region: Region,
+        observer: &impl Observer,
+    ) {
+        let Some(bytes) = bytes else { return };
+        let wrong = match id {
+            RecordId::Identity => {
+                self.identity = Identity::decode(bytes).ok();
+                self.identity.is_none().then_some("the stored identity is of no use")
             }
-            None => None,
-        };
-        let known = identity.as_ref().unwrap_or(fallback);
-        let settings = match self.read(RecordId::Settings).await {
-            Some(bytes) => match Settings::decode(bytes, region, known) {
-                Ok(decoded) => {
-                    if decoded.truncated || !decoded.fallen_back.is_empty() {
-                        observer.observe(Notice::Error { what: "a stored setting fell back to its default" });
+            RecordId::Settings => {
+                let known = self.identity.as_ref().unwrap_or(fallback);
+                match Settings::decode(bytes, region, known) {
+                    Ok(decoded) => {
+                        let fell_back = decoded.truncated || !decoded.fallen_back.is_empty();
+                        self.settings = Some(decoded.settings);
+                        fell_back.then_some("a stored setting fell back to its default")
                     }
-                    Some(decoded.settings)
+                    Err(_) => Some("the stored settings are of no use"),
                 }
-                Err(_) => {
-                    observer.observe(Notice::Error { what: "the stored settings are of no use" });
-                    None
-                }
-            },
-            None => None,
+            }
+            RecordId::MacSession => put(&mut self.session, bytes),
+            RecordId::MacCounters => put(&mut self.counters, bytes),
+            RecordId::MacMulticast => put(&mut self.multicast, bytes),
+            RecordId::RelayState => {
+                self.relay_was_on = Some(bytes == [1]);
+                None
+            }
+            RecordId::Energy => {
+                self.energy_uwh = bytes.try_into().map(u64::from_le_bytes).unwrap_or(0);
+                None
+            }
+            RecordId::DelayTask => {
+                self.delay_task = records::decode_delay_task(bytes);
+                None
+            }
         };
-        let relay_was_on = self.read(RecordId::RelayState).await.map(|bytes| bytes == [1]);
-        Stored {
-            identity,
-            settings,
-            // A socket that was never switched supplies power once plugged in (guide section 3.1, step 1); one
-            // whose state is lost does not, because what is plugged in may have been switched off for a reason.
-            relay_was_on: relay_was_on.unwrap_or(self.is_whole),
-            energy_uwh: match self.read(RecordId::Energy).await {
-                Some(bytes) => bytes.try_into().map(u64::from_le_bytes).unwrap_or(0),
-                None => 0,
-            },
-            delay_task: self.read(RecordId::DelayTask).await.and_then(records::decode_delay_task),
+        if let Some(what) = wrong {
+            observer.observe(Notice::Error { what });
         }
     }
+
+    /// Tells whether the relay is to count as having been on.
+    ///
+    /// A socket that was never switched supplies power once plugged in (guide section 3.1, step 1); one whose state
+    /// is lost does not, because what is plugged in may have been switched off for a reason.
+    fn relay_was_on(&self) -> bool {
+        self.relay_was_on.unwrap_or(self.is_whole)
+    }
+}
+
+/// Keeps a part of the MAC's state as it is: the MAC judges it.
+fn put(place: &mut Option<mac::RecordBytes>, bytes: &[u8]) -> Option<&'static str> {
+    *place = mac::RecordBytes::from_slice(bytes).ok();
+    place.is_none().then_some("a stored LoRaWAN record is of no use")
 }
