@@ -122,6 +122,12 @@ pub struct Config {
     /// Takes a join-accept only if its JoinNonce is above the last one (TS001-1.0.4). Else only the very same is
     /// refused: the networks of 1.0.x may draw it at random.
     pub join_nonce_counts: bool,
+    /// Obeys the tester on FPort 224.
+    #[cfg(feature = "certification")]
+    pub certification: bool,
+    /// Told to the tester.
+    #[cfg(feature = "certification")]
+    pub firmware_version: [u8; 4],
 }
 
 /// Multicast groups of a device.
@@ -160,6 +166,10 @@ impl Config {
             channel_mask: None,
             multicast: [None; MULTICAST_GROUPS],
             join_nonce_counts: false,
+            #[cfg(feature = "certification")]
+            certification: true,
+            #[cfg(feature = "certification")]
+            firmware_version: [0; 4],
         }
     }
 }

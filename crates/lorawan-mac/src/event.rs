@@ -158,6 +158,9 @@ pub enum Event {
     },
     /// Something went wrong; the device goes on.
     Error(Error),
+    /// The tester asks for something that is not the MAC's.
+    #[cfg(feature = "certification")]
+    Certification(crate::certification::CertificationRequest),
     /// The future `wake` that was given to [`Driver::next`](crate::Driver::next) completed.
     Woken,
 }

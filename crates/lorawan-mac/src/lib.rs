@@ -29,6 +29,8 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(feature = "certification")]
+mod certification;
 mod channels;
 mod command;
 mod config;
@@ -44,6 +46,8 @@ mod random;
 mod region;
 mod session;
 
+#[cfg(feature = "certification")]
+pub use certification::CertificationRequest;
 pub use config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Region, Rx2};
 pub use driver::{Clock, Driver};
 pub use event::{DownlinkWindow, Error, Event, MAX_RECORD, Payload, Record, RecordBytes, SendError};

@@ -1,6 +1,8 @@
 //! The sans-IO core.
 
 mod adr;
+#[cfg(feature = "certification")]
+mod certifying;
 mod downlink;
 mod join;
 mod multicast;
@@ -144,20 +146,48 @@ pub struct Mac {
     adr_ack_count: u16,
     /// Channels that had their turn: each is used once before one is used again (MAC-TX-01).
     used: Mask,
+    #[cfg(feature = "certification")]
+    certifying: certifying::Certifying,
 }
 
 /// An event without the large ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Notice {
-    JoinRequestSent { dev_nonce: u16, rf: Rf },
-    Joined { dev_addr: u32 },
-    SessionResumed { dev_addr: u32 },
-    UplinkSent { port: Option<u8>, fcnt: u32, rf: Rf, confirmed: bool },
-    UplinkDone { port: Option<u8>, acked: Option<bool> },
-    UplinkFailed { port: Option<u8> },
-    LinkCheckAnswer { margin_db: u8, gateways: u8 },
-    DeviceTime { gps_s: u32, fraction_256: u8, at_ms: u64 },
+    JoinRequestSent {
+        dev_nonce: u16,
+        rf: Rf,
+    },
+    Joined {
+        dev_addr: u32,
+    },
+    SessionResumed {
+        dev_addr: u32,
+    },
+    UplinkSent {
+        port: Option<u8>,
+        fcnt: u32,
+        rf: Rf,
+        confirmed: bool,
+    },
+    UplinkDone {
+        port: Option<u8>,
+        acked: Option<bool>,
+    },
+    UplinkFailed {
+        port: Option<u8>,
+    },
+    LinkCheckAnswer {
+        margin_db: u8,
+        gateways: u8,
+    },
+    DeviceTime {
+        gps_s: u32,
+        fraction_256: u8,
+        at_ms: u64,
+    },
     Error(Error),
+    #[cfg(feature = "certification")]
+    Certification(crate::certification::CertificationRequest),
 }
 
 impl From<Notice> for Event {
@@ -178,6 +208,8 @@ impl From<Notice> for Event {
                 Self::DeviceTime { gps_s, fraction_256, at_ms }
             }
             Notice::Error(error) => Self::Error(error),
+            #[cfg(feature = "certification")]
+            Notice::Certification(request) => Self::Certification(request),
         }
     }
 }
@@ -219,6 +251,8 @@ impl Mac {
             own_uplink_at_ms: None,
             adr_ack_count: 0,
             used: Mask::NONE,
+            #[cfg(feature = "certification")]
+            certifying: certifying::Certifying::default(),
             config,
         };
         mac.restore(restored);

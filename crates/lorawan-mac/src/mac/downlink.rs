@@ -60,6 +60,10 @@ impl Mac {
             self.acknowledgement = Some(Acknowledgement { expires_ms });
             self.want_own_uplink(now_ms);
         }
+        #[cfg(feature = "certification")]
+        if let Some(port) = data.port.filter(|&port| port != 0) {
+            self.certify(now_ms, port, &payload);
+        }
         if let Some(port) = data.port.filter(|_| to_application) {
             let window = if answer_to.is_some() { DownlinkWindow::ClassA } else { DownlinkWindow::ClassC };
             self.downlinks.push(Header { port, fcnt, window, multicast: None, quality }, &payload);

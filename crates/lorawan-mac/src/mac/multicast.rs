@@ -58,6 +58,8 @@ impl Mac {
         let payload = data.decipher(&group.app_skey, fcnt);
         let header = Header { port, fcnt, window: DownlinkWindow::ClassC, multicast: Some(number), quality };
         self.downlinks.push(header, &payload);
+        #[cfg(feature = "certification")]
+        self.certify(0, port, &payload);
     }
 
     /// Tells the last FCntDown accepted of each group.

@@ -204,7 +204,7 @@ impl Mac {
         self.wants_device_time = true;
     }
 
-    fn start_data(&mut self, now_ms: u64, port: Option<u8>, payload: &[u8], confirmed: bool) {
+    pub(super) fn start_data(&mut self, now_ms: u64, port: Option<u8>, payload: &[u8], confirmed: bool) {
         let Some(session) = &self.session else { return };
         let parameters = &session.parameters;
         let tries = if confirmed { self.config.confirmed_tries.clamp(1, 15) } else { parameters.nb_trans };
@@ -246,6 +246,10 @@ impl Mac {
             |ack: &Acknowledgement| ack.expires_ms.is_some_and(|expires_ms| free_at_ms > expires_ms);
         if self.acknowledgement.as_ref().is_some_and(expired) {
             self.acknowledgement = None;
+        }
+        #[cfg(feature = "certification")]
+        if self.answers.len() <= self.fopts_room() && self.start_test_uplink(now_ms) {
+            return;
         }
         if self.acknowledgement.is_none() && self.answers.is_empty() {
             return;

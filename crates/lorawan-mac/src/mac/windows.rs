@@ -29,6 +29,8 @@ impl Mac {
     /// Does what is due, apart from stores and events.
     pub(super) fn drive(&mut self, now_ms: u64) -> Action {
         if self.transaction.is_none() {
+            #[cfg(feature = "certification")]
+            self.plan_test(now_ms);
             if self.own_uplink_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
                 self.start_own_uplink(now_ms);
             } else if self.join_due_ms().is_some_and(|at_ms| at_ms <= now_ms) {

@@ -266,6 +266,8 @@ impl Rig {
                 Event::Error(Error::RadioTimeout) => "time-out",
                 Event::Error(_) => "error",
                 Event::Woken => "woken",
+                #[cfg(feature = "certification")]
+                Event::Certification(_) => "certification",
             })
             .collect()
     }

@@ -1,6 +1,8 @@
 //! The MAC against `lrwn`, the LoRaWAN library of a network server: what either side builds, the other reads.
 
 mod bench;
+#[cfg(feature = "certification")]
+mod certification;
 mod class_c;
 mod commands;
 mod confirmed;
@@ -15,7 +17,8 @@ mod plans;
 mod windows;
 
 /// Every file that holds requirement tests.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
+    include_str!("certification.rs"),
     include_str!("class_c.rs"),
     include_str!("commands.rs"),
     include_str!("confirmed.rs"),
