@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use crate::adr::{Choice, History};
-use crate::config::{Downlink, Window};
+use crate::config::{Downlink, UplinkMeta, Window};
 use crate::frames::Keys;
 use crate::gateways::Reception;
 use crate::heard::{MacRequest, MacUp};
@@ -33,7 +33,7 @@ pub struct Session {
     pub channels: u128,
     /// The channels that the device has at all, in use or not.
     pub defined_channels: u128,
-    /// The data rate of the last uplink, or the one that the device agreed to since.
+    /// The data rate of the last uplink.
     pub data_rate: u8,
     /// The power index that the device agreed to; 0 is the most.
     pub tx_power: u8,
@@ -87,8 +87,17 @@ pub(crate) struct PendingWindow {
 
 /// What a window is for.
 pub(crate) enum Answer {
-    JoinAccept { phy: Vec<u8>, dev_addr: u32 },
-    Data { ack: bool, must_answer: bool, mac: Vec<MacAnswer> },
+    JoinAccept {
+        phy: Vec<u8>,
+        dev_addr: u32,
+    },
+    Data {
+        ack: bool,
+        must_answer: bool,
+        mac: Vec<MacAnswer>,
+        /// How a new uplink came in, and whether it had the ADR bit: what data rate, power and channels are chosen by.
+        steer_by: Option<(UplinkMeta, bool)>,
+    },
 }
 
 /// What the network owes a device for a command of its.
@@ -219,7 +228,6 @@ impl Device {
                 if *channel_mask_ack && *data_rate_ack && *power_ack {
                     let (has, defined) = (session.channels, session.defined_channels);
                     session.channels = plan.mask_after(has, defined, request).unwrap_or(has);
-                    session.data_rate = *data_rate;
                     session.tx_power = *tx_power;
                     session.nb_trans = (*nb_trans).max(1);
                     return;

@@ -65,7 +65,8 @@ impl NetworkServer {
             return None;
         }
         let gateway = self.gateway_of(index)?;
-        let at_us = earliest_us.max(device.class_c_from_us).max(self.free_us(gateway));
+        // A window that was in the way, and in which nothing was said, does not bring time back.
+        let at_us = earliest_us.max(device.class_c_from_us).max(self.free_us(gateway)).max(self.passed_us);
         // A window that this gateway answers in comes first: the longest frame must not run into it.
         let longest_us = airtime_us(12, 125_000, 64);
         let in_the_way = (self.devices.iter().enumerate())
@@ -83,6 +84,7 @@ impl NetworkServer {
     pub fn take_due(&mut self, now_us: u64) -> Vec<Transmission> {
         let mut due = Vec::new();
         while let Some(at_us) = self.next_due_us().filter(|at_us| *at_us <= now_us) {
+            self.passed_us = self.passed_us.max(at_us);
             let late = self.late.pop_front_if(|front| front.at_us <= at_us);
             let is_late = late.is_some();
             let Some(mut frame) = late.or_else(|| self.take_one(at_us)) else { continue };
@@ -141,11 +143,16 @@ impl NetworkServer {
             return None;
         };
         let PendingWindow { at_us, window, freq_hz, dr, content, .. } = pending;
+        if let Answer::Data { steer_by: Some((meta, adr)), .. } = content {
+            // Not before now: other gateways may have heard the uplink better than the first.
+            self.steer(index, meta, adr);
+        }
+        let device = self.devices.get_mut(index)?;
         let (phy, kind) = match content {
             Answer::JoinAccept { phy, dev_addr } => {
                 (phy, Kind::JoinAccept { dev_eui: device.dev_eui, dev_addr })
             }
-            Answer::Data { ack, must_answer, mac } => {
+            Answer::Data { ack, must_answer, mac, .. } => {
                 let owed = code_answers(&mac, &device.receptions, self.config.gps_time_at_start_s);
                 let commands = device.take_commands(owed);
                 let (in_f_opts, has_commands) = match &commands {

@@ -171,6 +171,7 @@ pub(crate) fn uplink_payload(payload: &MACPayload, keys: &Keys, fcnt: u32) -> Ve
 
 /// Reads the MAC commands of a device up to the first that is unknown or cut short.
 pub(crate) fn mac_commands(bytes: &[u8]) -> Vec<MacUp> {
+    let bytes = &without_reserved_bits(bytes);
     // `lrwn` gives nothing at all when the last command is cut short: then the longest head that it reads counts.
     for end in (1..=bytes.len()).rev() {
         let mut set = MACCommandSet::from_slice(bytes.get(..end).unwrap_or_default());
@@ -179,6 +180,27 @@ pub(crate) fn mac_commands(bytes: &[u8]) -> Vec<MacUp> {
         }
     }
     Vec::new()
+}
+
+/// Clears the two reserved bits of DevStatusAns's margin, on which `lrwn` 4.13 overflows.
+///
+/// Source: LoRaWAN 1.0.3 §5 (lengths of the answers) and §5.5 (DevStatusAns).
+fn without_reserved_bits(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let mut rest = bytes.as_mut_slice();
+    while let Some((cid, after)) = rest.split_first_mut() {
+        let length = match *cid {
+            0x02 | 0x04 | 0x08 | 0x09 | 0x0D => 0,
+            0x03 | 0x05 | 0x07 | 0x0A => 1,
+            0x06 => 2,
+            _ => break,
+        };
+        if let (0x06, Some(margin)) = (*cid, after.get_mut(1)) {
+            *margin &= 0x3F;
+        }
+        rest = after.get_mut(length..).unwrap_or_default();
+    }
+    bytes
 }
 
 fn mac_up(command: &MACCommand) -> MacUp {

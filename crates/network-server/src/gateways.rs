@@ -64,11 +64,13 @@ impl NetworkServer {
             self.broadcast.retain(|frame| frame.gateway != gateway);
             self.late.retain(|frame| frame.gateway != gateway);
             for index in 0..self.devices.len() {
-                if self.hearing(index).next().is_none()
-                    && let Some(device) = self.devices.get_mut(index)
-                {
+                let is_heard = self.hearing(index).next().is_some();
+                let Some(device) = self.devices.get_mut(index) else { continue };
+                if !is_heard {
                     device.pending = None;
                 }
+                // What waited for this gateway goes by another one from now on, not from before.
+                device.class_c_from_us = device.class_c_from_us.max(now_us);
             }
         }
         true

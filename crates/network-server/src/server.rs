@@ -71,6 +71,8 @@ pub struct NetworkServer {
     /// Frames that are made to be late, the next first.
     pub(crate) late: VecDeque<Transmission>,
     pub(crate) groups: Vec<MulticastGroup>,
+    /// The last instant that was acted on.
+    pub(crate) passed_us: u64,
     /// Frames that are due apart from any device's windows: multicast and injected ones, in order.
     pub(crate) broadcast: VecDeque<Transmission>,
     pub(crate) next_address: u32,
@@ -126,6 +128,7 @@ impl NetworkServer {
             faults: Mishaps::new(mixed),
             late: VecDeque::new(),
             groups: Vec::new(),
+            passed_us: 0,
             broadcast: VecDeque::new(),
             next_address: (mixed >> 40) as u32,
             // Below 2^20, so that the 24 bits of a JoinNonce last for 15 million joins.

@@ -1,9 +1,10 @@
 //! LinkADRReq of the network's own: the channels in use, data rate, power.
 
 use crate::adr::Choice;
+use crate::config::UplinkMeta;
 use crate::device::{Batch, Device};
 use crate::frames;
-use crate::heard::{MacRequest, Uplink};
+use crate::heard::MacRequest;
 use crate::plan::Plan;
 use crate::server::NetworkServer;
 
@@ -12,7 +13,8 @@ const REFUSALS: u8 = 3;
 
 impl NetworkServer {
     /// Asks a device for another data rate, power or channels after a new uplink, if it has not the right ones.
-    pub(crate) fn steer(&mut self, index: usize, freq_hz: u32, sf: u8, bw_hz: u32, uplink: &Uplink) {
+    pub(crate) fn steer(&mut self, index: usize, meta: UplinkMeta, wants_adr: bool) {
+        let UplinkMeta { freq_hz, sf, bw_hz, .. } = meta;
         let (plan, adr) = (&self.plan, self.config.adr);
         let Some(dr) = plan.uplink_data_rate(sf, bw_hz) else { return };
         let Some(device) = self.devices.get_mut(index) else { return };
@@ -20,7 +22,6 @@ impl NetworkServer {
         let Device { session: Some(session), requests, history, highest, refusals, .. } = device else {
             return;
         };
-        session.data_rate = dr;
         // A device on a channel that is off here did not take the mask: then it has all that it knows.
         if plan.channel_of(freq_hz, dr).is_some_and(|channel| session.channels >> channel & 1 == 0) {
             session.channels = session.defined_channels;
@@ -29,7 +30,7 @@ impl NetworkServer {
             return;
         }
         let now = Choice { data_rate: dr, tx_power: session.tx_power };
-        let adr = adr.filter(|_| uplink.adr);
+        let adr = adr.filter(|_| wants_adr);
         let choice = adr.map_or(now, |adr| adr.choose(history, now, sf, *highest));
         let nb_trans = adr.map_or(session.nb_trans, |adr| adr.nb_trans);
         let mut masks: Vec<(u8, u16)> = plan
@@ -74,7 +75,7 @@ impl NetworkServer {
         // LinkADRReq that stood together stay together: they are one block.
         let blocks = lost.chunk_by(|one, next| is_link_adr(one) && is_link_adr(next));
         for block in blocks.rev() {
-            if let Ok(batch) = Batch::new(block.to_vec(), false) {
+            if let Ok(batch) = Batch::new(block.to_vec(), block.iter().all(is_link_adr)) {
                 device.requests.push_front(batch);
             }
         }

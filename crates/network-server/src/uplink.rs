@@ -181,7 +181,6 @@ impl NetworkServer {
             device.note_mac_answers(&self.plan, &uplink.mac);
             device.history.add(meta.snr_db);
             self.ask_again(index);
-            self.steer(index, meta.freq_hz, meta.sf, meta.bw_hz, uplink);
         }
         let Some(Some(session)) = self.devices.get(index).map(|device| &device.session) else { return };
         let rx1_at_us = now_us + u64::from(session.rx1_delay_s) * 1_000_000;
@@ -190,10 +189,17 @@ impl NetworkServer {
         let rx1 = rx1.map(|(freq_hz, dr)| (rx1_at_us, moved.map_or(freq_hz, |(_, moved_hz)| *moved_hz), dr));
         let rx2 = (rx1_at_us + RX1_TO_RX2_US, session.rx2_freq_hz, session.rx2_dr);
         let mac = mac_answers(&uplink.mac, now_us);
-        let content = Answer::Data { ack: uplink.confirmed, must_answer: uplink.adr_ack_req, mac };
+        let data_rate = self.data_rate(&meta);
+        let content = Answer::Data {
+            ack: uplink.confirmed,
+            must_answer: uplink.adr_ack_req,
+            mac,
+            steer_by: (!repeat).then_some((meta, uplink.adr)),
+        };
         let Some(device) = self.devices.get_mut(index) else { return };
         if let Some(session) = &mut device.session {
             session.fcnt_up = Some(uplink.fcnt);
+            session.data_rate = data_rate.unwrap_or(session.data_rate);
         }
         device.class_c_from_us = device.class_c_from_us.max(rx2.0);
         device.pending = Some(window(self.config.answer_in, rx1, rx2, content));

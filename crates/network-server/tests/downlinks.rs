@@ -131,6 +131,19 @@ fn nothing_goes_to_rxc_before_the_first_uplink_of_a_session() {
 }
 
 #[test]
+fn a_frame_that_waited_for_an_empty_window_does_not_go_out_before_it() {
+    let mut server = NetworkServer::new(Config::default(), 0).expect("good");
+    let mut other = Device { addr: DEV_ADDR + 1, ..Device::abp() };
+    server.add_abp(DEV_EUI, DEV_ADDR, KEYS).expect("new");
+    server.add_abp([1; 8], other.addr, KEYS).expect("new");
+    data(&mut server, 20 * SECOND, &other.uplink(Some(85), &[1], With::default()));
+    server.enqueue(20 * SECOND + 500_000, DEV_EUI, say(&[1])).expect("known");
+    // The other device's RX1 comes first; nothing is said in it.
+    assert!(server.take_due(21 * SECOND - 1).is_empty());
+    assert_eq!(one(&mut server, 22 * SECOND).at_us, 21 * SECOND);
+}
+
+#[test]
 fn an_abp_device_is_reached_without_an_uplink() {
     let mut server = abp_server(Config::default());
     server.enqueue(3, DEV_EUI, say(&[1])).expect("known");

@@ -303,6 +303,49 @@ fn adr_goes_no_further_than_a_device_can() {
     assert_eq!(server.session(DEV_EUI).map(|session| session.tx_power), Some(4));
 }
 
+#[test]
+fn adr_goes_by_the_best_of_the_gateways() {
+    let adr = Adr { history: 1, ..Adr::default() };
+    let (mut server, mut device) = joined(Config { adr: Some(adr), ..Config::default() });
+    server.add_gateway();
+    let phy = device.uplink(Some(85), &[1], With { fctrl: 0x80, ..With::default() });
+    server.on_uplink_by(0, 60 * SECOND, &phy, at_snr(-5));
+    server.on_uplink_by(1, 60 * SECOND + 100_000, &phy, at_snr(20));
+    let asked = one(&mut server, 63 * SECOND);
+    assert_eq!(device.read(&asked.phy, 0).map(|read| read.1), Some(vec![0x03, 0x55, 7, 0, 1]));
+}
+
+#[test]
+fn a_new_session_begins_without_the_requests_and_refusals_of_the_old() {
+    let config = Config { enabled_channels: vec![0, 1], ..Config::default() };
+    let (mut server, mut device) = joined(config);
+    let told = |server: &mut NetworkServer, at_s: u64| server.take_due((at_s + 3) * SECOND).len();
+    // Refused three times: left alone.
+    for (round, expected) in [(0, 1), (1, 1), (2, 0), (3, 0)] {
+        let phy = device.uplink(None, &[], With { f_opts: &[&[0x03, 6]], ..With::default() });
+        server.on_uplink((60 + 10 * round) * SECOND, &phy, META);
+        assert_eq!(told(&mut server, 60 + 10 * round), expected, "round {round}");
+    }
+    let rejoin = |server: &mut NetworkServer, device: &mut Device, at_s: u64| {
+        device.nonce += 1;
+        server.on_uplink(at_s * SECOND, &device.join_request(JOIN_EUI, DEV_EUI, APP_KEY), META);
+        assert!(device.take_join_accept(&one(server, (at_s + 5) * SECOND).phy));
+    };
+    rejoin(&mut server, &mut device, 200);
+    // Asked anew, at DR5; the answer and a next try are lost with the gateway's power.
+    server.on_uplink(210 * SECOND, &device.uplink(Some(85), &[1], With::default()), META);
+    assert_eq!(told(&mut server, 210), 1);
+    server.on_uplink(220 * SECOND, &device.uplink(Some(85), &[1], With::default()), META);
+    server.set_gateway(220 * SECOND, false);
+    server.set_gateway(221 * SECOND, true);
+    rejoin(&mut server, &mut device, 230);
+    let slow = UplinkMeta { sf: 12, ..META };
+    server.on_uplink(240 * SECOND, &device.uplink(Some(85), &[1], With::default()), slow);
+    let asked = one(&mut server, 243 * SECOND);
+    let expected = vec![0x03, 0x00, 3, 0, 1];
+    assert_eq!(device.read(&asked.phy, 0).map(|read| read.1), Some(expected), "DR0, not DR5");
+}
+
 #[derive(Clone, Debug)]
 enum Deed {
     Say(bool),

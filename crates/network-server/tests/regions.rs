@@ -178,6 +178,29 @@ fn the_channels_of_cn470_go_out_on_port_0_where_f_opts_are_too_short() {
 }
 
 #[test]
+fn an_abp_device_has_the_default_channels_only() {
+    let server = abp_server(Config { extra_channels_hz: vec![867_100_000], ..Config::default() });
+    let session = server.session(DEV_EUI).expect("fixed");
+    assert_eq!((session.channels, session.defined_channels), (0b111, 0b111));
+}
+
+#[test]
+fn an_answer_gives_back_all_the_tries() {
+    let (mut server, mut device, _) = joined_on(Config::default(), META);
+    let mut asked = Vec::new();
+    for round in 1..=30u64 {
+        if round == 1 || round == 7 {
+            server.request(DEV_EUI, MacRequest::DevStatus).expect("good");
+        }
+        let f_opts: &[&[u8]] = if round == 6 { &[&[0x06, 0, 9]] } else { &[] };
+        let up = device.uplink(Some(85), &[1], With { f_opts, ..With::default() });
+        hear(&mut server, 20 * round * SECOND, &up, META);
+        asked.push(server.take_due((20 * round + 3) * SECOND).len());
+    }
+    assert_eq!((asked[..6].iter().sum::<usize>(), asked[6..].iter().sum::<usize>()), (5, 9));
+}
+
+#[test]
 fn an_abp_device_is_told_the_channels_too() {
     let config = Config { enabled_channels: vec![0, 2], ..Config::default() };
     let mut server = abp_server(config);

@@ -242,6 +242,25 @@ fn commands_are_read_from_f_opts_and_from_port_0() {
 }
 
 #[test]
+fn any_margin_of_a_device_is_read_without_its_reserved_bits() {
+    let (mut server, mut device) = joined(Config::default());
+    for margin in 0..=u8::MAX {
+        let f_opts: [&[u8]; 3] = [&[0x03, 7], &[0x06, 255, margin], &[0x08]];
+        let uplink = data(
+            &mut server,
+            20 * SECOND,
+            &device.uplink(None, &[], With { f_opts: &f_opts, ..With::default() }),
+        );
+        // Six bits, two's complement.
+        let margin_db = ((margin << 2) as i8) >> 2;
+        assert_eq!(
+            uplink.mac[1..],
+            [MacUp::DevStatusAns { battery: 255, margin_db }, MacUp::RxTimingSetupAns]
+        );
+    }
+}
+
+#[test]
 fn nothing_is_heard_while_the_gateway_is_off_but_it_can_be_sniffed() {
     let (mut server, mut device) = joined(Config::default());
     server.set_gateway(20 * SECOND, false);
