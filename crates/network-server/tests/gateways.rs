@@ -113,6 +113,23 @@ fn a_gateway_that_goes_off_is_replaced_by_another_that_heard() {
 }
 
 #[test]
+fn what_waited_for_a_gateway_goes_by_another_from_then_on() {
+    let (mut server, mut device) = three();
+    let phy = device.uplink(Some(85), &[1], With::default());
+    for (gateway, snr_db) in [(0, 9), (1, 5)] {
+        server.on_uplink_by(gateway, 20 * SECOND, &phy, at_snr(snr_db));
+    }
+    // 255 bytes at SF12 take nine seconds.
+    server.inject(60 * SECOND, vec![0; 255]);
+    one(&mut server, 60 * SECOND);
+    server.enqueue(61 * SECOND, DEV_EUI, say(&[1])).expect("known");
+    assert!(server.take_due(65 * SECOND).is_empty());
+    server.set_one_gateway(65 * SECOND, 0, false);
+    let sent = one(&mut server, 65 * SECOND);
+    assert_eq!((sent.gateway, sent.at_us), (1, 65 * SECOND));
+}
+
+#[test]
 fn link_check_tells_the_gateways_and_the_best_margin() {
     let (mut server, mut device) = three();
     let phy = device.uplink(None, &[], With { f_opts: &[&[0x02]], ..With::default() });
