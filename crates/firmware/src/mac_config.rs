@@ -3,6 +3,9 @@
 use sockeye_lorawan_mac as mac;
 use sockeye_settings::{Activation, ChannelSet, Identity, PlanKind, Region, Settings};
 
+/// The least time between two link checks.
+const HALF_AN_HOUR_S: u32 = 1800;
+
 /// Names the MAC's channel plan.
 pub(crate) fn mac_region(region: Region) -> mac::Region {
     match region {
@@ -41,6 +44,11 @@ pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> mac::Confi
     config.data_rate = lorawan.data_rate;
     config.tx_power_dbm = lorawan.tx_power_dbm;
     config.rx2 = Some(mac::Rx2 { frequency_hz: lorawan.rx2_frequency_hz, data_rate: lorawan.rx2_data_rate });
+    // Guide section 3.2.1, "Rejoin Mode": every 30 minutes, or every reporting interval if that is longer.
+    config.rejoin = lorawan.rejoin.then(|| mac::Rejoin {
+        interval_s: settings.general.reporting_interval_s.max(HALF_AN_HOUR_S),
+        packets: lorawan.rejoin_packets,
+    });
     match lorawan.region.kind() {
         PlanKind::Dynamic => config.channels_hz = channels_hz(settings),
         PlanKind::Fixed => config.channel_mask = channel_mask(settings),
@@ -159,6 +167,18 @@ mod tests {
         let config = mac_config(&settings, &identity());
         assert_eq!(config.channel_mask, Some([0xff00, 0, 1 << 1]));
         assert_eq!(config.channels_hz, None);
+    }
+
+    #[test]
+    fn the_link_is_checked_every_half_an_hour_or_less_often() {
+        let mut settings = Settings::default_for(Region::Eu868, &identity());
+        for (reporting_s, checked_s) in [(60, 1800), (1800, 1800), (7200, 7200)] {
+            settings.general.reporting_interval_s = reporting_s;
+            let rejoin = mac_config(&settings, &identity()).rejoin;
+            assert_eq!(rejoin, Some(mac::Rejoin { interval_s: checked_s, packets: 32 }));
+        }
+        settings.lorawan.rejoin = false;
+        assert_eq!(mac_config(&settings, &identity()).rejoin, None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use lorawan::default_crypto::DefaultFactory;
 use lorawan::keys::{AES128, CryptoFactory, Encrypter, Mac as _};
 use sockeye_lorawan_mac::{
-    Action, Activation, Config, Key, Mac, MulticastGroup, Quality, Record, Region, Restored, Window,
+    Action, Activation, Config, Key, Mac, MulticastGroup, Quality, Record, Region, Rejoin, Restored, Window,
 };
 
 const DEV_ADDR: u32 = 0x2601_1bda;
@@ -67,6 +67,7 @@ fn config(choice: u8, plan: u8) -> Config {
         adr: choice & 4 == 0,
         data_rate: choice >> 4,
         confirmed_tries: choice >> 5,
+        rejoin: (choice & 8 != 0).then_some(Rejoin { interval_s: 60, packets: 2 }),
         multicast: [None, Some(group), None, None],
         channel_mask: (plan & 0x80 != 0).then(|| [0xff << (plan >> 4); 3]),
         ..Config::new(region, activation)

@@ -119,6 +119,8 @@ pub struct Config {
     pub channel_mask: Option<[u32; 3]>,
     /// Multicast groups, in Class C.
     pub multicast: [Option<MulticastGroup>; MULTICAST_GROUPS],
+    /// Joins anew when the network is silent; with OTAA.
+    pub rejoin: Option<Rejoin>,
     /// Takes a join-accept only if its JoinNonce is above the last one (TS001-1.0.4). Else only the very same is
     /// refused: the networks of 1.0.x may draw it at random.
     pub join_nonce_counts: bool,
@@ -128,6 +130,16 @@ pub struct Config {
     /// Told to the tester.
     #[cfg(feature = "certification")]
     pub firmware_version: [u8; 4],
+}
+
+/// How the device finds out that the network hears it no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejoin {
+    /// A LinkCheckReq is sent so often, in s.
+    pub interval_s: u32,
+    /// After so many in a row without an answer, 10 s to 30 s apart, it joins anew; the session stays usable until a
+    /// join-accept comes.
+    pub packets: u8,
 }
 
 /// Multicast groups of a device.
@@ -165,6 +177,7 @@ impl Config {
             channels_hz: None,
             channel_mask: None,
             multicast: [None; MULTICAST_GROUPS],
+            rejoin: None,
             join_nonce_counts: false,
             #[cfg(feature = "certification")]
             certification: true,

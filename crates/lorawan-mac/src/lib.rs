@@ -48,7 +48,7 @@ mod session;
 
 #[cfg(feature = "certification")]
 pub use certification::CertificationRequest;
-pub use config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Region, Rx2};
+pub use config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Region, Rejoin, Rx2};
 pub use driver::{Clock, Driver};
 pub use event::{DownlinkWindow, Error, Event, MAX_RECORD, Payload, Record, RecordBytes, SendError};
 pub use mac::{Action, Mac, Quality, Restored, Rf, Window};

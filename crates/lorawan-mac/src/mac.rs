@@ -8,6 +8,7 @@ mod join;
 mod multicast;
 mod requests;
 mod uplink;
+mod watch;
 mod windows;
 
 pub(crate) use windows::RX_LEAD_MS;
@@ -146,6 +147,7 @@ pub struct Mac {
     adr_ack_count: u16,
     /// Channels that had their turn: each is used once before one is used again (MAC-TX-01).
     used: Mask,
+    watch: watch::Watch,
     #[cfg(feature = "certification")]
     certifying: certifying::Certifying,
 }
@@ -251,6 +253,7 @@ impl Mac {
             own_uplink_at_ms: None,
             adr_ack_count: 0,
             used: Mask::NONE,
+            watch: watch::Watch::default(),
             #[cfg(feature = "certification")]
             certifying: certifying::Certifying::default(),
             config,

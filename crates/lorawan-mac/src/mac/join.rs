@@ -1,6 +1,7 @@
 //! The join procedure.
 
 use super::uplink::{Kind, Stage, Transaction};
+use super::watch::Watch;
 use super::{Mac, Notice, Rf};
 use crate::channels::Channels;
 use crate::config::Activation;
@@ -158,6 +159,7 @@ impl Mac {
         self.answers_sent = 0;
         self.acknowledgement = None;
         self.own_uplink_at_ms = None;
+        self.watch = Watch::default();
         self.joining = None;
         self.transaction = None;
         self.notify(Notice::Joined { dev_addr: accept.dev_addr });

@@ -59,6 +59,7 @@ impl Mac {
         match request {
             Request::LinkCheckAns { margin_db, gateways } => {
                 if let Kind::Data { asks_link_check: true, .. } = transaction.kind {
+                    self.watch.is_answered = true;
                     self.notify(Notice::LinkCheckAnswer { margin_db, gateways });
                 }
                 Some(())

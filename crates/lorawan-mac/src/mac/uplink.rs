@@ -251,7 +251,7 @@ impl Mac {
         if self.answers.len() <= self.fopts_room() && self.start_test_uplink(now_ms) {
             return;
         }
-        if self.acknowledgement.is_none() && self.answers.is_empty() {
+        if self.acknowledgement.is_none() && self.answers.is_empty() && !self.watch.is_due {
             return;
         }
         let port = (self.answers.len() > self.fopts_room()).then_some(0);
@@ -461,7 +461,7 @@ impl Mac {
         }
         let failures = transaction.radio_failures.saturating_add(1);
         if failures >= RADIO_TRIES {
-            self.give_up_quietly();
+            self.give_up_quietly(now_ms);
             return;
         }
         self.update(|transaction| {
@@ -492,28 +492,30 @@ impl Mac {
         });
     }
 
-    fn give_up_quietly(&mut self) {
+    fn give_up_quietly(&mut self, now_ms: u64) {
         if let Some(transaction) = self.transaction.take() {
+            self.check_over(now_ms, false);
             self.notify(Notice::UplinkFailed { port: transaction.port() });
             self.after_uplink();
         }
     }
 
     fn give_up(&mut self, now_ms: u64) -> Action {
-        self.give_up_quietly();
+        self.give_up_quietly(now_ms);
         self.poll(now_ms)
     }
 
     /// The windows of one transmission are over, or need not be waited for: repeats the frame or ends it.
     pub(super) fn transmission_over(&mut self, now_ms: u64, heard: bool, acked: bool) {
         let Some(transaction) = self.transaction else { return };
-        let Kind::Data { port, confirmed, .. } = transaction.kind else {
+        let Kind::Data { port, confirmed, asks_link_check, .. } = transaction.kind else {
             self.transaction = None;
             return;
         };
         let finished = if confirmed { acked } else { heard };
         if finished || transaction.tries_left == 0 {
             self.transaction = None;
+            self.check_over(now_ms, asks_link_check);
             self.notify(Notice::UplinkDone { port, acked: confirmed.then_some(acked) });
             self.after_uplink();
             return;

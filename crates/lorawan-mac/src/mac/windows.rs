@@ -35,13 +35,16 @@ impl Mac {
                 self.start_own_uplink(now_ms);
             } else if self.join_due_ms().is_some_and(|at_ms| at_ms <= now_ms) {
                 self.start_join_request(now_ms);
+            } else if self.check_due_ms(now_ms).is_some_and(|at_ms| at_ms <= now_ms) {
+                self.check_link(now_ms);
             }
         }
         let Some(transaction) = self.transaction else {
             if !self.notices.is_empty() {
                 return self.poll(now_ms);
             }
-            return self.rest(earlier(self.own_uplink_at_ms, self.join_due_ms()));
+            let due_ms = earlier(self.join_due_ms(), self.check_due_ms(now_ms));
+            return self.rest(earlier(self.own_uplink_at_ms, due_ms));
         };
         match transaction.stage {
             Stage::Waiting { at_ms } if at_ms > now_ms => self.rest(Some(at_ms)),

@@ -14,10 +14,11 @@ mod join;
 mod laws;
 mod multicast;
 mod plans;
+mod rejoin;
 mod windows;
 
 /// Every file that holds requirement tests.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     include_str!("certification.rs"),
     include_str!("class_c.rs"),
     include_str!("commands.rs"),
@@ -30,6 +31,7 @@ const SOURCES: [&str; 15] = [
     include_str!("laws.rs"),
     include_str!("multicast.rs"),
     include_str!("plans.rs"),
+    include_str!("rejoin.rs"),
     include_str!("windows.rs"),
     include_str!("../../src/fifo.rs"),
     include_str!("../../src/region/tests.rs"),

@@ -1,4 +1,4 @@
-//! Multicast and the channel plans on the whole socket.
+//! Multicast, the channel plans and rejoin mode on the whole socket.
 #![allow(missing_docs, reason = "tests")]
 
 mod bench;
@@ -19,7 +19,7 @@ fn file(name: &str, region: Region, change: impl FnOnce(&mut Settings)) -> Strin
     };
     let mut settings = Settings::default_for(region, &identity);
     change(&mut settings);
-    let path = std::env::temp_dir().join(format!("sockeye-{}-{name}.json", std::process::id()));
+    let path = std::env::temp_dir().join(format!("sockeye-lorawan-{}-{name}.json", std::process::id()));
     std::fs::write(&path, to_json(&settings, identity.model, Secrets::Include)).unwrap();
     format!("--settings {}", path.display())
 }
@@ -77,4 +77,23 @@ fn every_channel_plan_joins_reports_and_obeys() {
         assert_eq!(bench.relay().iter().map(|(_, on, _)| *on).collect::<Vec<_>>(), [false], "{name}");
         assert!(!bench.uplinks().is_empty(), "{name} reports nothing");
     }
+}
+
+#[test]
+fn a_socket_that_nobody_hears_joins_anew_and_works_on_meanwhile() {
+    let options = file("rejoin", Region::Eu868, |settings| settings.lorawan.rejoin_packets = 2);
+    let mut bench = Bench::joined(&options);
+    bench.act("gateway off").run(40 * 60_000);
+    let requests =
+        bench.events.iter().filter(|(_, event)| matches!(event, Event::JoinRequest { .. })).count();
+    assert!(requests > 1, "{requests} join requests, the first one of the start");
+    bench.forget().act("press").run(5_000);
+    assert_eq!(bench.relay().len(), 1, "the button works");
+    bench.forget().act("gateway on").run(30 * 60_000);
+    assert!(bench.events.iter().any(|(_, event)| matches!(event, Event::Joined { .. })));
+    bench.forget().act("downlink 85 080100ff").run(60_000);
+    assert_eq!(bench.relay().iter().map(|(_, on, _)| *on).collect::<Vec<_>>(), [true]);
+    // With the network there, checks are answered and nothing is joined.
+    bench.forget().run(2 * 3_600_000);
+    assert!(!bench.events.iter().any(|(_, event)| matches!(event, Event::JoinRequest { .. })));
 }
