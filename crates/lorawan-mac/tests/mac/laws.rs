@@ -1,7 +1,7 @@
 //! Laws over random frames and random commands under a right MIC.
 
 use proptest::prelude::*;
-use sockeye_lorawan_mac::{Action, Config, Restored, Window};
+use sockeye_lorawan_mac::{Action, Config, Region, Restored, Rx2, Window};
 
 use crate::bench::{Accept, Bench, Down, abp, otaa};
 
@@ -99,6 +99,42 @@ proptest! {
         bench.power_cycle();
         prop_assert!(bench.mac.is_joined());
         prop_assert_eq!(bench.mac.record(sockeye_lorawan_mac::Record::Session).to_vec(), session.unwrap());
+    }
+
+    #[test]
+    fn no_setting_however_wrong_panics_or_is_sent_with(
+        region in prop::sample::select(Region::ALL.to_vec()),
+        adr in any::<bool>(),
+        data_rate in any::<u8>(),
+        tx_power_dbm in any::<i8>(),
+        confirmed_tries in any::<u8>(),
+        channels_hz in prop::option::of(any::<[u32; 16]>()),
+        channel_mask in prop::option::of(any::<[u32; 3]>()),
+        rx2 in prop::option::of((any::<u32>(), any::<u8>())),
+        confirmed in any::<bool>(),
+    ) {
+        let rx2 = rx2.map(|(frequency_hz, data_rate)| Rx2 { frequency_hz, data_rate });
+        let config = Config {
+            adr, data_rate, tx_power_dbm, confirmed_tries, channels_hz, channel_mask, rx2,
+            ..Config::new(region, abp().activation)
+        };
+        let limit_dbm = Config::new(region, abp().activation).tx_power_dbm;
+        let mut bench = Bench::new(config);
+        bench.settle();
+        if bench.mac.send(0, 85, &[1], confirmed).is_ok() {
+            for _ in 0..300 {
+                let action = bench.settle();
+                if bench.mac.can_send() {
+                    break;
+                }
+                if let Some(sent) = bench.carry_out(action) {
+                    prop_assert!(sent.power_dbm <= limit_dbm && sent.power_dbm <= tx_power_dbm);
+                    prop_assert!(bench.mac.frame().len() <= 64);
+                    prop_assert_eq!(bench.keys.hear(&sent.phy, 0).payload, [1]);
+                }
+            }
+            prop_assert!(bench.mac.can_send(), "the uplink does not end");
+        }
     }
 
     #[test]
