@@ -123,7 +123,9 @@ impl Mac {
             self.start_data(now_ms, Some(PORT), answer.get(..limit).unwrap_or_default(), confirmed);
         } else {
             let is_due = self.certifying.period_ms != 0 && self.certifying.next_at_ms <= now_ms;
-            if !(is_due || self.wants_link_check || self.wants_device_time) {
+            // A check of the rejoin mode goes out as in a product.
+            let is_asked = (self.wants_link_check || self.wants_device_time) && !self.watch.is_due;
+            if !(is_due || is_asked) {
                 return false;
             }
             self.start_data(now_ms, Some(TEST_PORT), &TEST_PAYLOAD, confirmed);
