@@ -7,10 +7,11 @@ use std::net::{ToSocketAddrs, UdpSocket};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sockeye_network_server::{ForwarderConfig, ForwarderOutput, PacketForwarder, UplinkMeta};
-use sockeye_virtual_hardware::air::{self, Gateway, Medium, Modulation};
+use sockeye_network_server::{ForwarderConfig, ForwarderOutput, PacketForwarder};
+use sockeye_virtual_hardware::air::{Gateway, Medium, Modulation};
 use sockeye_virtual_hardware::sim::Sim;
 
+use crate::network::uplink_meta;
 use crate::observer::Log;
 use crate::report::Event;
 
@@ -120,16 +121,8 @@ impl Bridge {
     async fn hear(self) {
         let Inner { sim, gateway, forwarder, .. } = &*self.0;
         loop {
-            let air::Heard { transmission, link } = gateway.receive().await;
-            let Modulation { freq_hz, sf, bw_hz, .. } = transmission.modulation;
-            let meta = UplinkMeta {
-                freq_hz,
-                sf,
-                bw_hz,
-                rssi_dbm: i16::try_from(link.rssi_dbm).unwrap_or(i16::MIN),
-                snr_db: i8::try_from(link.snr_db).unwrap_or(i8::MIN),
-            };
-            forwarder.borrow_mut().uplink(sim.now_us(), &transmission.payload, meta);
+            let heard = gateway.receive().await;
+            forwarder.borrow_mut().uplink(sim.now_us(), &heard.transmission.payload, uplink_meta(&heard));
             self.pump();
         }
     }

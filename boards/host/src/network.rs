@@ -106,21 +106,14 @@ impl Network {
     /// gateway would hear them too.
     async fn hear(self) {
         loop {
-            let air::Heard { transmission, link } = self.0.gateway.receive().await;
-            let Modulation { freq_hz, sf, bw_hz, .. } = transmission.modulation;
-            let meta = UplinkMeta {
-                freq_hz,
-                sf,
-                bw_hz,
-                rssi_dbm: i16::try_from(link.rssi_dbm).unwrap_or(i16::MIN),
-                snr_db: i8::try_from(link.snr_db).unwrap_or(i8::MIN),
-            };
+            let heard = self.0.gateway.receive().await;
+            let (phy, meta) = (&heard.transmission.payload, uplink_meta(&heard));
             self.with_server(|now_us, server| {
-                let sniffed = server.sniff(&transmission.payload);
+                let sniffed = server.sniff(phy);
                 if let Some(heard) = sniffed.filter(|_| !self.0.log.has_frames_of_devices()) {
                     self.tell(heard, meta);
                 }
-                server.on_uplink(now_us, &transmission.payload, meta);
+                server.on_uplink(now_us, phy, meta);
             });
         }
     }
@@ -163,5 +156,17 @@ impl Network {
                 gateway.send(modulation, i32::from(frame.power_dbm), &frame.phy);
             }
         }
+    }
+}
+
+/// Tells how a gateway heard a frame, in the server's terms.
+pub fn uplink_meta(heard: &air::Heard) -> UplinkMeta {
+    let Modulation { freq_hz, sf, bw_hz, .. } = heard.transmission.modulation;
+    UplinkMeta {
+        freq_hz,
+        sf,
+        bw_hz,
+        rssi_dbm: i16::try_from(heard.link.rssi_dbm).unwrap_or(i16::MIN),
+        snr_db: i8::try_from(heard.link.snr_db).unwrap_or(i8::MIN),
     }
 }
