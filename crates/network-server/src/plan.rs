@@ -196,7 +196,7 @@ impl Plan {
             }
         }
         let rate = |uplink: bool, dr: u8| {
-            // The plan of 96 channels has no DR6 (LoRaWAN Regional Parameters 1.0.3rA §2.8.3); lrwn adds a later one.
+            // The plan of 96 channels has no DR6 (LoRaWAN Regional Parameters 1.0.3rA §2.7.3); lrwn adds a later one.
             let rate = lora(lrwn.as_ref(), dr).filter(|_| region != Region::Cn470 || dr <= 5)?;
             // The same modulation may be one data rate up and another down.
             (lrwn.get_data_rate_index(uplink, &modulation(rate)).ok()? == dr).then_some(rate)

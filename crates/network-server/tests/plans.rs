@@ -130,7 +130,8 @@ fn rx1_is_where_the_facts_put_it() {
                 });
                 for (dwell, offset, rx1_dr) in cases {
                     // The offsets 6 and 7, which raise the rate (AS923, IN865), end at DR5 in the regional
-                    // parameters up to 1.0.3; the facts have the later table, and say so in a note.
+                    // parameters up to 1.0.3; the facts have the later table, and say so in a note. Our MAC
+                    // ends there too.
                     let rx1_dr = if offset >= 6 { rx1_dr.min(5) } else { rx1_dr };
                     let expected = plan.downlink_rate(rx1_dr).map(|_| (freq_hz, rx1_dr));
                     let found = plan.under_dwell(dwell).rx1(channel.freq_hz, dr, offset);

@@ -197,7 +197,8 @@ pub static AU915: Plan = Plan {
 const AS923: Plan = Plan {
     data_rates: &AS923_RATES,
     join_data_rates: (2, 5),
-    rx1: Rx1 { base: 0, lowest: (0, 2), highest: 7, max_offset: 7 },
+    // Never above DR5 (RP 1.0.3 section 2.8.7; IN865: 2.10.7). RP002 goes up to DR7, from 1.0.1 on.
+    rx1: Rx1 { base: 0, lowest: (0, 2), highest: 5, max_offset: 7 },
     dwell_time: true,
     ..COMMON
 };
@@ -264,7 +265,7 @@ pub static IN865: Plan = Plan {
     data_rates: &RATES_0_TO_5,
     uplink_data_rates: (0, 5),
     downlink_data_rates: (0, 5),
-    rx1: Rx1 { base: 0, lowest: (0, 0), highest: 7, max_offset: 7 },
+    rx1: Rx1 { base: 0, lowest: (0, 0), highest: 5, max_offset: 7 },
     rx2: rx2(866_550_000, 2),
     range_hz: (865_000_000, 867_000_000),
     channels: dynamic(&[865_062_500, 865_402_500, 865_985_000]),
