@@ -181,7 +181,8 @@ impl<B: Board> RadioTask<B> {
             }
             mac::Event::Error(error) => self.observer.observe(Notice::Error { what: error_name(error) }),
             // Asked for by nobody yet, or handled by the loop.
-            mac::Event::LinkCheckAnswer { .. }
+            mac::Event::Proprietary { .. }
+            | mac::Event::LinkCheckAnswer { .. }
             | mac::Event::DeviceTime { .. }
             | mac::Event::UplinkDone { .. }
             | mac::Event::UplinkFailed { .. }

@@ -102,6 +102,8 @@ pub struct Config {
     pub activation: Activation,
     /// Listens on RXC whenever nothing else is to be done (Class C).
     pub class_c: bool,
+    /// Opens RXC, on [`rx2`](Self::rx2), also while there is no session: for frames of the type Proprietary.
+    pub rxc_without_session: bool,
     /// Lets the network choose data rate and power.
     pub adr: bool,
     /// Data rate of uplinks while ADR is off.
@@ -169,6 +171,7 @@ impl Config {
             region,
             activation,
             class_c: true,
+            rxc_without_session: false,
             adr: true,
             data_rate: 0,
             tx_power_dbm: Plan::of(region).max_eirp_dbm,

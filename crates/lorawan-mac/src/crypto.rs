@@ -1,8 +1,10 @@
 //! AES-128 and CMAC as LoRaWAN 1.0.x uses them (LoRaWAN 1.0.3, sections 4.3.3, 4.4 and 6.2).
 
 use lorawan::default_crypto::DefaultFactory;
-use lorawan::keys::{AES128, CryptoFactory, Encrypter, Mac};
+use lorawan::keys::{AES128, CryptoFactory, Encrypter};
 
+use crate::aes;
+pub use crate::aes::encrypt_block;
 use crate::config::Key;
 
 /// Which way a data frame goes: the `Dir` byte of the blocks A and B0.
@@ -14,22 +16,9 @@ pub enum Direction {
     Down = 1,
 }
 
-/// Enciphers one block.
-pub fn encrypt_block(key: &Key, block: [u8; 16]) -> [u8; 16] {
-    let cipher = DefaultFactory.new_enc(&AES128(key.0));
-    let mut block = block.into();
-    cipher.encrypt_block(&mut block);
-    block.into()
-}
-
 /// Gives the first four bytes of the CMAC over the parts one after the other.
 pub fn cmac(key: &Key, parts: &[&[u8]]) -> [u8; 4] {
-    let mut mac = DefaultFactory.new_mac(&AES128(key.0));
-    for part in parts {
-        mac.input(part);
-    }
-    let whole: [u8; 16] = mac.result().into();
-    let [a, b, c, d, ..] = whole;
+    let [a, b, c, d, ..] = aes::cmac(key, parts);
     [a, b, c, d]
 }
 

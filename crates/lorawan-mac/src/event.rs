@@ -3,6 +3,9 @@
 /// Application bytes of one downlink, 0..=242.
 pub type Payload = heapless::Vec<u8, 242>;
 
+/// A frame of the type Proprietary, MHDR included. Longer ones are dropped.
+pub type ProprietaryFrame = heapless::Vec<u8, 64>;
+
 /// Bytes of a stored record at most.
 pub const MAX_RECORD: usize = 208;
 
@@ -139,6 +142,11 @@ pub enum Event {
         rssi_dbm: i16,
         /// Signal to noise ratio in dB.
         snr_db: i8,
+    },
+    /// A frame of the type Proprietary was heard in RXC. The MAC knows nothing of it but its first byte.
+    Proprietary {
+        /// The whole frame.
+        frame: ProprietaryFrame,
     },
     /// The network answered a link check.
     LinkCheckAnswer {

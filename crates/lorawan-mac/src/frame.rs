@@ -30,6 +30,13 @@ mod mhdr {
     pub const CONFIRMED_DOWN: u8 = 0xa0;
     /// The RFU bits are ignored on receipt.
     pub const TYPE_AND_MAJOR: u8 = 0xe3;
+    /// A type of frame that is not LoRaWAN's (section 4.2.1.2); its other bits are its own.
+    pub const PROPRIETARY: u8 = 0xe0;
+}
+
+/// Tells by its first byte whether a frame is of the type Proprietary (MAC-D2D-01).
+pub fn is_proprietary(frame: &[u8]) -> bool {
+    frame.first().is_some_and(|first| first & mhdr::PROPRIETARY == mhdr::PROPRIETARY)
 }
 
 /// FCtrl (section 4.3.1).

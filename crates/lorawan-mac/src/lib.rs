@@ -29,6 +29,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod aes;
 #[cfg(feature = "certification")]
 mod certification;
 mod channels;
@@ -50,6 +51,8 @@ mod session;
 pub use certification::CertificationRequest;
 pub use config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Region, Rejoin, Rx2};
 pub use driver::{Clock, Driver};
-pub use event::{DownlinkWindow, Error, Event, MAX_RECORD, Payload, Record, RecordBytes, SendError};
+pub use event::{
+    DownlinkWindow, Error, Event, MAX_RECORD, Payload, ProprietaryFrame, Record, RecordBytes, SendError,
+};
 pub use mac::{Action, Mac, Quality, Restored, Rf, Window};
 pub use region::ListenBeforeTalk;

@@ -21,7 +21,7 @@ use lora_modulation::BaseBandModulationParams;
 use crate::command::Answers;
 use crate::config::{Activation, Config};
 use crate::duty::Duty;
-use crate::event::{Error, Event, Record, RecordBytes};
+use crate::event::{Error, Event, ProprietaryFrame, Record, RecordBytes};
 use crate::fifo::Fifo;
 use crate::frame::Frame;
 use crate::mask::Mask;
@@ -131,6 +131,8 @@ pub struct Mac {
     notices: Deque<Notice, 8>,
     downlinks: Fifo,
     lost_downlinks: u32,
+    /// Apart from the downlinks, so that no flood of these costs one of those.
+    proprietary: Option<ProprietaryFrame>,
     joining: Option<Joining>,
     transaction: Option<Transaction>,
     /// Payload of an uplink until it is built, then the frame.
@@ -241,6 +243,7 @@ impl Mac {
             notices: Deque::new(),
             downlinks: Fifo::default(),
             lost_downlinks: 0,
+            proprietary: None,
             joining: None,
             transaction: None,
             frame: Frame::new(),
@@ -401,6 +404,9 @@ impl Mac {
                     snr_db: header.quality.snr_db,
                 });
             }
+            if let Some(frame) = self.proprietary.take() {
+                return Action::Event(Event::Proprietary { frame });
+            }
         }
         self.drive(now_ms)
     }
@@ -476,11 +482,17 @@ impl Mac {
 
     /// What there is to do while nothing is: RXC for Class C (MAC-CC-01, MAC-CC-03).
     fn rest(&self, until_ms: Option<u64>) -> Action {
-        match &self.session {
-            Some(session) if self.config.class_c => {
-                Action::Listen { window: Window::Rxc, rf: session.parameters.rx2.into(), until_ms }
+        let rx2 = match &self.session {
+            Some(session) => session.parameters.rx2,
+            // A join has its two windows and nothing between (MAC-CC-02).
+            None if self.config.rxc_without_session && !self.is_in_transaction() => {
+                self.config.rx2.unwrap_or(self.plan.rx2)
             }
-            _ => Action::Idle { until_ms },
+            None => return Action::Idle { until_ms },
+        };
+        match self.config.class_c {
+            true => Action::Listen { window: Window::Rxc, rf: rx2.into(), until_ms },
+            false => Action::Idle { until_ms },
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::uplink::{Kind, Stage, Transaction};
 use super::{Action, Mac, Quality, Rf, Window};
-use crate::frame::MHDR_AND_MIC;
+use crate::event::ProprietaryFrame;
+use crate::frame::{MHDR_AND_MIC, is_proprietary};
 use crate::region::ChannelPlan;
 
 /// JOIN_ACCEPT_DELAY1 (RP002, section 2.3).
@@ -180,6 +181,11 @@ impl Mac {
     /// Takes what was heard in a window; `now_ms` is the end of the frame. A frame that is not for this
     /// device, or not right in any way, has no effect but the end of RX1 or RX2 (MAC-FCNT-06).
     pub fn received(&mut self, now_ms: u64, window: Window, frame: &[u8], quality: Quality) {
+        if window == Window::Rxc && is_proprietary(frame) {
+            // Of two between which nobody asks, the older one stays.
+            self.proprietary = self.proprietary.take().or_else(|| ProprietaryFrame::from_slice(frame).ok());
+            return;
+        }
         let open = self.transaction.filter(|transaction| match window {
             Window::Rx1 => matches!(transaction.stage, Stage::Rx1 { .. }),
             Window::Rx2 => matches!(transaction.stage, Stage::Rx2 { .. }),

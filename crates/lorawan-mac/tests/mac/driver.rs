@@ -265,6 +265,7 @@ impl Rig {
                 Event::DeviceTime { .. } => "time",
                 Event::Error(Error::RadioTimeout) => "time-out",
                 Event::Error(_) => "error",
+                Event::Proprietary { .. } => "proprietary",
                 Event::Woken => "woken",
                 #[cfg(feature = "certification")]
                 Event::Certification(_) => "certification",

@@ -8,6 +8,7 @@ mod commands;
 mod confirmed;
 mod counters;
 mod crashes;
+mod d2d;
 mod driver;
 mod frames;
 mod join;
@@ -18,13 +19,14 @@ mod rejoin;
 mod windows;
 
 /// Every file that holds requirement tests.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     include_str!("certification.rs"),
     include_str!("class_c.rs"),
     include_str!("commands.rs"),
     include_str!("confirmed.rs"),
     include_str!("counters.rs"),
     include_str!("crashes.rs"),
+    include_str!("d2d.rs"),
     include_str!("driver.rs"),
     include_str!("frames.rs"),
     include_str!("join.rs"),

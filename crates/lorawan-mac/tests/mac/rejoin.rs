@@ -137,20 +137,3 @@ fn mac_clb_01_commands_of_class_b_are_skipped_without_an_answer() {
     let sent = bench.uplink(&[1], false);
     assert_eq!(bench.keys.hear(&sent.phy, 0).fopts, [0x06, 0, 7]);
 }
-
-#[test]
-fn mac_d2d_01_frames_of_other_devices_have_no_effect() {
-    let mut bench = Bench::new(abp());
-    bench.settle();
-    let before = (bench.flash.clone(), format!("{:?}", bench.mac));
-    let own = bench.keys.phy(&bench.keys.data(0, 85, &[1]));
-    for first in [0xe0, 0xe3, 0x40, 0x80, 0x00, 0x20, 0xc0, 0x61, 0xa3] {
-        let frame = [&[first], &own[1..]].concat();
-        bench.hear_phy(Window::Rxc, &frame);
-        assert!(matches!(bench.settle(), Action::Listen { until_ms: None, .. }));
-    }
-    assert_eq!(format!("{:?}", bench.mac), before.1);
-    bench.hear_phy(Window::Rxc, &own);
-    bench.settle();
-    assert_eq!(bench.delivered().len(), 1);
-}
