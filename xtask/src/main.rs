@@ -4,16 +4,20 @@
 mod bench;
 mod board;
 mod build;
+mod crates;
 mod failure;
 mod flash;
 mod fuzz;
 mod image;
+mod parts;
 mod process;
 mod run;
 mod setup;
 mod size;
 mod test;
+mod thumb;
 mod tidy;
+mod types;
 mod uf2;
 mod workspace;
 

@@ -1,25 +1,37 @@
-//! `size`: what the images take, against the budgets of board.toml.
+//! `size`: what the images take, against the budgets of board.toml, and crates against their own.
 
 use clap::Args;
 
 use crate::board::{Board, Variant};
 use crate::build;
+use crate::crates::{Crate, Divided};
 use crate::failure::Failure;
 use crate::image::Size;
 use crate::workspace::Workspace;
 
 /// Says what to measure.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+A crate's part is measured in the linked image: each instruction counts for the innermost function of its inline stack that is
+ours, by the debug information; constants count for who loads them, statics by their symbols. What a task keeps lies in the
+board's statics: of a crate's own types the largest are listed. Budgets of crates are in `package.metadata.size` of their
+Cargo.toml, and checked without any option too.")]
 pub struct Options {
     /// Only this board, in all its variants
     #[arg(long)]
     pub board: Option<String>,
+    /// Tells for every crate what it takes of the images
+    #[arg(long)]
+    pub crates: bool,
+    /// Tells what this one takes, and how big its types are
+    #[arg(long = "crate", value_name = "NAME")]
+    pub one: Option<String>,
 }
 
-/// Builds and measures; an image over its budget is a failure.
+/// Builds and measures; an image or a crate over its budget is a failure.
 ///
 /// # Errors
-/// A board that is not there, an image that does not build or takes too much.
+/// A board or a crate that is not there, an image that does not build or takes too much.
 pub fn size(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let boards = match &options.board {
         None => Board::all(&workspace.root)?,
@@ -28,15 +40,34 @@ pub fn size(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
             vec![Board::choose(&workspace.root, &choice)?.0]
         }
     };
+    let one = options.one.as_ref().map(|name| Crate::choose(workspace, name)).transpose()?;
+    let crates = Crate::all(workspace)?;
     let mut measured = Vec::new();
+    let mut divided = Vec::new();
     for board in &boards {
         for variant in &board.variants {
-            measured.push((board, variant, build::make(workspace, board, variant)?.size));
+            // Variants share a path, so that one is read before the next is built.
+            let image = build::make(workspace, board, variant)?;
+            divided.push(Divided::new(workspace, board, variant, &image)?);
+            measured.push((board, variant, image.size));
         }
     }
     print(&measured);
-    let over: Vec<String> =
+    let mut over: Vec<String> =
         measured.iter().flat_map(|(board, variant, size)| over_budget(board, variant, *size)).collect();
+    for image in &divided {
+        if options.crates {
+            image.print();
+        }
+        match &one {
+            Some(one) => over.extend(image.print_one(one)?),
+            None => {
+                for one in &crates {
+                    over.extend(image.check(one)?);
+                }
+            }
+        }
+    }
     if over.is_empty() { Ok(()) } else { Err(Failure::Failed(over.join("; "))) }
 }
 

@@ -167,7 +167,7 @@ fn boards(workspace: &Workspace) -> Count {
 }
 
 fn images(workspace: &Workspace) -> Count {
-    size::size(workspace, &size::Options { board: None }).into()
+    size::size(workspace, &size::Options { board: None, crates: false, one: None }).into()
 }
 
 fn fuzz_all(workspace: &Workspace) -> Count {

@@ -46,13 +46,20 @@ impl Workspace {
     /// # Errors
     /// When cargo does not answer.
     pub fn target_dir(&self) -> Result<PathBuf, Failure> {
-        let text = process::output(self.cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
-        let metadata: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|error| Failure::Failed(format!("cargo metadata: {error}")))?;
+        let metadata = self.metadata()?;
         let folder = metadata["target_directory"].as_str();
         folder
             .map(PathBuf::from)
             .ok_or_else(|| Failure::Failed("cargo metadata names no target_directory".to_owned()))
+    }
+
+    /// Asks cargo what it knows of our packages.
+    ///
+    /// # Errors
+    /// When cargo does not answer.
+    pub fn metadata(&self) -> Result<serde_json::Value, Failure> {
+        let text = process::output(self.cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+        serde_json::from_str(&text).map_err(|error| Failure::Failed(format!("cargo metadata: {error}")))
     }
 
     /// Writes a path as a person in the root would type it.
