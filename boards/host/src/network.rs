@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use embassy_futures::select::select;
 use sockeye_network_server::{
-    self as server, Config, Downlink, Error, Heard, Keys, NetworkServer, Plan, UplinkMeta,
+    self as server, Config, Downlink, Dropped, Error, Heard, Keys, NetworkServer, Plan, UplinkMeta,
 };
 use sockeye_settings::{Activation, LoRaWan, MulticastGroup};
 use sockeye_virtual_hardware::air::{self, Gateway, Medium, Modulation};
@@ -143,6 +143,15 @@ impl Network {
         }
     }
 
+    fn tell_dropped(&self, dropped: &Dropped) {
+        let Dropped { dev_eui, downlink, data_rate, max } = dropped;
+        let length = downlink.payload.len();
+        let what = format!("downlink: {length} bytes do not fit DR{data_rate}, which carries {max}; dropped");
+        if let Some(socket) = self.0.sockets.borrow().get(dev_eui) {
+            self.0.log.push(*socket, Event::Error { what });
+        }
+    }
+
     /// Sends what the server has planned, each frame at its instant.
     async fn send(self) {
         let Inner { sim, server, gateway, changes, changed, .. } = &*self.0;
@@ -150,7 +159,11 @@ impl Network {
             let seen = changes.get();
             let due_us = server.borrow().next_due_us().unwrap_or(u64::MAX);
             select(sim.sleep_until_us(due_us), changed.until(|| changes.get() != seen)).await;
-            let due = server.borrow_mut().take_due(sim.now_us());
+            let (due, dropped) = {
+                let mut server = server.borrow_mut();
+                (server.take_due(sim.now_us()), server.take_dropped())
+            };
+            dropped.iter().for_each(|dropped| self.tell_dropped(dropped));
             for frame in due {
                 let modulation = Modulation::downlink(frame.freq_hz, frame.sf, frame.bw_hz);
                 gateway.send(modulation, i32::from(frame.power_dbm), &frame.phy);

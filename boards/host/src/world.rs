@@ -8,6 +8,7 @@ use sockeye_network_server::{Config, Downlink, NetworkServer, Region as NetworkR
 use sockeye_settings::template::from_json;
 use sockeye_settings::{Identity, Key, Region, Settings};
 use sockeye_virtual_hardware::air::Medium;
+use sockeye_virtual_hardware::flash::{Flash, Stm32wl};
 use sockeye_virtual_hardware::mains::{Inrush, Load};
 use sockeye_virtual_hardware::sim::Sim;
 
@@ -279,6 +280,18 @@ impl World {
         &self.medium
     }
 
+    /// Shows the flash of a socket: tests cut, spoil and wear it.
+    #[must_use]
+    pub fn flash(&self, socket: usize) -> Option<&Flash<Stm32wl>> {
+        Some(self.sockets.get(socket)?.flash())
+    }
+
+    /// Shows the clock that everything here runs on.
+    #[must_use]
+    pub fn sim(&self) -> &Sim {
+        &self.sim
+    }
+
     /// Gives a socket's DevEUI.
     #[must_use]
     pub fn dev_eui(&self, socket: usize) -> Option<[u8; 8]> {
@@ -350,11 +363,14 @@ pub fn check_settings_file(path: &Path, options: &Options) -> Result<(), String>
 /// Who socket number `index` is: the first as the options say, the others with the next numbers.
 fn identity(options: &Options, index: u16) -> Identity {
     let next = |bytes: [u8; 8]| u64::from_be_bytes(bytes).wrapping_add(u64::from(index)).to_be_bytes();
+    // Devices that share an AppKey take each other's join-accepts: nothing in one says whose it is.
+    let app_key = options.app_key.map_or(*Key::DEFAULT.as_bytes(), |key| key.0);
+    let app_key = u128::from_be_bytes(app_key).wrapping_add(u128::from(index)).to_be_bytes();
     Identity {
         sn: next(options.sn.0),
         dev_eui: next(options.dev_eui.0),
         model: options.model.into(),
-        app_key: options.app_key.map_or(Key::DEFAULT, |key| Key::new(key.0)),
+        app_key: Key::new(app_key),
         hardware_version: HARDWARE_VERSION,
     }
 }

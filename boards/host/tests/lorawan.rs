@@ -97,3 +97,25 @@ fn a_socket_that_nobody_hears_joins_anew_and_works_on_meanwhile() {
     bench.forget().run(2 * 3_600_000);
     assert!(!bench.events.iter().any(|(_, event)| matches!(event, Event::JoinRequest { .. })));
 }
+
+#[test]
+fn a_downlink_too_long_for_rxc_is_told_and_the_next_one_goes() {
+    let mut bench = Bench::joined("");
+    let long = bench::hex(&[0xFF; 52]);
+    bench.forget().act(&format!("downlink 85 {long}")).act("downlink 85 080000ff").run(10_000);
+    assert_eq!(bench.errors(), ["downlink: 52 bytes do not fit DR0, which carries 51; dropped"]);
+    assert_eq!(bench.downlinks(), ["080000ff"]);
+}
+
+#[test]
+fn commands_sent_in_one_go_are_all_heard_and_answered() {
+    let mut bench = Bench::joined("");
+    bench.forget();
+    for command in ["080000ff", "080100ff", "080000ff", "080100ff", "080000ff"] {
+        bench.act(&format!("downlink 85 {command}"));
+    }
+    bench.run(60_000);
+    assert_eq!(bench.downlinks(), ["080000ff", "080100ff", "080000ff", "080100ff", "080000ff"]);
+    let states: Vec<_> = bench.relay().iter().map(|(_, on, _)| *on).collect();
+    assert_eq!(states, [false, true, false, true, false]);
+}

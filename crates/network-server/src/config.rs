@@ -47,6 +47,9 @@ pub struct Config {
     /// How long the ACK of a confirmed downlink is waited for, in milliseconds after its end.
     /// LoRaWAN gives a Class C device 8 s (CLASS_C_RESP_TIMEOUT).
     pub ack_timeout_ms: u32,
+    /// The pause after a frame before the next Class C frame to the same device, in milliseconds: while a device
+    /// answers a command it hears nothing. ChirpStack leaves 5 s (`class_c_lock_duration`), The Things Stack 1 s.
+    pub class_c_pause_ms: u32,
     /// Seconds since the GPS epoch (6 January 1980) at instant 0.
     pub gps_time_at_start_s: u32,
     /// Frames kept for replay, sent and heard each (see [`crate::forge`]).
@@ -78,6 +81,7 @@ impl Config {
             answer_in: Window::Rx1,
             confirmed_tries: 3,
             ack_timeout_ms: 10_000,
+            class_c_pause_ms: 5_000,
             // 1 January 2026: 46 years and 12 leap days after the epoch, less the 5 days of January 1980,
             // and 18 leap seconds.
             gps_time_at_start_s: 1_451_260_818,
@@ -125,6 +129,19 @@ pub struct Downlink {
     pub payload: Vec<u8>,
     /// Whether an ACK is asked for.
     pub confirmed: bool,
+}
+
+/// Application data that was given up: its turn came at a data rate that does not carry it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The device it was for.
+    pub dev_eui: [u8; 8],
+    /// The data.
+    pub downlink: Downlink,
+    /// The downlink data rate.
+    pub data_rate: u8,
+    /// The longest payload at that data rate, in bytes.
+    pub max: usize,
 }
 
 /// A frame for the gateway to put on the air, with inverted IQ, at exactly its instant.

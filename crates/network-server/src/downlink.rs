@@ -2,15 +2,12 @@
 
 use crate::adr::demodulation_floor_tenths;
 use crate::airtime::airtime_us;
-use crate::config::{Downlink, Kind, Transmission, Window};
+use crate::config::{Downlink, Dropped, Kind, Transmission, Window};
 use crate::device::{Activation, Answer, Commands, Device, InFlight, MacAnswer, PendingWindow};
 use crate::faults::Fate;
 use crate::frames::{self, DataDown};
 use crate::gateways::Reception;
 use crate::server::{NetworkServer, keep};
-
-/// Pause after a frame before the next to the same device, so that it is back in RXC.
-const PAUSE_US: u64 = 100_000;
 
 /// A moment at which the device listens, and what must be said in it.
 struct Opening {
@@ -18,8 +15,7 @@ struct Opening {
     window: Window,
     ack: bool,
     commands: Commands,
-    /// The longest payload that fits beside FOpts.
-    max: usize,
+    dr: u8,
     /// Whether a frame goes out even without data.
     needs_answer: bool,
 }
@@ -55,15 +51,11 @@ impl NetworkServer {
         if !is_reachable || device.pending.is_some() || device.rxc_is_uncertain() {
             return None;
         }
-        let (next, earliest_us) = match (&device.in_flight, device.queue.front()) {
-            (Some(in_flight), _) => (&in_flight.downlink, in_flight.retry_at_us),
-            (None, Some(front)) => (front, 0),
+        let earliest_us = match (&device.in_flight, device.queue.front()) {
+            (Some(in_flight), _) => in_flight.retry_at_us,
+            (None, Some(_)) => 0,
             (None, None) => return None,
         };
-        if next.payload.len() > self.plan.under_dwell(session.downlink_dwell).max_payload(session.rx2_dr) {
-            // Too long for RXC: it waits for a window that carries it.
-            return None;
-        }
         let gateway = self.gateway_of(index)?;
         // A window that was in the way, and in which nothing was said, does not bring time back.
         let at_us = earliest_us.max(device.class_c_from_us).max(self.free_us(gateway)).max(self.passed_us);
@@ -155,14 +147,12 @@ impl NetworkServer {
             Answer::Data { ack, must_answer, mac, .. } => {
                 let owed = code_answers(&mac, &device.receptions, self.config.gps_time_at_start_s);
                 let commands = device.take_commands(owed);
-                let (in_f_opts, has_commands) = match &commands {
-                    Commands::FOpts(bytes) => (bytes.len(), !bytes.is_empty()),
-                    Commands::Port0(_) => (0, true),
+                let has_commands = match &commands {
+                    Commands::FOpts(bytes) => !bytes.is_empty(),
+                    Commands::Port0(_) => true,
                 };
                 let needs_answer = ack || must_answer || has_commands;
-                let dwell = device.session.as_ref().is_some_and(|session| session.downlink_dwell);
-                let max = self.plan.under_dwell(dwell).max_payload(dr).saturating_sub(in_f_opts);
-                self.data_frame(index, Opening { at_us, window, ack, commands, max, needs_answer })?
+                self.data_frame(index, Opening { at_us, window, ack, commands, dr, needs_answer })?
             }
         };
         let sent = self.transmission(gateway, at_us, freq_hz, dr, phy, kind);
@@ -180,7 +170,7 @@ impl NetworkServer {
             window: Window::Rxc,
             ack: false,
             commands: Commands::FOpts(Vec::new()),
-            max: self.plan.under_dwell(session.downlink_dwell).max_payload(dr),
+            dr,
             needs_answer: false,
         };
         let (phy, kind) = self.data_frame(index, opening)?;
@@ -192,11 +182,13 @@ impl NetworkServer {
     /// Builds the next data frame: the confirmed one that waits for its ACK, or the next of the queue, or,
     /// when an answer is needed, one without data.
     fn data_frame(&mut self, index: usize, opening: Opening) -> Option<(Vec<u8>, Kind)> {
-        let Opening { at_us, window, ack, commands, max, needs_answer } = opening;
+        let Opening { at_us, window, ack, commands, dr, needs_answer } = opening;
         let f_opts = match commands {
             Commands::FOpts(f_opts) => f_opts,
             Commands::Port0(bytes) => return self.command_frame(index, window, ack, bytes),
         };
+        // What fits but for FOpts goes next time.
+        let max = self.drop_too_long(index, dr)?.saturating_sub(f_opts.len());
         let (tries, ack_timeout_us) =
             (self.config.confirmed_tries, u64::from(self.config.ack_timeout_ms) * 1_000);
         let device = self.devices.get_mut(index)?;
@@ -255,6 +247,28 @@ impl NetworkServer {
         Some((phy, kind))
     }
 
+    /// Gives up the next data of a device while it is longer than a data rate carries, and tells what that is, in
+    /// bytes. ChirpStack and The Things Stack do the same: what waited for a better rate could wait for ever, with
+    /// all behind it.
+    fn drop_too_long(&mut self, index: usize, dr: u8) -> Option<usize> {
+        let device = self.devices.get_mut(index)?;
+        let dwell = device.session.as_ref()?.downlink_dwell;
+        let max = self.plan.under_dwell(dwell).max_payload(dr);
+        let is_too_long = |downlink: &Downlink| downlink.payload.len() > max;
+        let mut drop_one = |downlink| {
+            self.dropped.push(Dropped { dev_eui: device.dev_eui, downlink, data_rate: dr, max });
+        };
+        if let Some(lost) = device.in_flight.take_if(|in_flight| is_too_long(&in_flight.downlink)) {
+            drop_one(lost.downlink);
+        }
+        if device.in_flight.is_none() {
+            while let Some(lost) = device.queue.pop_front_if(|front| is_too_long(front)) {
+                drop_one(lost);
+            }
+        }
+        Some(max)
+    }
+
     /// Builds a frame with MAC commands on port 0; data waits.
     fn command_frame(
         &mut self,
@@ -293,12 +307,13 @@ impl NetworkServer {
         Transmission { gateway, at_us, freq_hz, sf, bw_hz, power_dbm, phy, kind }
     }
 
-    /// Keeps the next Class C frame away until the device has had this one.
+    /// Keeps the next Class C frame away until the device has had time to answer this one.
     fn pause_after(&mut self, index: usize, sent: &Transmission) {
         self.occupy(sent);
         let end_us = sent.at_us + airtime_us(sent.sf, sent.bw_hz, sent.phy.len());
         if let Some(device) = self.devices.get_mut(index) {
-            device.class_c_from_us = device.class_c_from_us.max(end_us + PAUSE_US);
+            let pause_us = 1_000 * u64::from(self.config.class_c_pause_ms);
+            device.class_c_from_us = device.class_c_from_us.max(end_us + pause_us);
         }
     }
 }

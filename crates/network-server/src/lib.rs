@@ -30,7 +30,7 @@ mod uplink;
 
 pub use adr::Adr;
 pub use airtime::airtime_us;
-pub use config::{Config, Downlink, Kind, Transmission, UplinkMeta, Window};
+pub use config::{Config, Downlink, Dropped, Kind, Transmission, UplinkMeta, Window};
 pub use device::Session;
 pub use faults::Faults;
 pub use frames::{DataDown, Keys};

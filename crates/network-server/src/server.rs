@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::config::{Config, Downlink, Kind, Transmission, UplinkMeta, Window};
+use crate::config::{Config, Downlink, Dropped, Kind, Transmission, UplinkMeta, Window};
 use crate::device::{Activation, Batch, Device, Session, highest};
 use crate::faults::Mishaps;
 use crate::frames::Keys;
@@ -79,6 +79,7 @@ pub struct NetworkServer {
     first_join_nonce: u32,
     pub(crate) sent: VecDeque<Transmission>,
     pub(crate) received: VecDeque<Vec<u8>>,
+    pub(crate) dropped: Vec<Dropped>,
 }
 
 impl std::fmt::Debug for NetworkServer {
@@ -135,6 +136,7 @@ impl NetworkServer {
             first_join_nonce: (mixed >> 20) as u32 & 0xF_FFFF,
             sent: VecDeque::new(),
             received: VecDeque::new(),
+            dropped: Vec::new(),
         })
     }
 
@@ -243,6 +245,11 @@ impl NetworkServer {
         self.device(dev_eui).map_or(0, |device| device.queue.len() + usize::from(device.in_flight.is_some()))
     }
 
+    /// Takes the downlinks that were given up since the last call, because they were too long when their turn came.
+    pub fn take_dropped(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.dropped)
+    }
+
     fn device(&self, dev_eui: [u8; 8]) -> Option<&Device> {
         self.devices.iter().find(|device| device.dev_eui == dev_eui)
     }
@@ -252,7 +259,7 @@ impl NetworkServer {
     }
 
     /// Queues application data. It goes into the device's next Class A window if one is coming, else at once
-    /// to its RXC.
+    /// to its RXC. If it is too long there it is given up (see [`take_dropped`](Self::take_dropped)).
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ mod device;
 use device::*;
 use proptest::prelude::*;
 use sockeye_network_server::{
-    Config, DataDown, Downlink, Error, Kind, MacRequest, MulticastGroup, NetworkServer, Transmission, Window,
-    airtime_us, forge,
+    Config, DataDown, Downlink, Dropped, Error, Kind, MacRequest, MulticastGroup, NetworkServer,
+    Transmission, Window, airtime_us, forge,
 };
 
 fn say(payload: &[u8]) -> Downlink {
@@ -99,7 +99,7 @@ fn class_c_frames_go_one_after_the_other_in_their_order() {
     assert_eq!(sent.len(), 4);
     for (fcnt, pair) in (0u32..).zip(sent.windows(2)) {
         let end_us = pair[0].at_us + airtime_us(pair[0].sf, pair[0].bw_hz, pair[0].phy.len());
-        assert!(pair[1].at_us > end_us, "frame {fcnt}");
+        assert_eq!(pair[1].at_us, end_us + 5 * SECOND, "frame {fcnt}");
     }
     for (fcnt, frame) in (0u8..).zip(&sent) {
         let (fctrl, _, _, payload) = device.read(&frame.phy, fcnt.into()).expect("for the device");
@@ -108,8 +108,21 @@ fn class_c_frames_go_one_after_the_other_in_their_order() {
 }
 
 #[test]
+fn a_device_that_answers_gets_the_next_frame_in_its_window_without_the_pause() {
+    let (mut server, mut device) = joined(Config::default());
+    for byte in 0..2 {
+        server.enqueue(60 * SECOND, DEV_EUI, say(&[byte])).expect("known");
+    }
+    let first = one(&mut server, 60 * SECOND);
+    let end_us = first.at_us + airtime_us(first.sf, first.bw_hz, first.phy.len());
+    data(&mut server, end_us + 200_000, &device.uplink(Some(85), &[1], With::default()));
+    assert_eq!(one(&mut server, end_us + 4 * SECOND).at_us, end_us + 200_000 + SECOND);
+}
+
+#[test]
 fn class_c_data_waits_for_the_window_when_one_is_coming() {
-    let (mut server, mut device) = joined(Config { rx1_delay_s: 5, ..Config::default() });
+    let (mut server, mut device) =
+        joined(Config { rx1_delay_s: 5, class_c_pause_ms: 0, ..Config::default() });
     data(&mut server, 60 * SECOND, &device.uplink(Some(85), &[1], With::default()));
     server.enqueue(61 * SECOND, DEV_EUI, say(&[1])).expect("known");
     server.enqueue(61 * SECOND, DEV_EUI, say(&[2])).expect("known");
@@ -271,12 +284,45 @@ fn wrong_use_is_an_error() {
 }
 
 #[test]
-fn data_too_long_for_rxc_waits_for_a_window_that_carries_it() {
+fn data_too_long_for_its_turn_is_given_up_and_told_and_what_waits_behind_goes() {
+    // RXC has DR0 with 51 bytes.
+    let (mut server, device) = joined(Config::default());
+    for downlink in [say(&[1; 52]), say(&[2; 51]), confirmed(&[3; 242]), say(&[4])] {
+        server.enqueue(60 * SECOND, DEV_EUI, downlink).expect("known");
+    }
+    let sent = server.take_due(100 * SECOND);
+    let read: Vec<_> = (0..).zip(&sent).filter_map(|(fcnt, frame)| device.read(&frame.phy, fcnt)).collect();
+    assert_eq!(read.into_iter().map(|read| read.3).collect::<Vec<_>>(), [vec![2; 51], vec![4]]);
+    let given_up = |downlink| Dropped { dev_eui: DEV_EUI, downlink, data_rate: 0, max: 51 };
+    assert_eq!(server.take_dropped(), [given_up(say(&[1; 52])), given_up(confirmed(&[3; 242]))]);
+    assert_eq!((server.take_dropped(), server.queued(DEV_EUI)), (vec![], 0));
+}
+
+#[test]
+fn a_window_of_a_higher_rate_carries_longer_data() {
     let (mut server, mut device) = joined(Config::default());
-    server.enqueue(60 * SECOND, DEV_EUI, say(&[3; 52])).expect("known");
-    assert_eq!(server.next_due_us(), None, "51 bytes fit DR0");
     data(&mut server, 70 * SECOND, &device.uplink(Some(85), &[1], With::default()));
+    server.enqueue(70 * SECOND, DEV_EUI, say(&[3; 52])).expect("known");
     assert_eq!(device.read(&one(&mut server, 72 * SECOND).phy, 0).map(|read| read.3), Some(vec![3; 52]));
+    assert_eq!(server.take_dropped(), []);
+}
+
+#[test]
+fn a_confirmed_downlink_that_has_become_too_long_is_given_up_too() {
+    let (mut server, mut device) = joined(Config { rx2_dr: 5, ..Config::default() });
+    server.enqueue(60 * SECOND, DEV_EUI, confirmed(&[5; 100])).expect("known");
+    one(&mut server, 60 * SECOND);
+    // No ACK, but an answer that moves RXC to DR0.
+    let request = MacRequest::RxParamSetup { rx1_dr_offset: 5, rx2_dr: 0, freq_hz: 869_525_000 };
+    server.request(DEV_EUI, request).expect("good");
+    data(&mut server, 61 * SECOND, &device.uplink(Some(85), &[1], With::default()));
+    let asked = one(&mut server, 62 * SECOND);
+    assert_eq!(device.read(&asked.phy, 1).map(|read| (read.1.len(), read.3.len())), Some((5, 100)));
+    let answer = device.uplink(Some(85), &[1], With { f_opts: &[&[0x05, 7]], ..With::default() });
+    data(&mut server, 64 * SECOND, &answer);
+    assert!(server.take_due(90 * SECOND).is_empty());
+    assert_eq!(server.take_dropped().iter().map(|lost| lost.max).collect::<Vec<_>>(), [51]);
+    assert_eq!(server.queued(DEV_EUI), 0);
 }
 
 #[test]

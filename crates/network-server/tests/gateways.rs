@@ -157,15 +157,15 @@ fn a_lost_downlink_counts_as_sent() {
     server.lose_downlinks(1);
     server.enqueue(20 * SECOND, DEV_EUI, say(&[1])).expect("known");
     server.enqueue(20 * SECOND, DEV_EUI, Downlink { confirmed: true, ..say(&[2]) }).expect("known");
-    let sent = one(&mut server, 25 * SECOND);
+    let sent = one(&mut server, 30 * SECOND);
     assert_eq!(device.read(&sent.phy, 1).map(|read| read.3), Some(vec![2]), "FCntDown 0 is gone");
     // A confirmed one that is lost comes again, with the same bytes.
     server.lose_downlinks(1);
-    assert_eq!(server.take_due(32 * SECOND), []);
-    let again = one(&mut server, 45 * SECOND);
+    assert_eq!(server.take_due(38 * SECOND), []);
+    let again = one(&mut server, 50 * SECOND);
     assert_eq!(again.phy, sent.phy);
     let phy = device.uplink(None, &[], With { fctrl: 0x20, ..With::default() });
-    assert!(is_data(&server.on_uplink(50 * SECOND, &phy, META)));
+    assert!(is_data(&server.on_uplink(55 * SECOND, &phy, META)));
     assert_eq!((server.queued(DEV_EUI), server.unacknowledged(DEV_EUI)), (0, 0));
 }
 

@@ -270,12 +270,12 @@ fn the_dwell_time_of_as923_holds_for_downlinks() {
     let up = device.uplink(None, &[], With { confirmed: true, f_opts: &[&[0x09]], ..With::default() });
     hear(&mut server, 30 * SECOND, &up, on);
     assert_eq!(one(&mut server, 32 * SECOND).sf, 10, "not below DR2");
-    // DR2 of RXC carries 11 bytes then: longer data waits for a faster window.
-    for (length, due_us) in [(11, Some(40 * SECOND)), (12, None)] {
+    // DR2 of RXC carries 11 bytes then.
+    for (at_us, length, goes) in [(40 * SECOND, 11, true), (50 * SECOND, 12, false)] {
         let say = sockeye_network_server::Downlink { port: 85, payload: vec![1; length], confirmed: false };
-        server.enqueue(40 * SECOND, DEV_EUI, say).expect("known");
-        assert_eq!(server.next_due_us(), due_us, "{length} bytes");
-        assert_eq!(server.take_due(45 * SECOND).len(), usize::from(due_us.is_some()));
+        server.enqueue(at_us, DEV_EUI, say).expect("known");
+        assert_eq!(server.take_due(at_us).len(), usize::from(goes), "{length} bytes");
+        assert_eq!(server.take_dropped().len(), usize::from(!goes), "{length} bytes");
     }
 }
 
