@@ -71,6 +71,10 @@ impl<B: Board> Outputs<B> {
                 Effect::WeldedContact { .. } => {
                     self.error("relay: current flows though it is off (welded contact)")
                 }
+                Effect::MeterFault { failed } => self.error(match failed {
+                    true => "meter: no good reading for 2 s",
+                    false => "meter: well again",
+                }),
                 Effect::Ignored { what } => self.error(what.name()),
                 Effect::Uplink(uplink) => shared.radio.put(|work| work.outbox.push(uplink)),
                 Effect::StartNetwork => shared.radio.put(|work| work.start = true),

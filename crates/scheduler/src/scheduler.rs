@@ -13,6 +13,8 @@ const RELAY_REPORT_MS: u64 = 1_800;
 /// Something that is done at its time. Of two that are due at the same instant, the first in this list goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
+    /// Look whether the meter has failed.
+    Meter,
     /// Look at the button again: debounce or long press.
     Button,
     /// The delay task switches.
@@ -40,7 +42,8 @@ pub enum Job {
 }
 
 impl Job {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
+        Self::Meter,
         Self::Button,
         Self::DelayTask,
         Self::LockEnd,

@@ -111,6 +111,8 @@ pub enum Cause {
     Protection,
     /// The hard limit of 130 % of the rated current.
     HardLimit,
+    /// The meter failed while the current was above the rated one.
+    MeterFault,
     /// The NFC tag.
     Nfc,
 }
@@ -128,6 +130,7 @@ impl Cause {
             Self::DelayTask => "delay_task",
             Self::Protection => "protection",
             Self::HardLimit => "hard_limit",
+            Self::MeterFault => "meter_fault",
             Self::Nfc => "nfc",
         }
     }
@@ -139,13 +142,15 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Which limit tripped.
+/// What tripped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TripCause {
     /// The overcurrent protection of the settings.
     Protection,
     /// The hard limit of 130 % of the rated current.
     HardLimit,
+    /// The meter failed, and its last current was above the rated one.
+    MeterFault,
 }
 
 impl TripCause {
@@ -155,6 +160,7 @@ impl TripCause {
         match self {
             Self::Protection => "protection",
             Self::HardLimit => "hard_limit",
+            Self::MeterFault => "meter_fault",
         }
     }
 }
@@ -254,6 +260,11 @@ pub enum Effect {
     WeldedContact {
         /// The current that flows, in mA.
         current_ma: u32,
+    },
+    /// Log that the meter has failed, or that it is well again.
+    MeterFault {
+        /// It has failed.
+        failed: bool,
     },
     /// Send an uplink.
     Uplink(Uplink),

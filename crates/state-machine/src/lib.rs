@@ -21,6 +21,7 @@ mod api;
 mod button;
 mod counters;
 mod led;
+mod meter_watch;
 mod outbox;
 mod socket;
 mod stores;

@@ -18,6 +18,7 @@ use effects::pending;
 
 use crate::button::{Button, Press};
 use crate::led::{Led, STEP_MS};
+use crate::meter_watch::MeterWatch;
 use crate::stores::Stores;
 use crate::{
     Boot, Cause, Counters, DelayTask, Effects, Event, Ignored, RebootCause, ResetCause, StoreItem, TripCause,
@@ -71,9 +72,12 @@ pub struct Socket {
     /// Until then a meter that shows what cannot be is no news: it has just started, or the mains has gone.
     meter_quiet_until_ms: u64,
     meter_failing: bool,
+    meter_watch: MeterWatch,
+    /// The supply monitor saw the mains go, and no good reading has shown it back since.
+    mains_lost: bool,
     /// The reading of the last alarm or trip; its fast current is what caused it.
     alarm_reading: Reading,
-    trip: (TripCause, u32),
+    trip: TripCause,
 
     /// The network can be reached: a session exists.
     online: bool,
@@ -127,8 +131,10 @@ impl Socket {
             reading_dropped: false,
             meter_quiet_until_ms: now_ms.saturating_add(meter::START_MS),
             meter_failing: false,
+            meter_watch: MeterWatch::new(now_ms.saturating_add(meter::START_MS)),
+            mains_lost: false,
             alarm_reading: Reading::default(),
-            trip: (TripCause::Protection, 0),
+            trip: TripCause::Protection,
             online: false,
             quiet_until_ms: now_ms,
             announcing: false,
@@ -155,6 +161,7 @@ impl Socket {
         }
         let start_ms = if boot.session_stored { now_ms } else { socket.quiet_until_ms };
         socket.scheduler.set(Job::StartNetwork, start_ms);
+        socket.scheduler.set(Job::Meter, socket.meter_watch.due_ms());
         socket.run_due(now_ms);
         // By the setting, or by a delay task that is due already.
         if socket.relay_on != boot.relay_was_on {
@@ -318,6 +325,7 @@ impl Socket {
                     self.want_store(StoreItem::Settings);
                 }
                 Job::Led => self.led_step(now_ms),
+                Job::Meter => self.meter_due(now_ms),
                 Job::StartNetwork => self.pending |= pending::START_NETWORK,
                 Job::BasicInformation => self.basic_information_due(now_ms),
                 Job::Report | Job::RelayReport => self.want_report(),
@@ -410,7 +418,9 @@ impl Socket {
     }
 
     fn supply_lost(&mut self, now_ms: u64) {
+        self.mains_lost = true;
         self.meter_quiet_until_ms = now_ms.saturating_add(meter::LOST_MS);
+        self.meter_watch.not_before(self.meter_quiet_until_ms);
         if self.energy.next_store_ms().is_some() {
             self.energy.stored(now_ms);
             self.stores.want_at_once(StoreItem::Energy);

@@ -14,14 +14,16 @@ pub(super) mod pending {
     pub(in crate::socket) const TRIP: u32 = 1 << 2;
     pub(in crate::socket) const ALARM: u32 = 1 << 3;
     pub(in crate::socket) const WELDED: u32 = 1 << 4;
-    pub(in crate::socket) const OUTAGE: u32 = 1 << 5;
+    pub(in crate::socket) const METER_FAULT: u32 = 1 << 5;
+    /// Before the outage alert: the energy of a supply that is lost must be in flash first.
     pub(in crate::socket) const STORE: u32 = 1 << 6;
-    pub(in crate::socket) const ALARM_REPORT: u32 = 1 << 7;
-    pub(in crate::socket) const ANSWER: u32 = 1 << 8;
-    pub(in crate::socket) const BASIC_INFORMATION: u32 = 1 << 9;
-    pub(in crate::socket) const REPORT: u32 = 1 << 10;
-    pub(in crate::socket) const START_NETWORK: u32 = 1 << 11;
-    pub(in crate::socket) const IGNORED_FIRST: u32 = 12;
+    pub(in crate::socket) const OUTAGE: u32 = 1 << 7;
+    pub(in crate::socket) const ALARM_REPORT: u32 = 1 << 8;
+    pub(in crate::socket) const ANSWER: u32 = 1 << 9;
+    pub(in crate::socket) const BASIC_INFORMATION: u32 = 1 << 10;
+    pub(in crate::socket) const REPORT: u32 = 1 << 11;
+    pub(in crate::socket) const START_NETWORK: u32 = 1 << 12;
+    pub(in crate::socket) const IGNORED_FIRST: u32 = 13;
     pub(in crate::socket) const FACTORY_RESET: u32 = 1 << 30;
     pub(in crate::socket) const REBOOT: u32 = 1 << 31;
 
@@ -50,16 +52,24 @@ impl Socket {
         Some(match kind {
             pending::RELAY => return self.relay_effect(now_ms),
             pending::LED => return self.led_effect(),
-            pending::TRIP => Effect::Trip { cause: self.trip.0, current_ma: self.trip.1 },
+            pending::TRIP => {
+                Effect::Trip { cause: self.trip, current_ma: self.alarm_reading.fast_current_ma }
+            }
             pending::ALARM => Effect::Alarm { current_ma: self.alarm_reading.fast_current_ma },
             pending::WELDED => Effect::WeldedContact {
                 current_ma: self.reading.map_or(0, |(_, reading)| reading.current_ma),
             },
+            pending::METER_FAULT => Effect::MeterFault { failed: self.meter_watch.has_failed() },
             pending::STORE => return self.store_effect(now_ms),
             pending::OUTAGE => Effect::Uplink(self.outage()),
             pending::ALARM_REPORT => Effect::Uplink(self.alarm_report()),
             pending::ANSWER => Effect::Uplink(self.take_answer()?),
             pending::BASIC_INFORMATION => Effect::Uplink(self.basic_information()),
+            pending::REPORT if self.reading.is_none() && now_ms < self.meter_quiet_until_ms => {
+                // The meter has just started: the first report waits for what it shows.
+                self.scheduler.set_earlier(Job::RelayReport, self.meter_quiet_until_ms);
+                return None;
+            }
             pending::REPORT => Effect::Uplink(self.report(now_ms)),
             pending::START_NETWORK => Effect::StartNetwork,
             pending::FACTORY_RESET => Effect::FactoryReset,
@@ -91,7 +101,9 @@ impl Socket {
                 self.scheduler.report_change(now_ms);
             }
         }
-        if !on {
+        if on {
+            self.meter_watch.not_before(now_ms);
+        } else {
             self.trip_curve.relay_opened();
         }
         Some(Effect::Relay { on, cause: self.relay_cause })

@@ -1,9 +1,10 @@
 //! Readings: what is believed, summed and judged.
 
-use sockeye_metering::{self as metering, Reading, Trip};
+use sockeye_metering::{self as metering, Implausible, Reading};
 use sockeye_scheduler::Job;
 
 use super::{Socket, pending};
+use crate::meter_watch::FAULT_MS;
 use crate::{Cause, Ignored, StoreItem, TripCause};
 
 /// How long a meter may show nothing after a start: the RMS registers of a BL0942 hold 0 until their first
@@ -16,8 +17,13 @@ pub(super) const LOST_MS: u64 = 5000;
 impl Socket {
     pub(super) fn reading(&mut self, now_ms: u64, reading: Reading) {
         self.meter_failing = false;
-        if self.plausibility.check(now_ms, &reading).is_err() {
-            let is_expected = now_ms < self.meter_quiet_until_ms;
+        let is_expected = now_ms < self.meter_quiet_until_ms;
+        if let Err(why) = self.plausibility.check(now_ms, &reading) {
+            self.meter_watch.bad();
+            if self.mains_lost && why == Implausible::NoVoltage {
+                // What else should it show: it works.
+                self.meter_watch.not_before(now_ms);
+            }
             self.ignore_first(Ignored::ImplausibleReading, self.reading_dropped || is_expected);
             self.reading_dropped = !is_expected;
             self.store_energy_if_due(now_ms);
@@ -25,6 +31,12 @@ impl Socket {
         }
         self.reading_dropped = false;
         self.reading = Some((now_ms, reading));
+        // While the mains goes, the slow window still shows its voltage.
+        self.mains_lost &= is_expected;
+        if self.meter_watch.good(now_ms) {
+            self.pending |= pending::METER_FAULT;
+            self.want_report();
+        }
         self.energy.add(reading.energy_uwh);
         self.store_energy_if_due(now_ms);
 
@@ -36,8 +48,11 @@ impl Socket {
         if let Some(trip) = verdict.trip
             && self.relay_on
         {
-            self.trip(trip);
-            self.alarm_reading = reading;
+            let (trip_cause, cause) = match trip.cause {
+                metering::Cause::Protection => (TripCause::Protection, Cause::Protection),
+                metering::Cause::HardLimit => (TripCause::HardLimit, Cause::HardLimit),
+            };
+            self.trip(trip_cause, cause, reading);
         }
         if self.welded.sample(now_ms, self.relay_on, reading.current_ma) {
             self.pending |= pending::WELDED;
@@ -45,12 +60,9 @@ impl Socket {
         }
     }
 
-    fn trip(&mut self, trip: Trip) {
-        let (trip_cause, cause) = match trip.cause {
-            metering::Cause::Protection => (TripCause::Protection, Cause::Protection),
-            metering::Cause::HardLimit => (TripCause::HardLimit, Cause::HardLimit),
-        };
-        self.trip = (trip_cause, trip.current_ma);
+    fn trip(&mut self, trip_cause: TripCause, cause: Cause, reading: Reading) {
+        self.trip = trip_cause;
+        self.alarm_reading = reading;
         self.set_relay(false, cause, false);
         self.pending |= pending::TRIP | pending::ALARM_REPORT;
         // A trip lasts until somebody switches on. Who set the task did not know of the trip.
@@ -63,7 +75,29 @@ impl Socket {
     pub(super) fn meter_failed(&mut self, now_ms: u64) {
         self.ignore_first(Ignored::MeterFailure, self.meter_failing);
         self.meter_failing = true;
+        self.meter_watch.bad();
         self.store_energy_if_due(now_ms);
+    }
+
+    /// Looks whether the meter has given no good reading for too long. Nobody knows then what flows: the relay stays,
+    /// unless the last that was known was above the rated current (issue "Everything the guide promises", Protection).
+    pub(super) fn meter_due(&mut self, now_ms: u64) {
+        let due_ms = self.meter_watch.due_ms();
+        // With the relay off there is nothing to protect.
+        if due_ms <= now_ms && self.relay_on {
+            if self.meter_watch.fail() {
+                self.pending |= pending::METER_FAULT;
+                self.want_report();
+            }
+            let rated_ma = u32::from(self.identity.model.rated_current_a()).saturating_mul(1000);
+            if let Some((_, reading)) = self.reading
+                && reading.fast_current_ma > rated_ma
+            {
+                self.trip(TripCause::MeterFault, Cause::MeterFault, reading);
+            }
+        }
+        let next_ms = if due_ms > now_ms { due_ms } else { now_ms.saturating_add(FAULT_MS) };
+        self.scheduler.set(Job::Meter, next_ms);
     }
 
     /// Counts something that may go on ten times a second, and tells of the first in a row.

@@ -6,10 +6,8 @@ use sockeye_protocol::{BasicInformation, Payload, Report};
 use sockeye_settings::{ButtonLock, Threshold};
 
 use super::Socket;
+use crate::meter_watch::FAULT_MS;
 use crate::{StoreItem, Uplink, UplinkKind};
-
-/// A reading older than this is not reported any more, in ms: the meter has failed.
-const READING_MAX_AGE_MS: u64 = 5_000;
 
 impl Socket {
     fn uplink(&self, kind: UplinkKind, payload: Payload) -> Uplink {
@@ -25,7 +23,7 @@ impl Socket {
     /// Returns a report of the last reading. Without a fresh one the measured values are left out, rather
     /// than given as they were or as 0.
     pub(super) fn report(&self, now_ms: u64) -> Uplink {
-        let fresh = self.reading.filter(|(read_ms, _)| now_ms.saturating_sub(*read_ms) <= READING_MAX_AGE_MS);
+        let fresh = self.reading.filter(|(read_ms, _)| now_ms.saturating_sub(*read_ms) < FAULT_MS);
         let payload = match fresh {
             Some((_, reading)) => self.report_payload(&reading, reading.current_ma),
             None => Self::payload_of(&[

@@ -215,6 +215,7 @@ pub fn describe(effect: &Effect) -> String {
         Effect::Trip { cause, current_ma } => format!("trip {cause} {current_ma}"),
         Effect::Alarm { current_ma } => format!("alarm {current_ma}"),
         Effect::WeldedContact { current_ma } => format!("welded {current_ma}"),
+        Effect::MeterFault { failed } => format!("meter {}", if *failed { "failed" } else { "well" }),
         Effect::Uplink(uplink) => {
             let confirmed = if uplink.confirmed { " confirmed" } else { "" };
             format!("uplink {:?} {}{confirmed}", uplink.kind, hex(&uplink.payload))

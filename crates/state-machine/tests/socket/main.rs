@@ -4,6 +4,7 @@ mod bench;
 mod button_led;
 mod commands;
 mod documentation;
+mod meter_fault;
 mod model;
 mod outbox;
 mod protection;

@@ -36,8 +36,21 @@ enum Step {
     SupplyLost,
     MeterFailed,
     Impossible,
+    /// Time passes with a meter that does not answer, or shows what cannot be, every 100 ms.
+    Bad {
+        ms: u64,
+        kind: Bad,
+    },
     /// All stores that are under way end.
     Stored,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Bad {
+    Silent,
+    Failing,
+    NoVoltage,
+    TooMuchPower,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -66,6 +79,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::SupplyLost),
         1 => Just(Step::MeterFailed),
         1 => Just(Step::Impossible),
+        3 => (
+            0u64..5_000,
+            prop_oneof![Just(Bad::Silent), Just(Bad::Failing), Just(Bad::NoVoltage), Just(Bad::TooMuchPower)],
+        )
+            .prop_map(|(ms, kind)| Step::Bad { ms, kind }),
         2 => Just(Step::Stored),
     ]
 }
@@ -79,6 +97,13 @@ struct Model {
     over_ms: Option<u64>,
     far_over_ms: Option<u64>,
     tripped: bool,
+    /// The last good reading.
+    good: Option<(u64, u32)>,
+    /// When the meter last showed that it works, or was given time to.
+    meter_ms: u64,
+    mains_lost: bool,
+    mains_lost_ms: u64,
+    meter_failed: bool,
     online: bool,
     /// A report is owed by then.
     report_by_ms: Option<u64>,
@@ -113,6 +138,11 @@ impl Run {
             over_ms: None,
             far_over_ms: None,
             tripped: false,
+            good: None,
+            meter_ms: 1_000,
+            mains_lost: false,
+            mains_lost_ms: 0,
+            meter_failed: false,
             online: false,
             report_by_ms: None,
         };
@@ -142,6 +172,7 @@ impl Run {
         self.changes += 1;
         if on {
             self.model.tripped = false;
+            self.model.meter_ms = self.model.meter_ms.max(self.now_ms);
         }
         if self.model.online {
             let by_ms = self.now_ms + within_ms;
@@ -186,10 +217,20 @@ impl Run {
                     assert!(records.by_ref().count() > 0 && records.stop().is_none(), "{uplink:?}");
                     assert_eq!(uplink.payload == [0xff, 0x3f, 0xff], uplink.kind == UplinkKind::Outage);
                     // A report of before the change pays nothing.
+                    // A meter that has been silent for 2 s tells nothing of now.
+                    let has_values = uplink.payload.get(3..5) == Some(&[0x05, 0x81]);
+                    let is_fresh = self.model.good.is_some_and(|(at_ms, _)| self.now_ms - at_ms < 2_000);
+                    assert!(uplink.kind != UplinkKind::Report || has_values == is_fresh, "{uplink:?}");
                     let is_report = matches!(uplink.kind, UplinkKind::Report | UplinkKind::Alarm);
                     if is_report && uplink.payload.get(2) == Some(&u8::from(self.model.on)) {
                         self.model.report_by_ms = None;
                     }
+                }
+                Effect::MeterFault { failed } => {
+                    assert_ne!(*failed, self.model.meter_failed, "told twice");
+                    self.model.meter_failed = *failed;
+                    let good_ms = self.model.good.map_or(0, |(at_ms, _)| at_ms);
+                    assert!(!failed || self.now_ms - good_ms >= 2_000, "no fault at {}", self.now_ms);
                 }
                 _ => {}
             }
@@ -198,6 +239,23 @@ impl Run {
 
     /// Lets the model's own timers act that are due by now.
     fn model_due(&mut self) {
+        self.fault_due();
+        self.task_due();
+    }
+
+    fn fault_due(&mut self) {
+        if self.model.on && self.now_ms >= self.model.meter_ms + 2_000 {
+            assert!(
+                self.model.meter_failed || self.socket.next_due_ms() <= Some(self.now_ms),
+                "fault not told"
+            );
+            if self.model.good.is_some_and(|(_, current_ma)| current_ma > 10_000) {
+                self.trip();
+            }
+        }
+    }
+
+    fn task_due(&mut self) {
         if let Some((due_ms, on)) = self.model.task
             && due_ms <= self.now_ms
         {
@@ -207,7 +265,20 @@ impl Run {
         }
     }
 
+    fn trip(&mut self) {
+        self.switch(false, 2_000);
+        self.model.tripped = true;
+        if matches!(self.model.task, Some((_, true))) {
+            self.model.task = None;
+        }
+    }
+
     fn wait(&mut self, ms: u64, current_ma: u32) {
+        self.pass(ms, current_ma, None);
+    }
+
+    /// Lets time pass with good readings of this current, or with a bad meter.
+    fn pass(&mut self, ms: u64, current_ma: u32, bad: Option<Bad>) {
         let until_ms = self.now_ms + ms;
         loop {
             let timer_ms = self.socket.next_due_ms().unwrap_or(u64::MAX).max(self.now_ms);
@@ -224,6 +295,10 @@ impl Run {
                 self.event(Event::Timer);
             } else {
                 self.next_reading_ms = next_ms + 100;
+                if let Some(bad) = bad {
+                    self.bad_reading(bad);
+                    continue;
+                }
                 let reading =
                     if self.model.on { amperes(f64::from(current_ma) / 1000.0) } else { amperes(0.0) };
                 self.model_reading(reading.fast_current_ma);
@@ -236,6 +311,14 @@ impl Run {
 
     fn model_reading(&mut self, current_ma: u32) {
         let now_ms = self.now_ms;
+        // After a gap of more than a second the count begins anew.
+        if self.model.good.is_some_and(|(at_ms, _)| now_ms - at_ms > 1_000) {
+            self.model.over_ms = None;
+            self.model.far_over_ms = None;
+        }
+        self.model.good = Some((now_ms, current_ma));
+        self.model.meter_ms = self.model.meter_ms.max(now_ms);
+        self.model.mains_lost &= now_ms < self.model.mains_lost_ms + 5_000;
         let lasted = |since_ms: &mut Option<u64>, over: bool, limit_ms| {
             *since_ms = over.then(|| since_ms.unwrap_or(now_ms));
             since_ms.is_some_and(|since_ms| now_ms - since_ms >= limit_ms)
@@ -243,10 +326,22 @@ impl Run {
         let far_over = lasted(&mut self.model.far_over_ms, current_ma > 13_000, 200);
         let over = lasted(&mut self.model.over_ms, current_ma >= 10_000, 1_000);
         if self.model.on && (far_over || over) {
-            self.switch(false, 2_000);
-            self.model.tripped = true;
-            if matches!(self.model.task, Some((_, true))) {
-                self.model.task = None;
+            self.trip();
+        }
+    }
+
+    fn bad_reading(&mut self, bad: Bad) {
+        match bad {
+            Bad::Silent => {}
+            Bad::Failing => self.event(Event::MeterFailed),
+            Bad::NoVoltage => {
+                if self.model.mains_lost {
+                    self.model.meter_ms = self.model.meter_ms.max(self.now_ms);
+                }
+                self.event(Event::Reading(Reading { voltage_mv: 0, ..amperes(90.0) }));
+            }
+            Bad::TooMuchPower => {
+                self.event(Event::Reading(Reading { power_mw: 99_000_000, ..amperes(20.0) }));
             }
         }
     }
@@ -271,10 +366,12 @@ impl Run {
                 let until_ms = self.now_ms + 30;
                 self.wait(29, 0);
                 self.now_ms = until_ms;
-                self.model_due();
+                // Due at the same instant: the meter, then the button, then the task.
+                self.fault_due();
                 if !self.model.locked {
                     self.switch(!self.model.on, 2_000);
                 }
+                self.model_due();
                 self.event(Event::Timer);
             }
             Step::DelayTask { on, delay_s } => {
@@ -297,15 +394,15 @@ impl Run {
                 self.event(Event::Joined);
             }
             Step::JoinRequest => self.event(Event::JoinRequested),
-            Step::SupplyLost => self.event(Event::SupplyLost),
-            Step::MeterFailed => self.event(Event::MeterFailed),
-            Step::Impossible => {
-                self.event(Event::Reading(Reading {
-                    voltage_mv: 0,
-                    fast_current_ma: 90_000,
-                    ..amperes(90.0)
-                }));
+            Step::SupplyLost => {
+                self.model.mains_lost = true;
+                self.model.mains_lost_ms = self.now_ms;
+                self.model.meter_ms = self.model.meter_ms.max(self.now_ms + 5_000);
+                self.event(Event::SupplyLost);
             }
+            Step::MeterFailed => self.bad_reading(Bad::Failing),
+            Step::Impossible => self.bad_reading(Bad::NoVoltage),
+            Step::Bad { ms, kind } => self.pass(ms, 0, Some(kind)),
             Step::Stored => {
                 for item in std::mem::take(&mut self.stores) {
                     self.event(Event::Stored(item));

@@ -1,9 +1,10 @@
 //! What a start brings: the relay, the network, the basic information.
 
+use sockeye_metering::Reading;
 use sockeye_settings::PowerRestore;
 use sockeye_state_machine::{Boot, Effect, Effects, Event, ResetCause, Socket, StoreItem};
 
-use crate::bench::{Bench, boot, describe, task};
+use crate::bench::{Bench, amperes, boot, describe, task};
 
 /// The relay's first effect after a start, and whether the stored state changes with it.
 fn check_relay(cause: ResetCause, restore: PowerRestore, was_on: bool, want: &str) {
@@ -158,4 +159,38 @@ fn no_key_is_printed() {
     for secret in ["7, 7, 7", "0707", "85, 114", "5572", "123456"] {
         assert!(!printed.contains(secret), "{secret}");
     }
+}
+
+#[test]
+fn the_first_report_after_a_reboot_waits_a_second_for_the_meter() {
+    let mut bench = Bench::new(Boot {
+        session_stored: true,
+        relay_was_on: true,
+        cause: ResetCause::Reboot,
+        energy_uwh: 7_000_000,
+        ..boot()
+    });
+    // Nothing is shown for the first 0.4 s, as with a BL0942.
+    bench.meter = Some(Reading::default());
+    bench.at(20).event(Event::SessionResumed).at(400);
+    bench.meter = Some(amperes(5.0));
+    bench.at(5_000);
+    bench.check(
+        &["uplink Report"],
+        &["1000 uplink Report 08700105816407c988130374fc0806830700000004807e040000"],
+    );
+}
+
+#[test]
+fn with_a_meter_that_shows_nothing_the_first_report_goes_without_measured_values() {
+    let mut bench = Bench::new(Boot {
+        session_stored: true,
+        relay_was_on: true,
+        cause: ResetCause::Reboot,
+        energy_uwh: 7_000_000,
+        ..boot()
+    });
+    bench.meter = None;
+    bench.at(20).event(Event::SessionResumed).at(2_900);
+    bench.check(&["uplink Report"], &["1000 uplink Report 087001068307000000"]);
 }
