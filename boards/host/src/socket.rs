@@ -174,6 +174,11 @@ impl Socket {
         &self.0.button
     }
 
+    /// The flash with its records.
+    pub fn flash(&self) -> &Flash<Stm32wl> {
+        &self.0.flash
+    }
+
     /// Who it is.
     pub fn identity(&self) -> &Identity {
         &self.0.identity

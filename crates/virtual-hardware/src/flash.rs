@@ -10,14 +10,20 @@
 //! either a part of the page erased, from its start, or each bit of it set or not; on the STM32WL every word
 //! with some of its bits changed cannot be read.
 
+mod faults;
+mod journal;
+
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 use embedded_storage::nor_flash::{
     ErrorType, MultiwriteNorFlash, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash,
 };
+
+use journal::Journal;
+pub use journal::{Change, Operation};
 
 /// The rules of a chip's flash.
 pub trait Chip: 'static {
@@ -118,6 +124,11 @@ pub enum FlashError {
         /// Offset of the word.
         address: u32,
     },
+    /// The page is worn out: it can be read, and neither programmed nor erased.
+    Worn {
+        /// Offset of the page.
+        address: u32,
+    },
     /// The power is off.
     PowerLost,
 }
@@ -127,7 +138,9 @@ impl NorFlashError for FlashError {
         match self {
             Self::NotAligned => NorFlashErrorKind::NotAligned,
             Self::OutOfBounds => NorFlashErrorKind::OutOfBounds,
-            Self::NotErased { .. } | Self::Ecc { .. } | Self::PowerLost => NorFlashErrorKind::Other,
+            Self::NotErased { .. } | Self::Ecc { .. } | Self::Worn { .. } | Self::PowerLost => {
+                NorFlashErrorKind::Other
+            }
         }
     }
 }
@@ -171,9 +184,14 @@ struct Memory {
     wear: Vec<u32>,
     /// Words that cannot be read, by their index.
     torn: BTreeSet<usize>,
+    /// Pages that can be read only.
+    worn: BTreeSet<usize>,
+    /// Bits that are clear for ever, by the offset of their byte.
+    stuck: BTreeMap<usize, u8>,
     counts: Counts,
     cut: Option<PlannedCut>,
     is_powered: bool,
+    journal: Option<Journal>,
 }
 
 /// A flash memory of chip `C`. Clones share one memory.
@@ -211,14 +229,18 @@ impl<C: Chip> Flash<C> {
             bytes,
             wear: vec![0; pages],
             torn: BTreeSet::new(),
+            worn: BTreeSet::new(),
+            stuck: BTreeMap::new(),
             counts: Counts::default(),
             cut: None,
             is_powered: true,
+            journal: None,
         };
         Self { memory: Rc::new(RefCell::new(memory)), chip: PhantomData }
     }
 
-    /// Makes a flash of its own with the same contents, torn words and wear, powered and without a cut to come.
+    /// Makes a flash of its own with the same contents, torn words, wear and faults, powered and without a cut to
+    /// come.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         let memory = self.memory.borrow();
@@ -226,9 +248,12 @@ impl<C: Chip> Flash<C> {
             bytes: memory.bytes.clone(),
             wear: memory.wear.clone(),
             torn: memory.torn.clone(),
+            worn: memory.worn.clone(),
+            stuck: memory.stuck.clone(),
             counts: memory.counts,
             cut: None,
             is_powered: true,
+            journal: None,
         };
         Self { memory: Rc::new(RefCell::new(copy)), chip: PhantomData }
     }
@@ -373,9 +398,11 @@ impl Memory {
                 return Err(FlashError::NotErased { address: at as u32 });
             }
         }
+        self.check_page::<C>(at / C::ERASE_SIZE)?;
         let torn = self.begin(false)?;
         self.counts.programs += 1;
         self.counts.busy_us += C::PROGRAM_US;
+        self.note(|| Change::Program { offset: at, bytes: new.to_vec() });
         let Some(seed) = torn else {
             for (old, new) in self.bytes[at..at + new.len()].iter_mut().zip(new) {
                 *old &= new;
@@ -401,10 +428,12 @@ impl Memory {
     }
 
     fn erase<C: Chip>(&mut self, page: usize) -> Result<(), FlashError> {
+        self.check_page::<C>(page)?;
         let torn = self.begin(true)?;
         self.counts.erases += 1;
         self.counts.busy_us += C::ERASE_US;
         self.wear[page] += 1;
+        self.note(|| Change::Erase { page });
         let (start, end) = (page * C::ERASE_SIZE, (page + 1) * C::ERASE_SIZE);
         let words = start / C::WRITE_SIZE..end / C::WRITE_SIZE;
         let Some(seed) = torn else {
@@ -412,6 +441,7 @@ impl Memory {
             for word in words {
                 self.torn.remove(&word);
             }
+            self.apply_stuck_bits();
             return Ok(());
         };
         let mut dice = Dice(seed);
@@ -437,6 +467,7 @@ impl Memory {
                 }
             }
         }
+        self.apply_stuck_bits();
         Err(FlashError::PowerLost)
     }
 }

@@ -31,14 +31,20 @@ impl Bench {
     /// Runs a whole script from power-up.
     pub fn script(options: &str, script: &str, end_ms: u64) -> Self {
         let mut bench = Self::new(options);
-        let Self { world, events } = &mut bench;
+        bench.play(script, end_ms);
+        bench
+    }
+
+    /// Runs a script until the clock shows `end_ms`.
+    pub fn play(&mut self, script: &str, end_ms: u64) -> &mut Self {
+        let Self { world, events } = self;
         let schedule = Schedule::parse(script).unwrap();
         let sink = |(t_ms, _, event)| {
             events.push((t_ms, event));
             Ok::<(), ()>(())
         };
         world.run_script(&schedule, end_ms, sink).unwrap();
-        bench
+        self
     }
 
     pub fn run_to(&mut self, t_ms: u64) -> &mut Self {

@@ -141,3 +141,67 @@ fn a_torn_erase_sets_bits_and_clears_none() {
         assert_eq!(flash.wear(), [1]);
     }
 }
+
+#[test]
+fn a_worn_page_is_read_and_neither_programmed_nor_erased() {
+    let mut flash = Flash::<Stm32wl>::erased(2);
+    flash.write(2048, &[5; 8]).unwrap();
+    flash.wear_out(1);
+    assert_eq!(flash.write(2056, &[1; 8]), Err(FlashError::Worn { address: 2048 }));
+    assert_eq!(flash.erase(2048, 4096), Err(FlashError::Worn { address: 2048 }));
+    let mut word = [0; 8];
+    flash.read(2048, &mut word).unwrap();
+    assert_eq!(word, [5; 8]);
+    flash.write(0, &[1; 8]).unwrap();
+    assert_eq!(flash.wear(), [0, 0]);
+}
+
+#[test]
+fn a_stuck_bit_reads_as_zero_erased_or_not() {
+    let mut flash = Flash::<Rp2040>::erased(1);
+    flash.stick(100, 0x21);
+    let mut byte = [0];
+    for _ in 0..2 {
+        flash.read(100, &mut byte).unwrap();
+        assert_eq!(byte, [0xDE]);
+        flash.erase(0, 4096).unwrap();
+    }
+    let mut flash = Flash::<Stm32wl>::erased(1);
+    flash.stick(100, 0x21);
+    assert_eq!(flash.write(96, &[1; 8]), Err(FlashError::NotErased { address: 96 }));
+}
+
+#[test]
+fn a_torn_word_is_unreadable_only_where_there_is_a_code() {
+    let mut stm = Flash::<Stm32wl>::erased(1);
+    stm.tear(20);
+    assert_eq!(stm.read(16, &mut [0; 8]), Err(FlashError::Ecc { address: 16 }));
+    let mut rp = Flash::<Rp2040>::erased(1);
+    rp.tear(20);
+    rp.read(16, &mut [0; 8]).unwrap();
+}
+
+#[test]
+fn what_was_listed_can_be_done_again_and_be_cut() {
+    let mut flash = Flash::<Stm32wl>::erased(2);
+    let start = flash.duplicate();
+    flash.record(|| 7);
+    flash.write(8, &[3; 16]).unwrap();
+    flash.erase(2048, 4096).unwrap();
+    let operations = flash.take_operations();
+    assert_eq!(operations.len(), 3);
+    assert!(operations.iter().all(|operation| operation.stamp == 7));
+    assert_eq!(operations[1].change, Change::Program { offset: 16, bytes: vec![3; 8] });
+    assert_eq!(operations[2].change, Change::Erase { page: 1 });
+    assert!(flash.take_operations().is_empty());
+    for operation in &operations {
+        start.redo(&operation.change).unwrap();
+    }
+    assert_eq!(start.contents(), flash.contents());
+    start.cut_after(0, Cut::Before);
+    assert_eq!(start.redo(&operations[2].change), Err(FlashError::PowerLost));
+    let other = Flash::<Stm32wl>::erased(2);
+    other.become_like(&start);
+    assert_eq!(other.contents(), flash.contents());
+    assert!(other.is_powered());
+}
