@@ -15,6 +15,7 @@ mod line;
 #[path = "../../mcu.rs"]
 mod mcu;
 mod radio;
+mod runtime;
 mod supply;
 mod system;
 #[cfg_attr(feature = "lora-e5", path = "lora_e5.rs")]
