@@ -15,6 +15,7 @@ mod join;
 mod laws;
 mod multicast;
 mod plans;
+mod random;
 mod rejoin;
 mod windows;
 

@@ -8,12 +8,12 @@ use sockeye_lorawan_mac::{Action, Activation, Config, Key, Region, Rf, Window};
 
 use crate::bench::{APP_KEY, APP_SKEY, Accept, Bench, DEV_ADDR, DEV_EUI, JOIN_EUI, NWK_SKEY, Sent, nonce};
 
-fn otaa(region: Region) -> Config {
+pub fn otaa(region: Region) -> Config {
     let app_key = Key(APP_KEY);
     Config::new(region, Activation::Otaa { dev_eui: DEV_EUI, join_eui: JOIN_EUI, app_key })
 }
 
-fn abp(region: Region) -> Config {
+pub fn abp(region: Region) -> Config {
     let (nwk_skey, app_skey) = (Key(NWK_SKEY), Key(APP_SKEY));
     Config::new(region, Activation::Abp { dev_addr: DEV_ADDR, nwk_skey, app_skey })
 }
@@ -23,7 +23,7 @@ fn rx2_rate(region: Region) -> u8 {
     if matches!(region, Region::Us915 | Region::Au915) { 8 } else { 2 }
 }
 
-fn accept(region: Region) -> Accept {
+pub fn accept(region: Region) -> Accept {
     Accept { rx2_dr: rx2_rate(region), ..Accept::default() }
 }
 
@@ -629,7 +629,7 @@ fn commands() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// What holds of any frame that goes out.
-fn obeys(region: Region, sent: &Sent) {
+pub fn obeys(region: Region, sent: &Sent) {
     let (low, high, fastest, limit_dbm) = match region {
         Region::Eu868 => (863_000_000, 870_000_000, 6, 16),
         Region::Us915 => (902_300_000, 914_900_000, 4, 30),
