@@ -17,7 +17,7 @@ use sockeye_virtual_hardware::flash::{Change, Chip, Cut, Flash, Operation, Rp204
 const PAGES: usize = 6;
 
 /// Bytes of a stored energy sum.
-const ENERGY: usize = 8;
+const ENERGY: usize = 7;
 
 /// How long a socket that starts on debris is watched: its first frame comes after at most 30 s.
 const WATCH_MS: u64 = 33_000;

@@ -7,6 +7,10 @@ use sockeye_storage::RecordId;
 /// Length of a stored delay task, in bytes.
 pub(crate) const DELAY_TASK_LENGTH: usize = 10;
 
+/// Length of a stored energy sum, in bytes: up to 72 GWh. With its key it fills one word of the STM32WL's flash; a byte
+/// more would be another word, and half as much wear again.
+const ENERGY_LENGTH: usize = 7;
+
 /// Tells which record holds a part of the MAC's state.
 pub(crate) fn mac_record(record: Record) -> RecordId {
     match record {
@@ -38,6 +42,19 @@ pub(crate) fn decode_delay_task(bytes: &[u8]) -> Option<DelayTask> {
     }
 }
 
+/// Writes the energy sum, little endian.
+pub(crate) fn encode_energy(energy_uwh: u64) -> [u8; ENERGY_LENGTH] {
+    let [bytes @ .., _] = energy_uwh.to_le_bytes();
+    bytes
+}
+
+/// Reads the energy sum; older firmware wrote eight bytes. Other lengths are none.
+pub(crate) fn decode_energy(bytes: &[u8]) -> Option<u64> {
+    let mut all = [0; 8];
+    all.get_mut(..bytes.len()).filter(|_| bytes.len() >= ENERGY_LENGTH)?.copy_from_slice(bytes);
+    Some(u64::from_le_bytes(all))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +67,22 @@ mod tests {
             Some(DelayTask { on: false, remaining_ms: 65_535_000 }),
         ] {
             assert_eq!(decode_delay_task(&encode_delay_task(task)), task);
+        }
+    }
+
+    #[test]
+    fn an_energy_sum_survives_its_record() {
+        // 32 bits of Wh are the most that a report can tell.
+        for energy_uwh in [0, 1, u64::from(u32::MAX) * 1_000_000] {
+            assert_eq!(decode_energy(&encode_energy(energy_uwh)), Some(energy_uwh));
+            assert_eq!(decode_energy(&energy_uwh.to_le_bytes()), Some(energy_uwh), "of older firmware");
+        }
+    }
+
+    #[test]
+    fn bytes_of_another_length_are_no_energy_sum() {
+        for length in [0, 1, 6, 9, 100] {
+            assert_eq!(decode_energy(&[1; 100][..length]), None, "{length}");
         }
     }
 

@@ -73,8 +73,8 @@ impl<B: Board> Service<B> {
             self.store_settings(&settings, shared).await;
         }
         if let Some(energy_uwh) = work.energy_uwh {
-            self.store_for_control(RecordId::Energy, &energy_uwh.to_le_bytes(), StoreItem::Energy, shared)
-                .await;
+            let bytes = records::encode_energy(energy_uwh);
+            self.store_for_control(RecordId::Energy, &bytes, StoreItem::Energy, shared).await;
         }
         if let Some(task) = work.delay_task {
             let bytes = records::encode_delay_task(task);

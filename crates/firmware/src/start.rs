@@ -180,8 +180,9 @@ impl Stored {
                 None
             }
             RecordId::Energy => {
-                self.energy_uwh = bytes.try_into().map(u64::from_le_bytes).unwrap_or(0);
-                None
+                let energy_uwh = records::decode_energy(bytes);
+                self.energy_uwh = energy_uwh.unwrap_or(0);
+                energy_uwh.is_none().then_some("the stored energy sum is of no use")
             }
             RecordId::DelayTask => {
                 self.delay_task = records::decode_delay_task(bytes);
