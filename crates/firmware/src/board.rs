@@ -3,7 +3,7 @@
 use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
 use embedded_storage_async::nor_flash::NorFlash;
-use lorawan_device::async_device::radio::PhyRxTx;
+use sockeye_lorawan_mac::CarrierSense;
 use sockeye_metering::EnergyMeter;
 use sockeye_settings::{Identity, Region};
 use sockeye_state_machine::ResetCause;
@@ -60,7 +60,7 @@ pub trait Board {
     /// The supply monitor.
     type Supply: SupplyMonitor;
     /// The radio.
-    type Phy: PhyRxTx;
+    type Phy: CarrierSense;
     /// The flash, with an erase size that divides the storage range.
     type Flash: NorFlash;
     /// Watchdog and reset.

@@ -9,6 +9,7 @@ use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 use embedded_storage_async::nor_flash::{self as nor, NorFlash, ReadNorFlash};
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxQuality, RxStatus, TxConfig};
 use sockeye_firmware::{Board, Clock, Notice, Observer, Parts, Shared, SupplyMonitor, System, run};
+use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 use sockeye_metering::{EnergyMeter, Reading};
 use sockeye_settings::{Identity, Key, Model, PowerRestore, Region, Settings};
 use sockeye_state_machine::{Cause, ResetCause, TripCause};
@@ -257,6 +258,13 @@ impl PhyRxTx for Bench {
         self.radio_call().await;
         self.sim.sleep_us(50_000).await;
         Ok(RxStatus::RxTimeout)
+    }
+}
+
+impl CarrierSense for Bench {
+    async fn is_clear(&mut self, _: u32, _: ListenBeforeTalk) -> Result<bool, Infallible> {
+        self.radio_call().await;
+        Ok(true)
     }
 }
 

@@ -9,6 +9,7 @@ use lorawan_device::async_device::radio::{PhyRxTx, RfConfig, RxConfig, RxMode, R
 use crate::event::{Error, Event};
 use crate::frame::MAX_FRAME;
 use crate::mac::{Action, Mac, Quality, RX_LEAD_MS, Rf, Window};
+use crate::region::ListenBeforeTalk;
 
 /// Tells the time.
 pub trait Clock {
@@ -16,7 +17,21 @@ pub trait Clock {
     fn now_ms(&self) -> u64;
 }
 
-/// Beyond its time on air, a transmission may take so long.
+/// A radio that can tell whether a channel is in use.
+pub trait CarrierSense: PhyRxTx {
+    /// Listens around a frequency for as long as `listen` says, and tells whether the channel was clear: `false` as
+    /// soon as anything is above the threshold.
+    ///
+    /// # Errors
+    /// The radio's own; nothing is known of the channel then.
+    ///
+    /// # Cancel safety
+    /// As for `tx`: the next operation finds the radio as it was left, and puts it right.
+    async fn is_clear(&mut self, frequency_hz: u32, listen: ListenBeforeTalk)
+    -> Result<bool, Self::PhyError>;
+}
+
+/// Beyond its time on air, a transmission may take so long, with a look at the channel before it.
 const TX_MARGIN_MS: u64 = 2000;
 /// Setting the radio up may take so long.
 const SETUP_MS: u64 = 500;
@@ -59,7 +74,7 @@ enum Waited {
     Failed(Error),
 }
 
-impl<R: PhyRxTx, T: Timer + Clock> Driver<R, T> {
+impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
     /// The longest time between two marks of progress while all is well, in ms.
     pub const PROGRESS_LIMIT_MS: u64 = REARM_MS + 30_000;
 
@@ -124,8 +139,8 @@ impl<R: PhyRxTx, T: Timer + Clock> Driver<R, T> {
             let waited = match self.mac.poll(now_ms) {
                 Action::Event(event) => return event,
                 Action::Store(record) => return Event::Store { record, bytes: self.mac.record(record) },
-                Action::Transmit { rf, power_dbm, airtime_ms, .. } => {
-                    self.transmit(rf, power_dbm, airtime_ms).await
+                Action::Transmit { rf, power_dbm, airtime_ms, listen_before_talk } => {
+                    self.transmit(rf, power_dbm, airtime_ms, listen_before_talk).await
                 }
                 Action::Listen { window: Window::Rxc, rf, until_ms } => {
                     self.listen_on(now_ms, rf, until_ms, wake.as_mut()).await
@@ -143,21 +158,38 @@ impl<R: PhyRxTx, T: Timer + Clock> Driver<R, T> {
         }
     }
 
-    async fn transmit(&mut self, rf: Rf, power_dbm: i8, airtime_ms: u64) -> Waited {
+    async fn transmit(
+        &mut self,
+        rf: Rf,
+        power_dbm: i8,
+        airtime_ms: u64,
+        listen: Option<ListenBeforeTalk>,
+    ) -> Waited {
         let Some(rf) = self.rf_config(rf) else { return self.transmission_failed(Error::Radio) };
         let strongest = i8::try_from(R::MAX_RADIO_POWER).unwrap_or(i8::MAX);
         let pw = power_dbm.saturating_sub(R::ANTENNA_GAIN).min(strongest);
         self.armed = None;
         self.transmitting = true;
-        let sent = select(
-            self.radio.tx(TxConfig { pw, rf }, self.mac.frame()),
-            self.timer.delay_ms(airtime_ms.saturating_add(TX_MARGIN_MS)),
-        )
-        .await;
+        let sending = async {
+            // A channel of which nothing is known is not sent on.
+            if let Some(listen) = listen
+                && !self.radio.is_clear(rf.frequency, listen).await?
+            {
+                return Ok(false);
+            }
+            self.radio.tx(TxConfig { pw, rf }, self.mac.frame()).await.map(|_| true)
+        };
+        let limit_ms = airtime_ms.saturating_add(TX_MARGIN_MS);
+        let sent = select(sending, self.timer.delay_ms(limit_ms)).await;
         self.transmitting = false;
         match sent {
-            Either::First(Ok(_)) => {
-                self.mac.tx_done(self.timer.now_ms());
+            Either::First(Ok(sent)) => {
+                let now_ms = self.timer.now_ms();
+                if sent {
+                    self.mac.tx_done(now_ms)
+                } else {
+                    self.mac.channel_busy(now_ms)
+                }
                 self.radio_is_well();
                 Waited::Poll
             }

@@ -25,6 +25,8 @@
         clippy::arithmetic_side_effects
     )
 )]
+// The driver is one future where all types are known, so no caller needs to name their bounds.
+#![allow(async_fn_in_trait)]
 
 #[cfg(test)]
 extern crate std;
@@ -50,7 +52,7 @@ mod session;
 #[cfg(feature = "certification")]
 pub use certification::CertificationRequest;
 pub use config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Region, Rejoin, Rx2};
-pub use driver::{Clock, Driver};
+pub use driver::{CarrierSense, Clock, Driver};
 pub use event::{
     DownlinkWindow, Error, Event, MAX_RECORD, Payload, ProprietaryFrame, Record, RecordBytes, SendError,
 };

@@ -4,6 +4,7 @@ use embedded_hal_async::delay::DelayNs;
 use lora_phy::mod_traits::RadioKind;
 use lorawan_device::async_device::Timings;
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxMode, RxQuality, RxStatus, TxConfig};
+use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 
 use crate::radio::{Radio, State, limited};
 use crate::report::Error;
@@ -83,6 +84,22 @@ where
     /// each window.
     async fn low_power(&mut self) -> Result<(), Error> {
         let result = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.stand_by()).await;
+        self.note(result)
+    }
+}
+
+impl<RK, D, const MAX_DBM: u8> CarrierSense for Radio<RK, D, MAX_DBM>
+where
+    RK: RadioKind,
+    D: DelayNs + Clone,
+{
+    /// Listens around a frequency, over 250 kHz, and looks once a millisecond.
+    ///
+    /// # Errors
+    /// [`Error::Deaf`] without a [`Tap`](crate::Tap).
+    async fn is_clear(&mut self, frequency_hz: u32, listen: ListenBeforeTalk) -> Result<bool, Error> {
+        let delay = self.delay.clone();
+        let result = limited(delay, COMMANDS_LIMIT_MS, self.sense(frequency_hz, listen)).await;
         self.note(result)
     }
 }

@@ -12,6 +12,7 @@ use lora_phy::mod_params::{ModulationParams, PacketParams, RadioError, RadioMode
 use lora_phy::mod_traits::{InterfaceVariant, IrqState, RadioKind};
 use lora_phy::sx126x::{Config, DeviceSel, Sx126x, Sx126xVariant};
 use lorawan_device::async_device::radio::{RfConfig, RxConfig, RxMode, RxQuality, TxConfig};
+use sockeye_lorawan_mac::ListenBeforeTalk;
 
 use crate::bounded::Bounded;
 use crate::power::Amplifier;
@@ -20,7 +21,7 @@ use crate::tap::{
     CRC_ERROR, HEADER_ERROR, IrqFlags, OF_CONTINUOUS, OF_SINGLE, OF_TRANSMIT, PREAMBLE_DETECTED, RX_DONE,
     TIMEOUT, TX_DONE, Tap,
 };
-use crate::timing::PREAMBLE_SYMBOLS;
+use crate::timing::{PREAMBLE_SYMBOLS, SENSE_BANDWIDTH};
 
 /// How many interrupts in a row may report nothing before the line counts as stuck.
 pub(crate) const EMPTY_INTERRUPTS: u8 = 8;
@@ -249,6 +250,7 @@ where
         }
         self.state = State::Unknown;
         self.flags.take();
+        self.flags.ask_rssi(false);
         self.unread = false;
         self.kind.do_rx(chip_mode(config.mode, symbols)).await?;
         self.state = State::Receiving(config);
@@ -312,6 +314,28 @@ where
         self.kind.do_tx().await?;
         self.state = State::Transmitting;
         Ok(())
+    }
+
+    /// Listens around a frequency; `false` as soon as something is as strong as `listen` says.
+    pub(crate) async fn sense(&mut self, frequency: u32, listen: ListenBeforeTalk) -> Result<bool, Error> {
+        let config = RxConfig { rf: RfConfig { frequency, bb: SENSE_BANDWIDTH }, mode: RxMode::Continuous };
+        self.open(config, 0).await?;
+        // One look more: the first millisecond is the receiver's, to settle.
+        for _ in 0..=listen.for_ms {
+            self.delay.delay_ms(1).await;
+            self.flags.ask_rssi(true);
+            self.commanding = true;
+            let status = self.kind.get_rx_packet_status().await?;
+            self.commanding = false;
+            if self.flags.asks_rssi() {
+                // Without a tap it was the strength of the last packet.
+                return Err(Error::Deaf);
+            }
+            if status.rssi >= listen.threshold_dbm {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(crate) async fn await_sent(&mut self, limit_ms: u32) -> Result<(), Error> {

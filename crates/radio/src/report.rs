@@ -14,6 +14,8 @@ pub enum Error {
     Nonsense(u16),
     /// A receive was asked for whose kind was not set up before.
     NotSetUp,
+    /// The signal strength of a channel cannot be read: the SPI device does not pass through a [`Tap`](crate::Tap).
+    Deaf,
     /// A frame of this length, in bytes, does not fit in a packet.
     FrameTooLong(usize),
 }

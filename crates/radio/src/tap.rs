@@ -1,6 +1,6 @@
 //! What the chip reported, which lora-phy only logs.
 
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use embedded_hal_async::spi::{ErrorType, Operation, SpiDevice};
 
@@ -23,6 +23,8 @@ pub(crate) const OF_SINGLE: u16 = OF_CONTINUOUS | TIMEOUT;
 const GET_IRQ_STATUS: u8 = 0x12;
 /// GetPacketStatus, SX1261/2 data sheet section 13.5.3.
 const GET_PACKET_STATUS: u8 = 0x14;
+/// GetRssiInst, SX1261/2 data sheet section 13.5.4: -2 times the signal strength in dBm, as GetPacketStatus has it.
+const GET_RSSI_INST: u8 = 0x15;
 /// ReadRegister (SX1261/2 data sheet section 13.2.2) of the retention list (section 9.6).
 const READ_RETENTION_LIST: [u8; 3] = [0x1D, 0x02, 0x9F];
 
@@ -36,24 +38,37 @@ const MAX_SNR: i8 = i8::MAX - 2;
 /// A board keeps one in a `static`, shared by the [`Tap`] that fills it and the radio that empties it. Both
 /// run in one task.
 #[derive(Debug, Default)]
-pub struct IrqFlags(AtomicU16);
+pub struct IrqFlags {
+    reported: AtomicU16,
+    /// The next GetPacketStatus is to become a GetRssiInst.
+    asks_rssi: AtomicBool,
+}
 
 impl IrqFlags {
     /// Makes one with nothing reported.
     #[must_use]
     pub const fn new() -> Self {
-        Self(AtomicU16::new(0))
+        Self { reported: AtomicU16::new(0), asks_rssi: AtomicBool::new(false) }
     }
 
     // Load and store, since the Cortex-M0+ has no other atomics: one task owns both ends.
     pub(crate) fn add(&self, flags: u16) {
-        self.0.store(self.0.load(Ordering::Relaxed) | flags, Ordering::Relaxed);
+        self.reported.store(self.reported.load(Ordering::Relaxed) | flags, Ordering::Relaxed);
     }
 
     pub(crate) fn take(&self) -> u16 {
-        let flags = self.0.load(Ordering::Relaxed);
-        self.0.store(0, Ordering::Relaxed);
+        let flags = self.reported.load(Ordering::Relaxed);
+        self.reported.store(0, Ordering::Relaxed);
         flags
+    }
+
+    pub(crate) fn ask_rssi(&self, asks: bool) {
+        self.asks_rssi.store(asks, Ordering::Relaxed);
+    }
+
+    /// Tells whether no [`Tap`] has seen to it.
+    pub(crate) fn asks_rssi(&self) -> bool {
+        self.asks_rssi.load(Ordering::Relaxed)
     }
 }
 
@@ -62,6 +77,9 @@ impl IrqFlags {
 /// lora-phy clears the flags that it reads and hides some of them: without the note a header error could
 /// not be told from silence, and a receive dropped just then would lose its frame. What it reads from the
 /// retention list and of the SNR it calculates with unchecked: on a bus that reads as ones it would panic.
+///
+/// lora-phy has no GetRssiInst either. On demand the tap puts it in the place of a GetPacketStatus, whose first
+/// byte has the same form.
 #[derive(Debug)]
 pub struct Tap<SPI> {
     spi: SPI,
@@ -81,11 +99,18 @@ impl<SPI: ErrorType> ErrorType for Tap<SPI> {
 
 impl<SPI: SpiDevice<u8>> SpiDevice<u8> for Tap<SPI> {
     async fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), Self::Error> {
+        if let [Operation::Write(command), ..] = operations
+            && **command == [GET_PACKET_STATUS]
+            && self.flags.asks_rssi()
+        {
+            self.flags.ask_rssi(false);
+            *command = &[GET_RSSI_INST];
+        }
         self.spi.transaction(operations).await?;
         let [Operation::Write(command), .., Operation::Read(answer)] = operations else { return Ok(()) };
         match (*command, &mut **answer) {
             ([GET_IRQ_STATUS, ..], [high, low]) => self.flags.add(u16::from_be_bytes([*high, *low])),
-            ([GET_PACKET_STATUS, ..], [_, snr, _]) => {
+            ([GET_PACKET_STATUS | GET_RSSI_INST, ..], [_, snr, _]) => {
                 *snr = snr.cast_signed().min(MAX_SNR).cast_unsigned();
             }
             ([a, b, c, ..], [count, ..]) if [*a, *b, *c] == READ_RETENTION_LIST => {
@@ -139,6 +164,41 @@ mod tests {
         let done = pin!(tap.transaction(&mut operations)).poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(done, Poll::Ready(Ok(())));
         (answer, flags.take())
+    }
+
+    #[test]
+    fn a_packet_status_becomes_the_signal_strength_once_where_it_was_asked_for() {
+        /// Answers with the command's own code.
+        struct Echo;
+        impl ErrorType for Echo {
+            type Error = Infallible;
+        }
+        impl SpiDevice<u8> for Echo {
+            async fn transaction(&mut self, operations: &mut [Operation<'_, u8>]) -> Result<(), Infallible> {
+                let [Operation::Write(command), .., Operation::Read(answer)] = operations else {
+                    panic!("{operations:?}")
+                };
+                answer.fill(command[0]);
+                Ok(())
+            }
+        }
+        let flags: &IrqFlags = std::boxed::Box::leak(std::boxed::Box::default());
+        let mut tap = Tap::new(Echo, flags);
+        let mut read = |command: &[u8]| {
+            let (mut status, mut answer) = ([0], [0; 3]);
+            let mut operations =
+                [Operation::Write(command), Operation::Read(&mut status), Operation::Read(&mut answer)];
+            let done = pin!(tap.transaction(&mut operations)).poll(&mut Context::from_waker(Waker::noop()));
+            assert_eq!(done, Poll::Ready(Ok(())));
+            answer
+        };
+        assert_eq!(read(&[0x14]), [0x14; 3]);
+        flags.ask_rssi(true);
+        assert_eq!(read(&[0x17]), [0x17; 3]);
+        assert!(flags.asks_rssi());
+        assert_eq!(read(&[0x14]), [0x15; 3]);
+        assert!(!flags.asks_rssi());
+        assert_eq!(read(&[0x14]), [0x14; 3]);
     }
 
     #[test]

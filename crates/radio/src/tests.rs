@@ -14,6 +14,7 @@ use lora_phy::mod_params::{ModulationParams, PacketParams, PacketStatus, RadioEr
 use lora_phy::mod_traits::{InterfaceVariant, IrqState, RadioKind};
 use lora_phy::sx126x::{Config, Sx126x, Sx1262};
 use lorawan_device::async_device::radio::{PhyRxTx, RfConfig, RxConfig, RxMode, RxStatus, TxConfig};
+use sockeye_lorawan_mac::ListenBeforeTalk;
 
 use crate::tap::{HEADER_ERROR, RX_DONE};
 use crate::{Amplifier, Bounded, Error, IrqFlags, Radio, Tap};
@@ -267,6 +268,18 @@ fn run<T>(future: impl Future<Output = T>) -> T {
         }
     }
     panic!("no end")
+}
+
+#[test]
+fn without_a_tap_no_channel_is_called_clear() {
+    let (mut radio, _) = scripted(&[], false, 5);
+    let listen = ListenBeforeTalk { threshold_dbm: -65, for_ms: 6 };
+    let result = run(async {
+        // The delays of the script are over at once.
+        radio.delay.idle.set(true);
+        radio.sense(RF.frequency, listen).await
+    });
+    assert_eq!(result, Err(Error::Deaf));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How long things may take.
 
-use lora_modulation::BaseBandModulationParams;
+use lora_modulation::{Bandwidth, BaseBandModulationParams, CodingRate, SpreadingFactor};
 use lorawan_device::async_device::radio::RxMode;
 
 /// How long a group of commands may take in all, in milliseconds; a reset with TCXO start takes about 70.
@@ -26,6 +26,11 @@ const SEARCH_SYMBOLS: u32 = 12;
 
 /// LoRaWAN's preamble, in symbols (TS001-1.0.3 regional parameters, "preamble size").
 pub(crate) const PREAMBLE_SYMBOLS: u8 = 8;
+
+/// How a channel is listened to before talk: with the narrowest bandwidth of LoRa that takes in the 200 kHz of Korean
+/// and Japanese law.
+pub(crate) const SENSE_BANDWIDTH: BaseBandModulationParams =
+    BaseBandModulationParams::new(SpreadingFactor::_7, Bandwidth::_250KHz, CodingRate::_4_5);
 
 /// The time of one symbol in microseconds, rounded up.
 fn symbol_us(bb: &BaseBandModulationParams) -> u32 {
@@ -60,8 +65,6 @@ pub(crate) fn receive_limit_ms(bb: &BaseBandModulationParams, mode: RxMode) -> u
 
 #[cfg(test)]
 mod tests {
-    use lora_modulation::{Bandwidth, CodingRate, SpreadingFactor};
-
     use super::*;
 
     fn bb(sf: SpreadingFactor, bw: Bandwidth) -> BaseBandModulationParams {

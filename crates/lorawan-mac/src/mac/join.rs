@@ -86,6 +86,7 @@ impl Mac {
             channel: Some(channel),
             tries_left: 1,
             radio_failures: 0,
+            busy: 0,
         });
     }
 

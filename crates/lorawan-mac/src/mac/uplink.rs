@@ -55,6 +55,8 @@ pub(super) struct Transaction {
     pub channel: Option<u8>,
     pub tries_left: u8,
     pub radio_failures: u8,
+    /// How often its channel was busy.
+    pub busy: u8,
 }
 
 impl Transaction {
@@ -91,9 +93,12 @@ const ACK_TIMEOUT_SPAN_MS: u32 = 2000;
 /// A frame that the radio could not send is tried so often, at this distance.
 const RADIO_TRIES: u8 = 5;
 const RADIO_RETRY_MS: u64 = 1000;
-/// A channel that was busy is left for so long, and up to so much longer.
+/// A channel that was busy is left for so long, and up to so much longer; twice that after every fourth time, up to
+/// 64 times, since each look takes the radio away from RXC.
 const BUSY_MIN_MS: u64 = 20;
 const BUSY_SPAN_MS: u32 = 500;
+const BUSY_STEP: u8 = 4;
+const BUSY_DOUBLINGS: u8 = 6;
 /// How long the MAC waits for the application's next uplink before it sends an answer by itself.
 pub(super) const OWN_UPLINK_DELAY_MS: u64 = 1000;
 
@@ -218,6 +223,7 @@ impl Mac {
             channel: None,
             tries_left: tries.max(1),
             radio_failures: 0,
+            busy: 0,
         });
     }
 
@@ -473,13 +479,14 @@ impl Mac {
     /// Says that the channel was not clear (MAC-TX-03): the frame goes out a little later, on another channel if there
     /// is one.
     pub fn channel_busy(&mut self, now_ms: u64) {
-        let Some(Transaction { stage: Stage::OnAir, kind, rf, channel, .. }) = self.transaction else {
+        let Some(Transaction { stage: Stage::OnAir, kind, rf, channel, busy, .. }) = self.transaction else {
             return;
         };
         let airtime_ms = self.plan.airtime_ms(rf.data_rate, self.frame.len(), true);
         self.duty.take_back(self.plan, rf.frequency_hz, airtime_ms);
         let random_ms = u64::from(self.random.up_to(BUSY_SPAN_MS));
-        let at_ms = now_ms.saturating_add(BUSY_MIN_MS).saturating_add(random_ms);
+        let wait_ms = BUSY_MIN_MS.saturating_add(random_ms) << (busy / BUSY_STEP).min(BUSY_DOUBLINGS);
+        let at_ms = now_ms.saturating_add(wait_ms);
         let mut next = (channel, rf.frequency_hz);
         if let Kind::Join { .. } = kind {
             let channels = Channels::for_join(self.plan, &self.config);
@@ -488,6 +495,7 @@ impl Mac {
         }
         self.update(|transaction| {
             transaction.stage = Stage::Waiting { at_ms };
+            transaction.busy = busy.saturating_add(1);
             (transaction.channel, transaction.rf.frequency_hz) = next;
         });
     }

@@ -209,6 +209,8 @@ pub static AS923_1: Plan = Plan {
     range_hz: (915_000_000, 928_000_000),
     channels: dynamic(&[923_200_000, 923_400_000]),
     bands: &[band(915_000_000, 928_000_000, 10)],
+    // Japanese law as LoRaMac-node keeps it (ARIB STD-T108). The frequencies do not tell where the device is.
+    listen_before_talk: Some(ListenBeforeTalk { threshold_dbm: -80, for_ms: 5 }),
     ..AS923
 };
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxMode, RxQuality, RxStatus, Timer, TxConfig};
-use sockeye_lorawan_mac::{Clock, Config, Driver, Error, Event, Mac};
+use sockeye_lorawan_mac::{CarrierSense, Clock, Config, Driver, Error, Event, ListenBeforeTalk, Mac, Region};
 
 use crate::bench::{Accept, Down, Flash, Keys, abp, nonce, otaa};
 
@@ -17,6 +17,7 @@ use crate::bench::{Accept, Down, Flash, Keys, abp, nonce, otaa};
 enum Did {
     Tx { at_ms: u64, phy: Vec<u8>, power_dbm: i8 },
     Setup { at_ms: u64, frequency_hz: u32, continuous: bool },
+    Listened { frequency_hz: u32 },
 }
 
 /// What happens on the air, or to the radio.
@@ -32,6 +33,12 @@ enum Air {
     SetupErrorUntil(u64),
     /// Every receive fails at once until this time.
     RxErrorUntil(u64),
+    /// The next look at a channel finds it busy.
+    Busy,
+    /// The next look at a channel fails.
+    SenseError,
+    /// The next look at a channel never ends.
+    SenseHangs,
     /// The next single receive never ends.
     SingleHangs,
 }
@@ -176,6 +183,20 @@ impl PhyRxTx for Radio {
     }
 }
 
+impl CarrierSense for Radio {
+    async fn is_clear(&mut self, frequency_hz: u32, listen: ListenBeforeTalk) -> Result<bool, ()> {
+        self.world.did.borrow_mut().push(Did::Listened { frequency_hz });
+        if self.world.take(|air| matches!(air, Air::SenseError)).is_some() {
+            return Err(());
+        }
+        if self.world.take(|air| matches!(air, Air::SenseHangs)).is_some() {
+            std::future::pending::<()>().await;
+        }
+        self.world.at(self.world.now_ms.get() + u64::from(listen.for_ms)).await;
+        Ok(self.world.take(|air| matches!(air, Air::Busy)).is_none())
+    }
+}
+
 impl Timer for World {
     fn reset(&mut self) {
         unreachable!("the driver has its own clock")
@@ -244,7 +265,7 @@ impl Rig {
         did.iter()
             .filter_map(|did| match did {
                 Did::Tx { at_ms, phy, .. } => Some((*at_ms, phy.clone())),
-                Did::Setup { .. } => None,
+                Did::Setup { .. } | Did::Listened { .. } => None,
             })
             .collect()
     }
@@ -314,7 +335,7 @@ fn mac_rx_01_the_time_that_setting_rxc_up_takes_does_not_make_rx1_late() {
     };
     let sent_ms = did.iter().find_map(|did| match did {
         Did::Tx { at_ms, .. } => Some(at_ms + 60),
-        Did::Setup { .. } => None,
+        Did::Setup { .. } | Did::Listened { .. } => None,
     });
     assert_eq!(sent_ms, Some(rx1_ms + 15 - 1000));
 }
@@ -334,6 +355,7 @@ fn mac_cc_01_the_driver_leaves_rxc_only_for_tx_and_rx1() {
             Did::Tx { at_ms, .. } => (*at_ms, "tx"),
             Did::Setup { at_ms, continuous: true, frequency_hz: 869_525_000 } => (*at_ms, "rxc"),
             Did::Setup { at_ms, .. } => (*at_ms, "rx1"),
+            Did::Listened { .. } => panic!("EU868 does not ask for it"),
         })
         .collect();
     assert_eq!(did, [(0, "rxc"), (1000, "tx"), (1060, "rxc"), (2045, "rx1"), (2070, "rxc")]);
@@ -447,6 +469,77 @@ fn mac_cc_07_rxc_is_set_up_anew_after_ten_silent_minutes_and_progress_is_marked(
     let setups = rig.world.did.borrow().len();
     assert_eq!(setups, 6);
     assert!(3_599_000 - rig.driver.last_progress_ms() <= Driver::<Radio, World>::PROGRESS_LIMIT_MS);
+}
+
+fn kr920() -> Config {
+    let eu868 = abp();
+    Config { rx2: None, ..Config::new(Region::Kr920, eu868.activation) }
+}
+
+impl Rig {
+    fn listened(&self) -> Vec<u32> {
+        let did = self.world.did.borrow();
+        let listened = did.iter().filter_map(|did| match did {
+            Did::Listened { frequency_hz } => Some(*frequency_hz),
+            _ => None,
+        });
+        listened.collect()
+    }
+}
+
+#[test]
+fn mac_tx_03_the_driver_listens_before_it_sends_and_goes_elsewhere_while_it_is_busy() {
+    let mut rig = Rig::new(kr920());
+    rig.run_until(100, None);
+    rig.world.air.borrow_mut().extend([Air::Busy, Air::Busy]);
+    rig.send(b"polite", false);
+    rig.run_until(30_000, None);
+    let listened = rig.listened();
+    assert_eq!(listened.len(), 3);
+    assert!(listened[0] != listened[1] && listened[1] != listened[2], "{listened:?}");
+    let sent = rig.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(
+        (keys().hear(&sent[0].1, 0).fcnt, keys().hear(&sent[0].1, 0).payload),
+        (0, b"polite".to_vec())
+    );
+    assert!(rig.names().ends_with(&["sent", "done"]), "{:?}", rig.names());
+    // In between it was in RXC.
+    let setups = rig.world.did.borrow().iter().filter(|did| matches!(did, Did::Setup { .. })).count();
+    assert!(setups >= 4, "{setups}");
+}
+
+#[test]
+fn mac_tx_03_a_plan_without_the_duty_does_not_listen() {
+    let mut rig = Rig::new(abp());
+    rig.run_until(100, None);
+    rig.send(b"x", false);
+    rig.run_until(30_000, None);
+    assert_eq!((rig.listened().len(), rig.sent().len()), (0, 1));
+}
+
+#[test]
+fn mac_tx_03_without_a_look_at_the_channel_nothing_is_sent_and_nothing_hangs() {
+    for (fault, name) in [(Air::SenseError, "error"), (Air::SenseHangs, "time-out")] {
+        // One failure: the same frame goes out later.
+        let mut rig = Rig::new(kr920());
+        rig.run_until(100, None);
+        rig.world.air.borrow_mut().push_back(fault.clone());
+        rig.send(b"once", false);
+        rig.run_until(30_000, None);
+        assert!(rig.names().ends_with(&[name, "sent", "done"]), "{:?}", rig.names());
+        assert_eq!(keys().hear(&rig.sent()[0].1, 0).fcnt, 0);
+        // A radio that never can: the frame is given up, and the device listens on.
+        let mut rig = Rig::new(kr920());
+        rig.run_until(100, None);
+        rig.world.air.borrow_mut().extend(vec![fault; 5]);
+        rig.send(b"never", false);
+        rig.run_until(60_000, None);
+        assert_eq!(rig.sent(), []);
+        assert!(rig.names().ends_with(&[name, "failed"]), "{:?}", rig.names());
+        assert!(matches!(rig.world.did.borrow().last(), Some(Did::Setup { continuous: true, .. })));
+        assert!(rig.driver.mac().can_send());
+    }
 }
 
 #[test]

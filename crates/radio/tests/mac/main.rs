@@ -3,6 +3,7 @@
 mod class_c;
 mod commands;
 mod faults;
+mod listening;
 mod rig;
 mod timing;
 #[path = "../world/mod.rs"]

@@ -68,8 +68,13 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// A device that begins to join; a store takes `store_us`.
+    /// A device that begins to join in EU868; a store takes `store_us`.
     pub fn new(config: network::Config, store_us: u64) -> Self {
+        Self::in_region(Region::Eu868, config, store_us)
+    }
+
+    /// The same in another region, which is that of `config`.
+    pub fn in_region(region: Region, config: network::Config, store_us: u64) -> Self {
         let world = World::new();
         let (radio, chip) = world.device();
         let mut server = NetworkServer::new(config, 1).unwrap();
@@ -84,7 +89,7 @@ impl Rig {
             changes: Rc::default(),
         };
         let otaa = Activation::Otaa { dev_eui: DEV_EUI, join_eui: JOIN_EUI, app_key: Key(APP_KEY) };
-        let mac = Mac::new(Config::new(Region::Eu868, otaa), Restored::default(), 1);
+        let mac = Mac::new(Config::new(region, otaa), Restored::default(), 1);
         let driver = Driver::new(mac, radio, SimTimer(rig.sim()));
         rig.sim().spawn(rig.clone().device(driver, store_us));
         rig.sim().spawn(rig.clone().hear());
