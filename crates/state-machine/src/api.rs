@@ -4,7 +4,7 @@ use core::fmt;
 
 use sockeye_metering::Reading;
 use sockeye_protocol::Payload;
-use sockeye_settings::{Identity, Settings};
+use sockeye_settings::{Action, Identity, Settings};
 
 use crate::{DelayTask, Ignored};
 
@@ -65,6 +65,8 @@ pub enum Event<'a> {
         /// It came to a multicast group.
         multicast: bool,
     },
+    /// A D2D controller gave a command that was not given before.
+    D2d(Action),
     /// A join-request went out.
     JoinRequested,
     /// A join-accept was taken, or an ABP session began.

@@ -7,7 +7,7 @@
 use sockeye_metering::{EnergySum, Plausibility, Reading, TripCurve, WeldedContact};
 use sockeye_protocol::Payload;
 use sockeye_scheduler::{Job, Scheduler};
-use sockeye_settings::{Identity, PowerRestore, Settings};
+use sockeye_settings::{Action, Identity, PowerRestore, Settings};
 
 mod commands;
 mod effects;
@@ -183,6 +183,14 @@ impl Socket {
                 self.watch_button();
             }
             Event::Downlink { port, payload, multicast } => self.downlink(now_ms, port, payload, multicast),
+            Event::D2d(action) => {
+                let on = match action {
+                    Action::Off => false,
+                    Action::On => true,
+                    Action::Toggle => !self.relay_on,
+                };
+                self.set_relay(on, Cause::D2d, false);
+            }
             Event::JoinRequested => self.join_requested(now_ms),
             Event::Joined => self.joined(now_ms),
             Event::SessionResumed => self.announce(now_ms, self.quiet_until_ms),

@@ -2,9 +2,10 @@
 
 const PAGE: &str = include_str!("../../../../docs/BEHAVIOUR.md");
 
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("button_led", include_str!("button_led.rs")),
     ("commands", include_str!("commands.rs")),
+    ("d2d", include_str!("d2d.rs")),
     ("meter_fault", include_str!("meter_fault.rs")),
     ("outbox", include_str!("outbox.rs")),
     ("protection", include_str!("protection.rs")),

@@ -3,6 +3,7 @@
 mod bench;
 mod button_led;
 mod commands;
+mod d2d;
 mod documentation;
 mod meter_fault;
 mod model;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use sockeye_metering::Reading;
 use sockeye_protocol::wire::{Direction, Records};
-use sockeye_settings::PowerRestore;
+use sockeye_settings::{Action, PowerRestore};
 use sockeye_state_machine::{
     Boot, Cause, Effect, Effects, Event, MAX_EFFECTS, ResetCause, Socket, StoreItem, UplinkKind,
 };
@@ -21,6 +21,8 @@ enum Step {
         on: bool,
         multicast: bool,
     },
+    /// A command of a D2D controller.
+    D2d(Action),
     /// A clean press of 100 ms.
     Press,
     DelayTask {
@@ -69,6 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0u64..8_000, prop_oneof![Just(0u32), Just(5_000), Just(9_400), Just(11_000), Just(14_000)])
             .prop_map(|(ms, current_ma)| Step::Wait { ms, current_ma }),
         3 => (any::<bool>(), any::<bool>()).prop_map(|(on, multicast)| Step::Switch { on, multicast }),
+        2 => prop_oneof![Just(Action::Off), Just(Action::On), Just(Action::Toggle)].prop_map(Step::D2d),
         3 => Just(Step::Press),
         2 => (any::<bool>(), 0u16..20).prop_map(|(on, delay_s)| Step::DelayTask { on, delay_s }),
         1 => Just(Step::DeleteDelayTask),
@@ -357,6 +360,15 @@ impl Run {
             Step::Switch { on, multicast } => {
                 self.switch(on, if multicast { 30_000 } else { 2_000 });
                 self.downlink(&[0x08, u8::from(on), 0x00, 0xff], multicast);
+            }
+            Step::D2d(action) => {
+                let on = match action {
+                    Action::Off => false,
+                    Action::On => true,
+                    Action::Toggle => !self.model.on,
+                };
+                self.switch(on, 2_000);
+                self.event(Event::D2d(action));
             }
             Step::Press => {
                 self.event(Event::Button { pressed: true });
