@@ -65,10 +65,17 @@ impl EnergySum {
     /// nothing has changed since it was stored.
     #[must_use]
     pub fn next_store_ms(&self) -> Option<u64> {
-        if self.reset_pending || self.sum_uwh.saturating_sub(self.stored_uwh) >= Self::STORE_STEP_UWH {
-            return Some(0);
+        match self.unstored_uwh() {
+            0 => None,
+            Self::STORE_STEP_UWH.. => Some(0),
+            _ => Some(self.stored_at_ms.saturating_add(Self::STORE_INTERVAL_MS)),
         }
-        (self.sum_uwh != self.stored_uwh).then(|| self.stored_at_ms.saturating_add(Self::STORE_INTERVAL_MS))
+    }
+
+    /// Tells how much of the sum is not in storage, in µWh; all there is when a reset is not.
+    #[must_use]
+    pub fn unstored_uwh(&self) -> u64 {
+        if self.reset_pending { u64::MAX } else { self.sum_uwh.saturating_sub(self.stored_uwh) }
     }
 
     /// Notes that the sum as it is now goes into storage.

@@ -17,6 +17,8 @@ pub enum Job {
     Meter,
     /// Look at the button again: debounce or long press.
     Button,
+    /// Send the outage alert, whether all is stored or not.
+    Outage,
     /// The delay task switches.
     DelayTask,
     /// The button lock ends.
@@ -42,9 +44,10 @@ pub enum Job {
 }
 
 impl Job {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Meter,
         Self::Button,
+        Self::Outage,
         Self::DelayTask,
         Self::LockEnd,
         Self::Led,

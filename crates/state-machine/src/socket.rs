@@ -37,8 +37,18 @@ const DELAY_TASK_STORE_MS: u64 = 5 * 60 * 1000;
 /// Join-requests in a row that blink (guide, section 2.4, note 2).
 const BLINKING_JOIN_REQUESTS: u32 = 32;
 
+/// How long the outage alert waits for energy and relay state to be in flash, in ms. A store takes a few.
+const OUTAGE_STORE_MS: u64 = 100;
+
+/// What may be lost of the energy when the supply is lost again within [`OUTAGE_HOLD_MS`], in µWh: half of the 1 Wh of
+/// behaviour.md. A flickering supply must not wear the flash out.
+const FLICKER_UWH: u64 = 500_000;
+
 /// An outage alert is not repeated within this time, in ms, so that a flickering supply does not fill the air.
 const OUTAGE_HOLD_MS: u64 = 60_000;
+
+/// What is stored before the outage alert goes.
+const SAVED: [StoreItem; 2] = [StoreItem::RelayState, StoreItem::Energy];
 
 /// The socket. Its rules are those of the module documentation and of docs/BEHAVIOUR.md.
 #[derive(Clone, Debug)]
@@ -89,9 +99,13 @@ pub struct Socket {
     power_on_untold: bool,
     join_requests: u32,
     outage_ms: Option<u64>,
+    /// An outage alert waits for the stores that go before it.
+    outage_waits: bool,
+    /// When the energy was stored last because the supply was lost.
+    energy_saved_ms: Option<u64>,
 
     stores: Stores,
-    /// Answers that wait until the settings are in flash.
+    /// Answers that wait until the settings, and an energy sum that was reset, are in flash.
     answer: Payload,
     reboot: Option<RebootCause>,
     /// The answer to the reboot command waits for the flash.
@@ -141,6 +155,8 @@ impl Socket {
             power_on_untold: true,
             join_requests: 0,
             outage_ms: None,
+            outage_waits: false,
+            energy_saved_ms: None,
             stores: Stores::default(),
             answer: Payload::new(),
             reboot: None,
@@ -334,6 +350,7 @@ impl Socket {
                 }
                 Job::Led => self.led_step(now_ms),
                 Job::Meter => self.meter_due(now_ms),
+                Job::Outage => self.outage_due(),
                 Job::StartNetwork => self.pending |= pending::START_NETWORK,
                 Job::BasicInformation => self.basic_information_due(now_ms),
                 Job::Report | Job::RelayReport => self.want_report(),
@@ -429,16 +446,36 @@ impl Socket {
         self.mains_lost = true;
         self.meter_quiet_until_ms = now_ms.saturating_add(meter::LOST_MS);
         self.meter_watch.not_before(self.meter_quiet_until_ms);
-        if self.energy.next_store_ms().is_some() {
-            self.energy.stored(now_ms);
-            self.stores.want_at_once(StoreItem::Energy);
-            self.pending |= pending::STORE;
+        let is_recent =
+            |at_ms: Option<u64>| at_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < OUTAGE_HOLD_MS);
+        let least_uwh = if is_recent(self.energy_saved_ms) { FLICKER_UWH } else { 1 };
+        if self.energy.unstored_uwh() >= least_uwh {
+            self.energy_saved_ms = Some(now_ms);
+            self.store_energy(now_ms);
         }
-        let told = self.outage_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < OUTAGE_HOLD_MS);
-        if self.identity.reports_outage() && self.online && !told {
+        for item in SAVED {
+            self.stores.hurry(item);
+        }
+        self.pending |= pending::STORE;
+        if self.identity.reports_outage() && self.online && !is_recent(self.outage_ms) {
             self.outage_ms = Some(now_ms);
-            self.pending |= pending::OUTAGE;
+            self.outage_waits = true;
+            self.scheduler.set(Job::Outage, now_ms.saturating_add(OUTAGE_STORE_MS));
+            self.release_outage();
         }
+    }
+
+    /// Lets the outage alert go if what must not be lost is in flash.
+    fn release_outage(&mut self) {
+        if self.outage_waits && SAVED.into_iter().all(|item| self.stores.is_stored(item)) {
+            self.outage_due();
+        }
+    }
+
+    fn outage_due(&mut self) {
+        self.outage_waits = false;
+        self.scheduler.cancel(Job::Outage);
+        self.pending |= pending::OUTAGE;
     }
 
     fn stored(&mut self, now_ms: u64, item: StoreItem) {
@@ -449,9 +486,8 @@ impl Socket {
         if !self.stores.is_under_way() {
             self.scheduler.cancel(Job::StoreTimeout);
         }
-        if item == StoreItem::Settings {
-            self.release_answer(now_ms);
-        }
+        self.release_answer(now_ms);
+        self.release_outage();
         if self.reboot_ready && self.stores.all_stored() {
             self.pending |= pending::REBOOT;
         }
@@ -460,7 +496,7 @@ impl Socket {
     fn store_timeout(&mut self) {
         for item in self.stores.retry() {
             self.ignore(Ignored::NotStored);
-            if item == StoreItem::Settings {
+            if matches!(item, StoreItem::Settings | StoreItem::Energy) {
                 self.answer.clear();
             }
         }

@@ -24,10 +24,9 @@ impl Stores {
         self.wanted |= item.bit();
     }
 
-    /// Wants a record stored without waiting for a store that is under way.
-    pub(crate) fn want_at_once(&mut self, item: StoreItem) {
-        self.wanted |= item.bit();
-        self.under_way &= !item.bit();
+    /// Lets a record that is wanted be stored without waiting for a store of it that is under way.
+    pub(crate) fn hurry(&mut self, item: StoreItem) {
+        self.under_way &= !(self.wanted & item.bit());
     }
 
     /// Returns a record whose store can begin now.
@@ -105,11 +104,15 @@ mod tests {
     }
 
     #[test]
-    fn at_once_does_not_wait_for_a_store_under_way() {
+    fn in_a_hurry_a_record_does_not_wait_for_its_store_under_way() {
         let mut stores = Stores::default();
         stores.want(StoreItem::Energy);
         stores.begin(StoreItem::Energy);
-        stores.want_at_once(StoreItem::Energy);
+        stores.hurry(StoreItem::Energy);
+        assert_eq!(stores.ready(), None, "nothing new to store");
+        assert!(stores.is_under_way());
+        stores.want(StoreItem::Energy);
+        stores.hurry(StoreItem::Energy);
         assert_eq!(stores.ready(), Some(StoreItem::Energy));
     }
 }

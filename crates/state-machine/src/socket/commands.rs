@@ -154,9 +154,17 @@ impl Socket {
         self.scheduler.set(Job::Reboot, at_ms);
     }
 
-    /// Lets the answer go if the settings that it tells of are in flash.
+    /// Tells whether there is an answer, and what it tells of is in flash: the settings, and an energy sum that was
+    /// reset, which must not come back by a power cut.
+    pub(super) fn may_answer(&self) -> bool {
+        !self.answer.is_empty()
+            && self.stores.is_stored(StoreItem::Settings)
+            && self.stores.is_stored(StoreItem::Energy)
+    }
+
+    /// Lets the answer go as soon as it may.
     pub(super) fn release_answer(&mut self, now_ms: u64) {
-        if self.answer.is_empty() || !self.stores.is_stored(StoreItem::Settings) {
+        if !self.may_answer() {
             return;
         }
         self.pending |= pending::ANSWER;

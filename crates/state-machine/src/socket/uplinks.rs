@@ -7,7 +7,7 @@ use sockeye_settings::{ButtonLock, Threshold};
 
 use super::Socket;
 use crate::meter_watch::FAULT_MS;
-use crate::{StoreItem, Uplink, UplinkKind};
+use crate::{Uplink, UplinkKind};
 
 impl Socket {
     fn uplink(&self, kind: UplinkKind, payload: Payload) -> Uplink {
@@ -82,7 +82,7 @@ impl Socket {
 
     /// Takes the answers that have been gathered, if all that they tell of is in flash.
     pub(super) fn take_answer(&mut self) -> Option<Uplink> {
-        if self.answer.is_empty() || !self.stores.is_stored(StoreItem::Settings) {
+        if !self.may_answer() {
             return None;
         }
         let payload = core::mem::take(&mut self.answer);

@@ -28,7 +28,7 @@ fn the_guides_examples_are_obeyed_and_answered() {
     // 5. Alarm and protection at 10 A: as by default.
     check("ff24010aff30010a", &["100000 uplink Answer fe24010afe30010a"]);
     // 6. Reset power consumption.
-    check("ff27ff", &["100000 store Energy", "100000 uplink Answer fe27ff"]);
+    check("ff27ff", &["100000 store Energy", "100020 uplink Answer fe27ff"]);
     // 7. Reboot.
     check("ff10ff", &["100000 uplink Answer fe10ff"]);
 }

@@ -2,7 +2,7 @@
 
 const PAGE: &str = include_str!("../../../../docs/BEHAVIOUR.md");
 
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("button_led", include_str!("button_led.rs")),
     ("commands", include_str!("commands.rs")),
     ("d2d", include_str!("d2d.rs")),
@@ -12,6 +12,7 @@ const FILES: [(&str, &str); 9] = [
     ("reboot", include_str!("reboot.rs")),
     ("reports", include_str!("reports.rs")),
     ("start", include_str!("start.rs")),
+    ("supply_loss", include_str!("supply_loss.rs")),
 ];
 
 #[test]

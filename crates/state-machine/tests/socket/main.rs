@@ -13,3 +13,4 @@ mod reboot;
 mod reports;
 mod start;
 mod stores;
+mod supply_loss;

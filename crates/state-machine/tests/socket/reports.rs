@@ -170,16 +170,3 @@ fn a_supply_lost_again_a_minute_later_is_told_again() {
     bench.event(Event::SupplyLost).after(59_999).event(Event::SupplyLost).after(1).event(Event::SupplyLost);
     bench.check(&["uplink"], &["100000 uplink Outage ff3fff", "160000 uplink Outage ff3fff"]);
 }
-
-#[test]
-fn a_lost_supply_stores_the_energy_that_came_since_the_last_store() {
-    let mut bench = Bench::joined();
-    bench.store_ms = None;
-    bench.event(Event::SupplyLost).check(&["store"], &[]);
-    bench.downlink("ff27ff").event(Event::SupplyLost).check(&["store"], &["100000 store Energy"]);
-    // Energy since then does not wait for the store that is under way.
-    bench.meter = Some(Reading { energy_uwh: 1_000, ..amperes(1.0) });
-    bench.after(100).event(Event::SupplyLost);
-    bench.event(Event::SupplyLost);
-    bench.check(&["store"], &["100000 store Energy", "100100 store Energy"]);
-}

@@ -75,7 +75,6 @@ fn effects_that_find_no_place_come_with_the_next_call_and_none_is_lost() {
             "store",
             "store",
             "store",
-            "uplink Answer",
             "uplink BasicInformation",
             "uplink Report",
             "ignored unknown",
