@@ -4,9 +4,9 @@ use std::iter::Peekable;
 use std::path::Path;
 
 use sockeye_metering::Reading;
-use sockeye_network_server::{Config, Downlink, NetworkServer, Region as NetworkRegion};
+use sockeye_network_server::{Adr, Config, Downlink, NetworkServer, Region as NetworkRegion};
 use sockeye_settings::template::from_json;
-use sockeye_settings::{Identity, Key, Region, Settings};
+use sockeye_settings::{Identity, Key, LoRaWan, Region, Settings};
 use sockeye_virtual_hardware::air::Medium;
 use sockeye_virtual_hardware::flash::{Flash, Stm32wl};
 use sockeye_virtual_hardware::mains::{Inrush, Load};
@@ -72,6 +72,21 @@ fn plan(region: Region) -> NetworkRegion {
     }
 }
 
+/// The channels that networks add in EU868, in Hz: those of ChirpStack's and The Things Stack's settings.
+const EU868_EXTRA_HZ: [u32; 5] = [867_100_000, 867_300_000, 867_500_000, 867_700_000, 867_900_000];
+
+/// The network of a run, as a real one is set: eight channels in EU868, ADR, and RX2 as the sockets have it.
+fn network_config(lorawan: &LoRaWan) -> Config {
+    let extra_channels_hz = match lorawan.region {
+        Region::Eu868 => EU868_EXTRA_HZ.to_vec(),
+        _ => Vec::new(),
+    };
+    // ChirpStack raises the data rate from the first uplink on, and The Things Stack too.
+    let adr = Some(Adr { history: 1, ..Adr::default() });
+    let (rx2_dr, rx2_freq_hz) = (lorawan.rx2_data_rate, lorawan.rx2_frequency_hz);
+    Config { extra_channels_hz, adr, rx2_dr, rx2_freq_hz, ..Config::for_region(plan(lorawan.region)) }
+}
+
 /// A run: sockets on virtual hardware in one air, with a network.
 pub struct World {
     sim: Sim,
@@ -103,9 +118,12 @@ impl World {
             Some(_) => Log::with_frames_of_devices(&sim),
             None => Log::new(&sim),
         };
-        let network =
-            Network::new(&sim, &medium, Config::for_region(plan(options.region)), options.seed, &log)
-                .map_err(|error| format!("the network server: {error:?}"))?;
+        let template = options.settings.as_deref().map(read_settings_file).transpose()?;
+        // All sockets start with the same settings of the network.
+        let first = first_settings(options, &identity(options, 0), template.as_ref())?
+            .unwrap_or_else(|| Settings::default_for(options.region, &identity(options, 0)));
+        let network = Network::new(&sim, &medium, network_config(&first.lorawan), options.seed, &log)
+            .map_err(|error| format!("the network server: {error:?}"))?;
         let bridge = match &options.gateway {
             Some(address) => {
                 network.with_server(|now_us, server| server.set_gateway(now_us, false));
@@ -114,26 +132,15 @@ impl World {
             }
             None => None,
         };
-        let template = options.settings.as_deref().map(read_settings_file).transpose()?;
+        let groups =
+            network.add_groups(&first.multicast).map_err(|error| format!("the network server: {error}"))?;
         let mut sockets = Vec::new();
-        let mut groups = Vec::new();
         for index in 0..options.sockets {
             let identity = identity(options, index);
             let present = Settings::default_for(options.region, &identity);
-            let settings = match &template {
-                Some((path, text)) => Some(
-                    from_json(text, identity.model, &present).map_err(|error| format!("{path}: {error}"))?,
-                ),
-                None => (options.region != Region::Eu868).then(|| present.clone()),
-            };
+            let settings = first_settings(options, &identity, template.as_ref())?;
             let in_force = settings.as_ref().unwrap_or(&present);
             let lorawan = &in_force.lorawan;
-            if index == 0 {
-                // All sockets start with the same groups.
-                groups = network
-                    .add_groups(&in_force.multicast)
-                    .map_err(|error| format!("the network server: {error}"))?;
-            }
             // The first devices would all pick the same random numbers if their seeds were neighbours.
             let seed = scatter(options.seed.wrapping_add(u64::from(index) << 32));
             let index = usize::from(index);
@@ -347,6 +354,19 @@ fn read_settings_file(path: &Path) -> Result<(String, String), String> {
         Ok(text) => Ok((name, text)),
         Err(error) => Err(format!("cannot read the settings {name}: {error}")),
     }
+}
+
+/// What a socket finds in its flash when it is plugged in for the first time: none where the firmware's own defaults serve.
+fn first_settings(
+    options: &Options,
+    identity: &Identity,
+    template: Option<&(String, String)>,
+) -> Result<Option<Settings>, String> {
+    let present = Settings::default_for(options.region, identity);
+    let Some((path, text)) = template else {
+        return Ok((options.region != Region::Eu868).then_some(present));
+    };
+    from_json(text, identity.model, &present).map(Some).map_err(|error| format!("{path}: {error}"))
 }
 
 /// Checks a settings file against what the sockets of a run are.
