@@ -62,7 +62,6 @@ impl Grid {
 
 /// What the settings need to know about a plan.
 struct Plan {
-    name: &'static str,
     channels: Channels,
     rx2_frequency_hz: u32,
     rx2_data_rate: u8,
@@ -106,15 +105,8 @@ const fn dynamic(first_hz: u32, last_hz: u32, defaults_hz: &'static [u32]) -> Ch
     Channels::Dynamic { first_hz, last_hz, step_hz: 1, defaults_hz }
 }
 
-const fn as923(
-    name: &'static str,
-    first_hz: u32,
-    last_hz: u32,
-    defaults_hz: &'static [u32],
-    rx2: u32,
-) -> Plan {
+const fn as923(first_hz: u32, last_hz: u32, defaults_hz: &'static [u32], rx2: u32) -> Plan {
     Plan {
-        name,
         channels: dynamic(first_hz, last_hz, defaults_hz),
         rx2_frequency_hz: rx2,
         rx2_data_rate: 2,
@@ -136,7 +128,6 @@ const fn wide(narrow_rates: (u8, u8), wide_rate: u8) -> Channels {
 }
 
 static EU868: Plan = Plan {
-    name: "EU868",
     channels: dynamic(863_000_000, 870_000_000, &[868_100_000, 868_300_000, 868_500_000]),
     rx2_frequency_hz: 869_525_000,
     rx2_data_rate: 0,
@@ -145,7 +136,6 @@ static EU868: Plan = Plan {
     max_eirp_dbm: 16,
 };
 static US915: Plan = Plan {
-    name: "US915",
     channels: wide((0, 3), 4),
     rx2_frequency_hz: 923_300_000,
     rx2_data_rate: 8,
@@ -154,7 +144,6 @@ static US915: Plan = Plan {
     max_eirp_dbm: 30,
 };
 static AU915: Plan = Plan {
-    name: "AU915",
     channels: wide((0, 5), 6),
     rx2_frequency_hz: 923_300_000,
     rx2_data_rate: 8,
@@ -162,12 +151,11 @@ static AU915: Plan = Plan {
     default_data_rate: 2,
     max_eirp_dbm: 30,
 };
-static AS923_1: Plan = as923("AS923-1", 915_000_000, 928_000_000, &[923_200_000, 923_400_000], 923_200_000);
-static AS923_2: Plan = as923("AS923-2", 920_000_000, 923_000_000, &[921_400_000, 921_600_000], 921_400_000);
-static AS923_3: Plan = as923("AS923-3", 915_000_000, 921_000_000, &[916_600_000, 916_800_000], 916_600_000);
-static AS923_4: Plan = as923("AS923-4", 917_000_000, 920_000_000, &[917_300_000, 917_500_000], 917_300_000);
+static AS923_1: Plan = as923(915_000_000, 928_000_000, &[923_200_000, 923_400_000], 923_200_000);
+static AS923_2: Plan = as923(920_000_000, 923_000_000, &[921_400_000, 921_600_000], 921_400_000);
+static AS923_3: Plan = as923(915_000_000, 921_000_000, &[916_600_000, 916_800_000], 916_600_000);
+static AS923_4: Plan = as923(917_000_000, 920_000_000, &[917_300_000, 917_500_000], 917_300_000);
 static KR920: Plan = Plan {
-    name: "KR920",
     channels: Channels::Dynamic {
         first_hz: 920_900_000,
         last_hz: 923_300_000,
@@ -181,7 +169,6 @@ static KR920: Plan = Plan {
     max_eirp_dbm: 14,
 };
 static IN865: Plan = Plan {
-    name: "IN865",
     channels: dynamic(865_000_000, 867_000_000, &[865_062_500, 865_402_500, 865_985_000]),
     rx2_frequency_hz: 866_550_000,
     rx2_data_rate: 2,
@@ -190,7 +177,6 @@ static IN865: Plan = Plan {
     max_eirp_dbm: 30,
 };
 static RU864: Plan = Plan {
-    name: "RU864",
     channels: dynamic(864_000_000, 870_000_000, &[868_900_000, 869_100_000]),
     rx2_frequency_hz: 869_100_000,
     rx2_data_rate: 0,
@@ -199,7 +185,6 @@ static RU864: Plan = Plan {
     max_eirp_dbm: 16,
 };
 static EU433: Plan = Plan {
-    name: "EU433",
     channels: dynamic(433_175_000, 434_665_000, &[433_175_000, 433_375_000, 433_575_000]),
     rx2_frequency_hz: 434_665_000,
     rx2_data_rate: 0,
@@ -209,7 +194,6 @@ static EU433: Plan = Plan {
     max_eirp_dbm: 12,
 };
 static CN470: Plan = Plan {
-    name: "CN470",
     channels: Channels::Fixed {
         count: 96,
         first_number: 1,
@@ -265,7 +249,20 @@ impl Region {
 
     /// Returns the name, as the command line and templates have it: `EU868`, `AS923-1`.
     pub fn name(self) -> &'static str {
-        self.plan().name
+        match self {
+            Self::Eu868 => "EU868",
+            Self::Us915 => "US915",
+            Self::Au915 => "AU915",
+            Self::As923_1 => "AS923-1",
+            Self::As923_2 => "AS923-2",
+            Self::As923_3 => "AS923-3",
+            Self::As923_4 => "AS923-4",
+            Self::Kr920 => "KR920",
+            Self::In865 => "IN865",
+            Self::Ru864 => "RU864",
+            Self::Eu433 => "EU433",
+            Self::Cn470 => "CN470",
+        }
     }
 
     /// Finds a plan by its name, whatever the case.

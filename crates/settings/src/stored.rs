@@ -70,7 +70,7 @@ impl Settings {
         let common = Self::common(self.lorawan.region);
         let mut form = Writer { out, len: 0 };
         form.put(&[VERSION])?;
-        for (field, tag, _) in Field::TABLE {
+        for &(field, tag) in &Field::TAGS {
             let value = self.value(field);
             if always_written(field) || value != common.value(field) {
                 form.put_field(tag, &value)?;
@@ -170,7 +170,7 @@ fn always_written(field: Field) -> bool {
 }
 
 fn field_of(tag: u8) -> Option<Field> {
-    Field::TABLE.iter().find(|row| row.1 == tag).map(|row| row.0)
+    Field::TAGS.iter().find(|row| row.1 == tag).map(|row| row.0)
 }
 
 /// Iterates over tag, length and value; what is left at the end did not hold a whole field.
