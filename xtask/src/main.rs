@@ -59,8 +59,8 @@ enum Command {
     Flash(flash::Options),
     /// Builds the boards' images and holds them against their budgets
     Size(size::Options),
-    /// Measures how fast payloads are decoded and how fast a virtual day goes by
-    Bench,
+    /// Measures speed, instructions and the MAC among millions of random frames, commands and crashes
+    Bench(bench::Options),
     /// Feeds a parser with inputs that a fuzzer makes up
     Fuzz(fuzz::Options),
 }
@@ -82,7 +82,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Build(options) => build::build(&workspace, &options),
         Command::Flash(options) => flash::flash(&workspace, &options),
         Command::Size(options) => size::size(&workspace, &options),
-        Command::Bench => bench::bench(&workspace),
+        Command::Bench(options) => bench::bench(&workspace, &options),
         Command::Fuzz(options) => fuzz::fuzz(&workspace, &options),
     }
 }

@@ -33,6 +33,7 @@ pub fn setup(workspace: &Workspace) -> Result<(), Failure> {
     toolchain(workspace)?;
     cpp()?;
     cargo_fuzz(workspace)?;
+    valgrind();
     match process::find("probe-rs") {
         Some(path) => say("found", &format!("probe-rs at {}", path.display())),
         None => say(
@@ -100,19 +101,36 @@ fn cpp() -> Result<(), Failure> {
         say("found", &format!("a C++ compiler at {}", path.display()));
         return Ok(());
     }
-    let root = process::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    if !root || process::find("apt-get").is_none() {
+    say("missing", "a C++ compiler");
+    if !debian_package("g++")? {
         return Err(Failure::Usage(
             "a C++ compiler (`c++`) is missing; install one, as by `sudo apt-get install g++`".to_owned(),
         ));
     }
-    say("missing", "a C++ compiler");
+    Ok(())
+}
+
+/// Callgrind counts instructions. Nothing else needs it, so that its absence is no failure.
+fn valgrind() {
+    if let Some(path) = process::find("valgrind") {
+        say("found", &format!("valgrind at {}", path.display()));
+    } else if !debian_package("valgrind").unwrap_or(false) {
+        say("not there", "valgrind, only needed by `cargo xtask bench`: `sudo apt-get install valgrind`");
+    }
+}
+
+/// Installs a package of Debian where that is possible; says whether it was.
+fn debian_package(name: &str) -> Result<bool, Failure> {
+    let root = process::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !root || process::find("apt-get").is_none() {
+        return Ok(false);
+    }
     process::run(Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
-    install.args(["install", "-qq", "-y", "g++"]).env("DEBIAN_FRONTEND", "noninteractive");
+    install.args(["install", "-qq", "-y", name]).env("DEBIAN_FRONTEND", "noninteractive");
     process::run(&mut install)?;
-    say("installed", "g++");
-    Ok(())
+    say("installed", name);
+    Ok(true)
 }
 
 fn cargo_fuzz(workspace: &Workspace) -> Result<(), Failure> {

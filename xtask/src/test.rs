@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Steps: setup, format, tidy, clippy (host), tests, docs, boards (clippy for each board on its target), images (release images
-against their budgets), fuzz (30 s of each target). A step that fails does not keep the others from running; the exit
+against their budgets), fuzz (30 s of each target, 60 s of the MAC). A step that fails does not keep the others from running; the exit
 status is 0 when all passed.")]
 pub struct Options {
     /// For daily work: without `images` and `fuzz`
