@@ -111,7 +111,13 @@ impl Mac {
     pub fn can_send(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.fcnt_up != u32::MAX)
             && self.transaction.is_none()
-            && self.answers.len() <= self.fopts_room()
+            && self.answers_leave_room()
+    }
+
+    /// Answers that do not fit go first, in a frame of their own. Those that went already and are only repeated are
+    /// left out where they fit no longer: the network may never speak again, and would stop the application for ever.
+    fn answers_leave_room(&self) -> bool {
+        self.answers.len() <= self.fopts_room().max(self.answers_sent)
     }
 
     /// Tells how many application bytes the next uplink can carry, beside the MAC answers that wait
@@ -187,7 +193,7 @@ impl Mac {
             return Err(SendError::Busy);
         }
         let limit = self.max_payload();
-        if self.answers.len() > self.fopts_room() || payload.len() > limit {
+        if !self.answers_leave_room() || payload.len() > limit {
             if self.answers.len() <= self.answers_sent {
                 // They stay until the network is heard, so waiting for them could last for ever.
                 return Err(SendError::TooLong { limit });

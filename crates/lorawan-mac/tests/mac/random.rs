@@ -289,6 +289,27 @@ fn uplink(bench: &mut Bench, region: Region, wait: bool) {
 }
 
 #[test]
+fn answers_that_were_sent_and_fit_no_longer_do_not_keep_the_application_from_sending() {
+    let region = Region::Us915;
+    let mut bench = Bench::joined(otaa(region), &accept(region));
+    let keys = bench.keys;
+    // To DR1, where FOpts has its 15 bytes.
+    bench.exchange(&keys.commands(0, vec![MACCommand::Raw(vec![0x03, 0x10, 0x02, 0x00, 0x51])]));
+    bench.finish();
+    // Twelve RXTimingSetupAns, repeated until the network is heard; it is not, and ADR goes back to DR0 with 11 bytes.
+    bench.exchange(&Down { port: Some(0), payload: [0x08, 0x01].repeat(12), ..keys.down(1) });
+    bench.finish();
+    let sent: Vec<_> = (0..140)
+        .map(|_| {
+            let sent = bench.uplink(&[1, 2], false);
+            bench.finish();
+            (sent.rf.data_rate, keys.hear(&sent.phy, 0).fopts.len())
+        })
+        .collect();
+    assert_eq!((sent[0], sent[139]), ((1, 12), (0, 0)));
+}
+
+#[test]
 fn of_random_and_of_changed_frames_none_is_accepted() {
     assert_eq!(blocks(48, frames), 48 * FRAMES_A_BLOCK);
 }
