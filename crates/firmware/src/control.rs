@@ -176,6 +176,7 @@ async fn decide<B: Board>(
                     let event = Event::Downlink { port: *port, payload, multicast: *multicast };
                     socket.handle(now_ms, event, &mut effects);
                 }
+                ControlEvent::D2d(action) => socket.handle(now_ms, Event::D2d(*action), &mut effects),
                 ControlEvent::JoinRequested => socket.handle(now_ms, Event::JoinRequested, &mut effects),
                 ControlEvent::Joined => socket.handle(now_ms, Event::Joined, &mut effects),
                 ControlEvent::SessionResumed => socket.handle(now_ms, Event::SessionResumed, &mut effects),

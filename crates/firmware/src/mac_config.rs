@@ -40,6 +40,8 @@ pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> mac::Confi
         },
     };
     let mut config = mac::Config::new(mac_region(lorawan.region), activation);
+    // D2D needs no network (guide section 3.4).
+    config.rxc_without_session = settings.d2d.enabled;
     config.adr = lorawan.adr;
     config.data_rate = lorawan.data_rate;
     config.tx_power_dbm = lorawan.tx_power_dbm;

@@ -5,10 +5,13 @@ use core::convert::Infallible;
 use embassy_futures::select::{Either, select};
 use heapless::Vec;
 use lorawan_device::async_device::radio::Timer;
+use sockeye_d2d_agent::Agent;
 use sockeye_lorawan_mac as mac;
+use sockeye_storage::RecordId;
 
 use crate::board::{Board, Clock};
 use crate::notice::{Notice, Observer};
+use crate::records::mac_record;
 use crate::shared::{ControlEvent, Shared};
 
 /// How often the task shows that it is alive.
@@ -21,6 +24,7 @@ const STORE_RETRY_MS: u64 = 1000;
 pub struct RadioTask<B: Board> {
     pub(crate) clock: B::Clock,
     pub(crate) driver: mac::Driver<B::Phy, MacTimer<B::Clock>>,
+    pub(crate) d2d: Agent,
     pub(crate) observer: B::Observer,
     /// The settings leave no channel to send on.
     pub(crate) silent: bool,
@@ -54,7 +58,16 @@ pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
         };
         match event {
             mac::Event::Woken => {}
-            mac::Event::Store { record, bytes } => task.store(record, bytes, shared).await,
+            mac::Event::Store { record, bytes } => {
+                // However long it takes: nothing may go on air before. A flash that answers, even with errors, is no
+                // hang: resetting the chip would not mend it, and would end the protection.
+                while !task.store(mac_record(record), &bytes, shared).await {
+                    shared.radio_alive.beat(task.clock.now_ms());
+                    task.clock.until_ms(task.clock.now_ms().saturating_add(STORE_RETRY_MS)).await;
+                }
+                task.driver.stored();
+            }
+            mac::Event::Proprietary { frame } => task.judge(&frame, shared).await,
             mac::Event::UplinkDone { port, .. } if in_flight && is_application(port) => {
                 in_flight = false;
                 shared.radio.look(|work| work.outbox.sent());
@@ -137,19 +150,25 @@ impl<B: Board> RadioTask<B> {
         })
     }
 
-    /// Has a record stored, however long it takes: nothing may go on air before. A flash that answers, even
-    /// with errors, is no hang: resetting the chip would not mend it, and would end the protection.
-    async fn store(&mut self, record: mac::Record, bytes: mac::RecordBytes, shared: &Shared) {
-        loop {
-            shared.mac_stored.reset();
-            shared.service.put(|work| work.mac = Some((record, bytes.clone())));
-            if shared.mac_stored.wait().await {
-                break;
+    /// Has a record stored, and tells whether it is.
+    async fn store(&self, id: RecordId, bytes: &[u8], shared: &Shared) -> bool {
+        let Ok(bytes) = mac::RecordBytes::from_slice(bytes) else { return false };
+        shared.awaited_stored.reset();
+        shared.service.put(|work| work.awaited = Some((id, bytes)));
+        shared.awaited_stored.wait().await
+    }
+
+    /// Obeys a D2D command, once it cannot be given again. One that the flash does not take is dropped, and not
+    /// obeyed later.
+    async fn judge(&mut self, frame: &[u8], shared: &Shared) {
+        match self.d2d.hear(self.clock.now_ms(), frame) {
+            Ok(order) => {
+                if self.store(RecordId::D2dSenders, order.record(), shared).await {
+                    shared.events.send(ControlEvent::D2d(order.once_stored())).await;
+                }
             }
-            shared.radio_alive.beat(self.clock.now_ms());
-            self.clock.until_ms(self.clock.now_ms().saturating_add(STORE_RETRY_MS)).await;
+            Err(refusal) => self.observer.observe(Notice::Error { what: refusal.name() }),
         }
-        self.driver.stored();
     }
 
     /// Tells control and the observer what the MAC tells.

@@ -59,11 +59,11 @@ pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
 }
 
 impl<B: Board> Service<B> {
-    /// Does all that was asked, what the MAC waits for first, a restart last.
+    /// Does all that was asked, what the radio task waits for first, a restart last.
     async fn work(&mut self, work: ServiceWork, shared: &Shared) {
-        if let Some((record, bytes)) = work.mac {
-            let stored = self.store(records::mac_record(record), &bytes).await;
-            shared.mac_stored.signal(stored);
+        if let Some((id, bytes)) = work.awaited {
+            let stored = self.store(id, &bytes).await;
+            shared.awaited_stored.signal(stored);
         }
         if let Some(on) = work.relay_on {
             self.store_for_control(RecordId::RelayState, &[u8::from(on)], StoreItem::RelayState, shared)

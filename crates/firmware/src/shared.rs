@@ -10,8 +10,9 @@ use embassy_sync::signal::Signal;
 use heapless::Vec;
 use sockeye_lorawan_mac as mac;
 use sockeye_metering::Reading;
-use sockeye_settings::Settings;
+use sockeye_settings::{Action, Settings};
 use sockeye_state_machine::{DelayTask, Outbox, RebootCause, StoreItem};
+use sockeye_storage::RecordId;
 
 /// Longest application payload of any data rate, in bytes (LoRaWAN regional parameters, N at M = 250).
 pub const MAX_PAYLOAD: usize = 242;
@@ -21,6 +22,7 @@ pub const MAX_PAYLOAD: usize = 242;
 #[expect(clippy::large_enum_variant, reason = "there is no heap to box a payload in")]
 pub(crate) enum ControlEvent {
     Downlink { port: u8, payload: Vec<u8, MAX_PAYLOAD>, multicast: bool },
+    D2d(Action),
     JoinRequested,
     Joined,
     SessionResumed,
@@ -44,7 +46,8 @@ pub(crate) struct ServiceWork {
     pub(crate) relay_on: Option<bool>,
     pub(crate) energy_uwh: Option<u64>,
     pub(crate) delay_task: Option<Option<DelayTask>>,
-    pub(crate) mac: Option<(mac::Record, mac::RecordBytes)>,
+    /// A record that the radio task waits for.
+    pub(crate) awaited: Option<(RecordId, mac::RecordBytes)>,
     pub(crate) factory_reset: bool,
     pub(crate) reboot: Option<RebootCause>,
 }
@@ -100,7 +103,8 @@ pub struct Shared {
     pub(crate) radio: Mailbox<RadioWork>,
     pub(crate) service: Mailbox<ServiceWork>,
     pub(crate) reading: Signal<CriticalSectionRawMutex, MeterResult>,
-    pub(crate) mac_stored: Signal<CriticalSectionRawMutex, bool>,
+    /// Whether the record that the radio task waits for is in flash.
+    pub(crate) awaited_stored: Signal<CriticalSectionRawMutex, bool>,
     pub(crate) control_alive: Heartbeat,
     pub(crate) radio_alive: Heartbeat,
 }
@@ -114,7 +118,7 @@ impl Shared {
             radio: Mailbox::new(),
             service: Mailbox::new(),
             reading: Signal::new(),
-            mac_stored: Signal::new(),
+            awaited_stored: Signal::new(),
             control_alive: Heartbeat::new(),
             radio_alive: Heartbeat::new(),
         }

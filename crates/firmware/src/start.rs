@@ -1,6 +1,7 @@
 //! From reset to three running tasks.
 
 use embassy_futures::join::join3;
+use sockeye_d2d_agent::{self as d2d, Agent};
 use sockeye_lorawan_mac as mac;
 use sockeye_settings::{Identity, Region, Settings};
 use sockeye_state_machine::{Boot, DelayTask, Effects, Socket};
@@ -69,6 +70,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     };
     let mac = mac::Mac::new(mac_config(&settings, &identity), restored, parts.seed);
     let silent = is_silent(&settings);
+    let d2d = Agent::new(settings.d2d.clone(), stored.d2d.as_deref());
 
     let now_ms = clock.now_ms();
     let mut effects = Effects::new();
@@ -95,6 +97,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         radio: RadioTask {
             clock: clock.clone(),
             driver,
+            d2d,
             observer: observer.clone(),
             silent,
             can_read_counters,
@@ -120,6 +123,7 @@ struct Stored {
     session: Option<mac::RecordBytes>,
     counters: Option<mac::RecordBytes>,
     multicast: Option<mac::RecordBytes>,
+    d2d: Option<d2d::RecordBytes>,
     relay_was_on: Option<bool>,
     energy_uwh: u64,
     delay_task: Option<DelayTask>,
@@ -138,6 +142,7 @@ impl Stored {
             session: None,
             counters: None,
             multicast: None,
+            d2d: None,
             relay_was_on: None,
             energy_uwh: 0,
             delay_task: None,
@@ -175,6 +180,10 @@ impl Stored {
             RecordId::MacSession => put(&mut self.session, bytes),
             RecordId::MacCounters => put(&mut self.counters, bytes),
             RecordId::MacMulticast => put(&mut self.multicast, bytes),
+            RecordId::D2dSenders => {
+                self.d2d = d2d::RecordBytes::from_slice(bytes).ok();
+                self.d2d.is_none().then_some("the stored D2D senders are of no use")
+            }
             RecordId::RelayState => {
                 self.relay_was_on = Some(bytes == [1]);
                 None

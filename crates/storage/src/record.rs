@@ -20,11 +20,13 @@ pub enum RecordId {
     DelayTask = 7,
     /// The last frame counters of the multicast groups, which are never accepted twice.
     MacMulticast = 8,
+    /// The D2D controllers that are known, each with its last counter, which is never accepted twice.
+    D2dSenders = 9,
 }
 
 impl RecordId {
     /// All records.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Identity,
         Self::Settings,
         Self::MacSession,
@@ -33,6 +35,7 @@ impl RecordId {
         Self::Energy,
         Self::DelayTask,
         Self::MacMulticast,
+        Self::D2dSenders,
     ];
 
     /// Tells the number under which the record is stored, 1 or more.
@@ -53,6 +56,7 @@ impl RecordId {
             Self::Energy => "energy",
             Self::DelayTask => "delay_task",
             Self::MacMulticast => "mac_multicast",
+            Self::D2dSenders => "d2d_senders",
         }
     }
 }

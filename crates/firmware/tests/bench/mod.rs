@@ -1,0 +1,334 @@
+//! A board whose parts can be made to hang.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use embedded_hal::digital::{ErrorType, OutputPin, PinState};
+use embedded_storage_async::nor_flash::{self as nor, NorFlash, ReadNorFlash};
+use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxQuality, RxStatus, TxConfig};
+use sockeye_firmware::{Board, Clock, Notice, Observer, Parts, Shared, SupplyMonitor, System, run};
+use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
+use sockeye_metering::{EnergyMeter, Reading};
+use sockeye_settings::{Identity, Key, Model, Region};
+use sockeye_state_machine::ResetCause;
+use sockeye_storage::{RecordId, Storage};
+use sockeye_virtual_hardware::button::VirtualButton;
+use sockeye_virtual_hardware::flash::{Flash, Rp2040};
+use sockeye_virtual_hardware::sim::{Notify, Sim, TaskId};
+
+const STORAGE_BYTES: u32 = 16 * 4096;
+
+/// What a test sees and does.
+#[derive(Clone)]
+pub struct Bench {
+    pub sim: Sim,
+    pub flash: Flash<Rp2040>,
+    pub flash_hangs: Rc<Cell<bool>>,
+    pub radio_hangs: Rc<Cell<bool>>,
+    pub meter_hangs: Rc<Cell<bool>>,
+    /// Calls of the radio.
+    pub radio_calls: Rc<Cell<u32>>,
+    /// A frame that comes on the air.
+    pub frame: Rc<RefCell<Option<Vec<u8>>>>,
+    pub frame_came: Notify,
+    pub reading: Rc<Cell<Reading>>,
+    pub relay: Rc<Cell<Option<bool>>>,
+    pub button: VirtualButton,
+    pub feeds: Rc<Cell<u32>>,
+    pub resets: Rc<Cell<u32>>,
+    pub seen: Rc<RefCell<Vec<(u64, String)>>>,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let sim = Sim::new();
+        Self {
+            button: VirtualButton::new(&sim),
+            sim,
+            flash: Flash::erased(16),
+            flash_hangs: Rc::default(),
+            radio_hangs: Rc::default(),
+            meter_hangs: Rc::default(),
+            radio_calls: Rc::default(),
+            frame: Rc::default(),
+            frame_came: Notify::new(),
+            reading: Rc::new(Cell::new(current(0))),
+            relay: Rc::default(),
+            feeds: Rc::default(),
+            resets: Rc::default(),
+            seen: Rc::default(),
+        }
+    }
+
+    /// Puts records into the flash before the device starts.
+    pub fn stored(self, records: &[(RecordId, &[u8])]) -> Self {
+        let mut storage = Storage::new(self.flash.clone(), 0..STORAGE_BYTES);
+        for (id, bytes) in records {
+            futures::executor::block_on(storage.store(*id, bytes)).unwrap();
+        }
+        self
+    }
+
+    pub fn start(&self, reset_cause: ResetCause) -> TaskId {
+        let bench = self.clone();
+        self.sim.spawn(async move {
+            let shared = Shared::new();
+            let parts: Parts<TestBoard> = Parts {
+                clock: bench.clone(),
+                relay: Relay(bench.clone()),
+                led: Led,
+                button: bench.button.clone(),
+                meter: bench.clone(),
+                supply: NoMonitor,
+                phy: bench.clone(),
+                flash: HangingFlash(bench.clone()),
+                storage_range: 0..STORAGE_BYTES,
+                system: bench.clone(),
+                observer: bench.clone(),
+                identity: identity(),
+                region: Region::Eu868,
+                reset_cause,
+                seed: 1,
+            };
+            run(parts, &shared).await;
+        })
+    }
+
+    pub fn run_ms(&self, ms: u64) {
+        self.sim.run_until_us(self.sim.now_us() + ms * 1000);
+    }
+
+    pub fn load(&self, id: RecordId) -> Option<Vec<u8>> {
+        let mut storage = Storage::new(self.flash.clone(), 0..STORAGE_BYTES);
+        let mut out = [0; 1024];
+        let length = futures::executor::block_on(storage.load(id, &mut out)).unwrap();
+        length.map(|length| out[..length].to_vec())
+    }
+
+    /// Puts a frame on the air, for RXC.
+    pub fn send(&self, frame: &[u8]) {
+        *self.frame.borrow_mut() = Some(frame.to_vec());
+        self.frame_came.notify();
+    }
+
+    /// The instant of the first notice that begins so.
+    pub fn when(&self, notice: &str) -> Option<u64> {
+        self.seen.borrow().iter().find(|(_, seen)| seen.starts_with(notice)).map(|(at_ms, _)| *at_ms)
+    }
+}
+
+pub fn identity() -> Identity {
+    Identity {
+        sn: [0x61, 0x48, 0x3C, 0x37, 0x19, 0x43, 0x91, 0x05],
+        dev_eui: [0x24, 0xE1, 0x24, 0x14, 0x8C, 0x37, 0x19, 0x43],
+        model: Model::Au,
+        app_key: Key::DEFAULT,
+        hardware_version: [1, 0x40],
+    }
+}
+
+pub fn current(current_ma: u32) -> Reading {
+    Reading {
+        voltage_mv: 230_000,
+        current_ma,
+        power_mw: 230 * current_ma,
+        energy_uwh: 0,
+        fast_current_ma: current_ma,
+    }
+}
+
+enum TestBoard {}
+
+impl Board for TestBoard {
+    type Clock = Bench;
+    type Relay = Relay;
+    type Led = Led;
+    type Button = VirtualButton;
+    type Meter = Bench;
+    type Supply = NoMonitor;
+    type Phy = Bench;
+    type Flash = HangingFlash;
+    type System = Bench;
+    type Observer = Bench;
+}
+
+impl Clock for Bench {
+    fn now_ms(&self) -> u64 {
+        self.sim.now_us() / 1000
+    }
+
+    async fn until_ms(&self, at_ms: u64) {
+        self.sim.sleep_until_us(at_ms * 1000).await;
+    }
+}
+
+impl EnergyMeter for Bench {
+    type Error = Infallible;
+
+    async fn read(&mut self) -> Result<Reading, Infallible> {
+        if self.meter_hangs.get() {
+            std::future::pending::<()>().await;
+        }
+        self.sim.sleep_us(26_000).await;
+        Ok(self.reading.get())
+    }
+}
+
+struct NoMonitor;
+
+impl SupplyMonitor for NoMonitor {
+    async fn lost(&mut self) {
+        std::future::pending().await
+    }
+}
+
+impl System for Bench {
+    fn feed_watchdog(&mut self) {
+        self.feeds.set(self.feeds.get() + 1);
+    }
+
+    fn reset(&mut self) {
+        self.resets.set(self.resets.get() + 1);
+    }
+}
+
+impl Observer for Bench {
+    fn observe(&self, notice: Notice<'_>) {
+        let text = match notice {
+            Notice::Reading { .. } => return,
+            Notice::Relay { on, cause } => format!("relay {on} {}", cause.name()),
+            Notice::Trip { cause, current_ma } => format!("trip {} {current_ma}", cause.name()),
+            Notice::Stored { record } => format!("stored {record}"),
+            other => format!("{other:?}"),
+        };
+        self.seen.borrow_mut().push((Clock::now_ms(self), text));
+    }
+}
+
+struct Relay(Bench);
+
+impl ErrorType for Relay {
+    type Error = Infallible;
+}
+
+impl OutputPin for Relay {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        self.set_state(PinState::Low)
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        self.set_state(PinState::High)
+    }
+
+    fn set_state(&mut self, state: PinState) -> Result<(), Infallible> {
+        self.0.relay.set(Some(state == PinState::High));
+        Ok(())
+    }
+}
+
+struct Led;
+
+impl ErrorType for Led {
+    type Error = Infallible;
+}
+
+impl OutputPin for Led {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// A radio that sends in 100 ms and hears what a test says, or hangs in whatever it is asked.
+impl PhyRxTx for Bench {
+    type PhyError = Infallible;
+    const MAX_RADIO_POWER: u8 = 22;
+
+    async fn tx(&mut self, _: TxConfig, _: &[u8]) -> Result<u32, Infallible> {
+        self.radio_call().await;
+        self.sim.sleep_us(100_000).await;
+        Ok(0)
+    }
+
+    async fn setup_rx(&mut self, _: RxConfig) -> Result<(), Infallible> {
+        self.radio_call().await;
+        Ok(())
+    }
+
+    async fn rx_continuous(&mut self, buffer: &mut [u8]) -> Result<(usize, RxQuality), Infallible> {
+        self.radio_call().await;
+        self.frame_came.until(|| self.frame.borrow().is_some()).await;
+        let frame = self.frame.take().unwrap_or_default();
+        buffer[..frame.len()].copy_from_slice(&frame);
+        Ok((frame.len(), RxQuality::new(-80, 7)))
+    }
+
+    async fn rx_single(&mut self, _: &mut [u8]) -> Result<RxStatus, Infallible> {
+        self.radio_call().await;
+        self.sim.sleep_us(50_000).await;
+        Ok(RxStatus::RxTimeout)
+    }
+}
+
+impl CarrierSense for Bench {
+    async fn is_clear(&mut self, _: u32, _: ListenBeforeTalk) -> Result<bool, Infallible> {
+        self.radio_call().await;
+        Ok(true)
+    }
+}
+
+impl Bench {
+    async fn radio_call(&self) {
+        self.radio_calls.set(self.radio_calls.get() + 1);
+        if self.radio_hangs.get() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+struct HangingFlash(Bench);
+
+impl HangingFlash {
+    async fn may_hang(&self) {
+        if self.0.flash_hangs.get() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl nor::ErrorType for HangingFlash {
+    type Error = <Flash<Rp2040> as nor::ErrorType>::Error;
+}
+
+impl ReadNorFlash for HangingFlash {
+    const READ_SIZE: usize = <Flash<Rp2040> as ReadNorFlash>::READ_SIZE;
+
+    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        self.may_hang().await;
+        ReadNorFlash::read(&mut self.0.flash, offset, bytes).await
+    }
+
+    fn capacity(&self) -> usize {
+        ReadNorFlash::capacity(&self.0.flash)
+    }
+}
+
+impl NorFlash for HangingFlash {
+    const WRITE_SIZE: usize = <Flash<Rp2040> as NorFlash>::WRITE_SIZE;
+    const ERASE_SIZE: usize = <Flash<Rp2040> as NorFlash>::ERASE_SIZE;
+
+    async fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
+        self.may_hang().await;
+        NorFlash::erase(&mut self.0.flash, from, to).await
+    }
+
+    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.may_hang().await;
+        NorFlash::write(&mut self.0.flash, offset, bytes).await
+    }
+}
