@@ -99,6 +99,12 @@ impl VirtualButton {
         model.is_pressed()
     }
 
+    /// Tells when the contact changes next.
+    #[must_use]
+    pub fn next_event_us(&self) -> Option<u64> {
+        self.model.borrow().next_event_us()
+    }
+
     async fn until_pressed_is(&self, wanted: bool) {
         while self.is_pressed() != wanted {
             self.next_change().await;

@@ -92,6 +92,42 @@ impl VirtualChip {
         self.settle();
     }
 
+    /// Pulls chip select low or lets it go high, for a bus that is itself a model.
+    pub fn set_nss(&self, high: bool) {
+        let now_us = self.medium.sim().now_us();
+        if high {
+            self.model().deselect(now_us, &mut self.medium.air());
+            self.settle();
+        } else {
+            self.model().select(now_us);
+        }
+    }
+
+    /// Exchanges one byte with a chip that is selected.
+    pub fn exchange(&self, mosi: u8) -> u8 {
+        let now_us = self.medium.sim().now_us();
+        self.model().exchange(now_us, mosi, &self.medium.air())
+    }
+
+    /// Tells whether BUSY is high.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let now_us = self.medium.sim().now_us();
+        self.model().busy_until_us().is_none_or(|until_us| until_us > now_us)
+    }
+
+    /// Tells the level of DIO1.
+    #[must_use]
+    pub fn dio1(&self) -> bool {
+        self.model().dio1()
+    }
+
+    /// Tells the mode of operation.
+    #[must_use]
+    pub fn mode(&self) -> super::Mode {
+        self.model().mode()
+    }
+
     fn model(&self) -> RefMut<'_, Sx126x> {
         self.chip.model.borrow_mut()
     }

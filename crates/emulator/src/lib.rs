@@ -1,0 +1,12 @@
+//! The boards' images, run on modelled chips with the virtual hardware around them.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod elf;
+pub mod machine;
+pub mod memory;
+pub mod nvic;
+pub mod outside;
+pub mod stm32wl;
+pub mod time;
+pub mod unknown;

@@ -1,0 +1,481 @@
+//! A CPU with its chip: runs an image, and enters and leaves exceptions.
+//!
+//! The CPU engine knows neither interrupts nor sleep. It runs until the next instant at which something is due, or
+//! until an access to a register makes something due at once; between two such slices this module does what a
+//! Cortex-M does by itself: it stacks registers and enters a handler, and lets time jump while the CPU sleeps.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use unicorn_engine::unicorn_const::{HookType, MemType};
+use unicorn_engine::{Arch, ArmCpuModel, Context, Mode, Prot, RegisterARM, Unicorn};
+
+use crate::elf::Image;
+use crate::outside::Outside;
+use crate::stm32wl::{
+    CODE_BYTES, Chip, DATA, DATA_BYTES, EUI64, FLASH, RAM, RAM_BYTES, Reset, ResetKind, SYSTEM,
+};
+use crate::time::{Time, ticks_of_us};
+
+/// A handler returns here, and the CPU engine stops. A Cortex-M has a number there that is no address.
+const RETURN: u64 = 0x1FFE_0000;
+
+/// From supply to the first instruction, in µs (STM32WLE5 data sheet, reset temporisation; about).
+const POWER_UP_US: u64 = 500;
+
+/// While an interrupt waits for PRIMASK the CPU runs in slices of so many cycles.
+const MASKED_SLICE: u64 = 32;
+
+/// An error of the machine itself, not of the image.
+pub type Error = unicorn_engine::uc_error;
+
+/// Instructions that the CPU engine does not carry out as a chip does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hint {
+    Wfe,
+    Wfi,
+    Sev,
+}
+
+/// What stops the CPU where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Halt {
+    /// BKPT or an undefined instruction.
+    Trap,
+    /// An access where nothing is.
+    Fault { address: u32 },
+}
+
+/// Why the CPU does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sleep {
+    UntilEvent,
+    UntilInterrupt,
+}
+
+/// What is kept of the program that an exception has interrupted.
+struct Interrupted {
+    context: Context,
+}
+
+/// A machine with supply.
+pub struct Machine {
+    cpu: Unicorn<'static, ()>,
+    chip: Rc<RefCell<Chip>>,
+    time: Rc<Time>,
+    halt: Rc<Cell<Option<Halt>>>,
+    hints: HashMap<u32, Hint>,
+    image: Rc<Image>,
+    outside: Outside,
+    interrupted: Vec<Interrupted>,
+    sleep: Option<Sleep>,
+    pc: u32,
+    resets: Vec<(u64, ResetKind)>,
+    /// Ends a run for good.
+    dead: Option<String>,
+    slices: u64,
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Machine")
+            .field("pc", &self.pc)
+            .field("now_us", &self.time.now_us())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Machine {
+    /// Makes a machine whose supply has just come. `eui64` is the number that the maker gave the chip.
+    ///
+    /// # Errors
+    /// The CPU engine could not be set up.
+    pub fn new(image: &Rc<Image>, outside: &Outside, eui64: [u8; 8], seed: u64) -> Result<Self, Error> {
+        let time = Rc::new(Time::new(ticks_of_us(outside.sim.now_us() + POWER_UP_US), 24));
+        let chip = Rc::new(RefCell::new(Chip::new(&time, outside, ResetKind::Power, None, seed)));
+        let halt = Rc::new(Cell::new(None));
+        let mut cpu = Unicorn::new(Arch::ARM, Mode::THUMB | Mode::MCLASS)?;
+        cpu.ctl_set_cpu_model(ArmCpuModel::CORTEX_M4 as i32)?;
+        map_memory(&mut cpu, image, eui64, seed)?;
+        map_registers(&mut cpu, &chip)?;
+        add_hooks(&mut cpu, &time, &halt)?;
+        let hints = hints(image);
+        // Exits, and no hooks on these instructions: with such a hook the engine does not know where it was stopped.
+        let exits: Vec<u64> = hints.keys().map(|address| u64::from(*address)).chain([RETURN]).collect();
+        cpu.ctl_exits_enable()?;
+        cpu.ctl_set_exits(&exits)?;
+        let mut machine = Self {
+            cpu,
+            chip,
+            time,
+            halt,
+            hints,
+            image: image.clone(),
+            outside: outside.clone(),
+            interrupted: Vec::new(),
+            sleep: None,
+            pc: 0,
+            resets: Vec::new(),
+            dead: None,
+            slices: 0,
+        };
+        machine.start()?;
+        Ok(machine)
+    }
+
+    /// Takes stack pointer and first instruction from the vector table.
+    fn start(&mut self) -> Result<(), Error> {
+        let vtor = u64::from(self.chip.borrow().vtor());
+        let sp = self.word(vtor)?;
+        self.pc = self.word(vtor + 4)?;
+        self.cpu.reg_write(RegisterARM::SP, u64::from(sp))?;
+        self.cpu.reg_write(RegisterARM::LR, 0xFFFF_FFFF)?;
+        self.cpu.reg_write(RegisterARM::PRIMASK, 0)?;
+        self.interrupted.clear();
+        self.sleep = None;
+        Ok(())
+    }
+
+    fn word(&self, address: u64) -> Result<u32, Error> {
+        let mut bytes = [0; 4];
+        self.cpu.mem_read(address, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Tells how far the machine is, in µs.
+    #[must_use]
+    pub fn now_us(&self) -> u64 {
+        self.time.now_us()
+    }
+
+    /// Shows the chip.
+    #[must_use]
+    pub fn chip(&self) -> std::cell::RefMut<'_, Chip> {
+        self.chip.borrow_mut()
+    }
+
+    /// Takes the resets since the last call: instant in µs, and cause.
+    pub fn take_resets(&mut self) -> Vec<(u64, ResetKind)> {
+        std::mem::take(&mut self.resets)
+    }
+
+    /// Tells why the machine cannot go on, if it cannot.
+    #[must_use]
+    pub fn dead(&self) -> Option<&str> {
+        self.dead.as_deref()
+    }
+
+    /// Tells how often the CPU engine was started.
+    #[must_use]
+    pub fn slices(&self) -> u64 {
+        self.slices
+    }
+
+    /// Names the function that the CPU is in.
+    #[must_use]
+    pub fn function(&self) -> &str {
+        self.image.function(self.pc)
+    }
+
+    /// Copies RAM out.
+    ///
+    /// # Errors
+    /// The range is not RAM.
+    pub fn ram(&self, address: u32, bytes: usize) -> Result<Vec<u8>, Error> {
+        self.cpu.mem_read_as_vec(u64::from(address), bytes)
+    }
+
+    /// Runs until the clock shows `end_us`.
+    ///
+    /// # Errors
+    /// Those of the CPU engine itself; what the image does wrong is a fault of the chip's.
+    pub fn run_until_us(&mut self, end_us: u64) -> Result<(), Error> {
+        let end = ticks_of_us(end_us);
+        while self.time.now() < end && self.dead.is_none() {
+            self.chip.borrow_mut().advance(&mut self.cpu);
+            let reset = self.chip.borrow_mut().take_reset();
+            if let Some(Reset(kind)) = reset {
+                self.reset(kind)?;
+                continue;
+            }
+            self.take_exceptions()?;
+            if self.sleeps() {
+                let next = self.chip.borrow().next_event().unwrap_or(end);
+                // An event that is due already shows with the next look.
+                self.time.pass_until(next.min(end).max(self.time.now() + 1));
+                continue;
+            }
+            self.run_slice(end)?;
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, kind: ResetKind) -> Result<(), Error> {
+        self.resets.push((self.time.now_us(), kind));
+        let fresh = {
+            let before = self.chip.borrow();
+            Chip::new(&self.time, &self.outside, kind, Some(&before), 0)
+        };
+        *self.chip.borrow_mut() = fresh;
+        self.start()
+    }
+
+    /// Tells whether the CPU sleeps on. What it waits for may have come.
+    fn sleeps(&mut self) -> bool {
+        let nvic = &mut self.chip.borrow_mut().nvic;
+        let wakes = match self.sleep {
+            None => true,
+            Some(Sleep::UntilEvent) => nvic.take_event(),
+            Some(Sleep::UntilInterrupt) => nvic.would_wake(),
+        };
+        if wakes {
+            self.sleep = None;
+        }
+        !wakes
+    }
+
+    fn is_masked(&self) -> Result<bool, Error> {
+        Ok(self.cpu.reg_read(RegisterARM::PRIMASK)? & 1 != 0)
+    }
+
+    /// Enters the handlers of all exceptions that come now: each may be interrupted at once by a better one.
+    fn take_exceptions(&mut self) -> Result<(), Error> {
+        loop {
+            let masked = self.is_masked()?;
+            let next = self.chip.borrow().nvic.next(masked);
+            let Some(number) = next else { return Ok(()) };
+            if self.is_in_it_block()? {
+                return Ok(());
+            }
+            self.enter(number)?;
+        }
+    }
+
+    /// Enters an exception (ARMv7-M ARM, B1.5.6): stacks eight words, and goes on at the handler.
+    fn enter(&mut self, number: u8) -> Result<(), Error> {
+        let mut context = self.cpu.context_alloc()?;
+        self.cpu.context_save(&mut context)?;
+        let sp = self.register(RegisterARM::SP)?;
+        let padded = sp & 4;
+        let frame = (sp & !7).wrapping_sub(32);
+        let flags = self.register(RegisterARM::XPSR)? & 0xF800_0000;
+        let xpsr = flags | 1 << 24 | padded << 7 | u32::from(self.chip.borrow().nvic.running());
+        let mut words = Vec::with_capacity(32);
+        for register in STACKED {
+            words.extend(self.register(register)?.to_le_bytes());
+        }
+        words.extend((self.pc & !1).to_le_bytes());
+        words.extend(xpsr.to_le_bytes());
+        if self.cpu.mem_write(u64::from(frame), &words).is_err() {
+            self.dead = Some(format!("the stack has run out of RAM at {frame:#010x} in {}", self.function()));
+            return Ok(());
+        }
+        self.cpu.reg_write(RegisterARM::SP, u64::from(frame))?;
+        self.cpu.reg_write(RegisterARM::LR, RETURN | 1)?;
+        self.interrupted.push(Interrupted { context });
+        self.chip.borrow_mut().nvic.enter(number);
+        let vtor = self.chip.borrow().vtor();
+        self.pc = self.word(u64::from(vtor + 4 * u32::from(number)))?;
+        // What the CPU waited for has come: after the handler it goes on behind the WFE or WFI.
+        self.sleep = None;
+        // About 12 cycles.
+        self.time.pass_cycles(12);
+        Ok(())
+    }
+
+    /// Leaves an exception: what was interrupted goes on as it was, with the registers that are on the stack.
+    fn leave(&mut self) -> Result<(), Error> {
+        let frame = self.register(RegisterARM::SP)?;
+        let Some(Interrupted { context }) = self.interrupted.pop() else {
+            self.dead = Some("a return from no exception".to_owned());
+            return Ok(());
+        };
+        let masked = self.cpu.reg_read(RegisterARM::PRIMASK)?;
+        let mut words = [0; 32];
+        self.cpu.mem_read(u64::from(frame), &mut words)?;
+        let word = |at: usize| {
+            words
+                .get(4 * at..)
+                .and_then(|rest| rest.first_chunk())
+                .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+        };
+        self.cpu.context_restore(&context)?;
+        for (at, register) in STACKED.into_iter().enumerate() {
+            self.cpu.reg_write(register, u64::from(word(at)))?;
+        }
+        let padding = word(7) >> 7 & 4;
+        self.cpu.reg_write(RegisterARM::SP, u64::from(frame + 32 + padding))?;
+        // PRIMASK is not stacked: a handler that leaves it set leaves it set.
+        self.cpu.reg_write(RegisterARM::PRIMASK, masked)?;
+        self.pc = word(6);
+        self.chip.borrow_mut().nvic.leave();
+        self.time.pass_cycles(12);
+        Ok(())
+    }
+
+    fn register(&self, register: RegisterARM) -> Result<u32, Error> {
+        Ok(self.cpu.reg_read(register)? as u32)
+    }
+
+    /// Tells whether the CPU stands inside an IT block, whose state is not among what can be set. The next block of
+    /// code is soon behind it.
+    fn is_in_it_block(&self) -> Result<bool, Error> {
+        // IT[7:2] and IT[1:0] of the program status (ARMv7-M ARM, B1.4.2).
+        Ok(self.register(RegisterARM::CPSR)? & 0x0600_FC00 != 0)
+    }
+
+    /// Lets the CPU run until something is due.
+    fn run_slice(&mut self, end: u64) -> Result<(), Error> {
+        let mut stop = self.chip.borrow().next_event().map_or(end, |next| next.min(end));
+        if self.chip.borrow().nvic.would_wake() {
+            // Held back by PRIMASK: nothing tells when that is cleared.
+            stop = stop.min(self.time.now() + MASKED_SLICE * self.time.ticks_per_cycle());
+        }
+        self.time.set_stop(stop.max(self.time.now() + 1));
+        self.slices += 1;
+        let result = self.cpu.emu_start(u64::from(self.pc | 1), RETURN, 0, 0);
+        self.pc = self.register(RegisterARM::PC)?;
+        if let Some(halt) = self.halt.take() {
+            self.hard_fault(match halt {
+                Halt::Trap => "a trap".to_owned(),
+                Halt::Fault { address } => format!("an access to {address:#010x}"),
+            });
+        } else if let Err(error) = result {
+            self.hard_fault(format!("{error:?}"));
+        } else if u64::from(self.pc & !1) == RETURN {
+            self.leave()?;
+        } else if let Some(hint) = self.hints.get(&(self.pc & !1)) {
+            self.pc += 2;
+            match hint {
+                Hint::Wfe => self.sleep = Some(Sleep::UntilEvent),
+                Hint::Wfi => self.sleep = Some(Sleep::UntilInterrupt),
+                Hint::Sev => self.chip.borrow_mut().nvic.set_event(),
+            }
+        }
+        Ok(())
+    }
+
+    fn hard_fault(&mut self, what: String) {
+        let mut chip = self.chip.borrow_mut();
+        let what = format!("hard fault: {what} in {}", self.image.function(self.pc));
+        // A second fault while the first is handled locks the CPU up; only a reset ends that.
+        if chip.nvic.running() == crate::nvic::HARD_FAULT {
+            self.dead = Some(format!("lock-up: {what}"));
+        }
+        chip.fault(what);
+        chip.nvic.raise_hard_fault();
+    }
+}
+
+/// The registers of a stack frame, in their order.
+const STACKED: [RegisterARM; 6] =
+    [RegisterARM::R0, RegisterARM::R1, RegisterARM::R2, RegisterARM::R3, RegisterARM::R12, RegisterARM::LR];
+
+fn map_memory(cpu: &mut Unicorn<'static, ()>, image: &Image, eui64: [u8; 8], seed: u64) -> Result<(), Error> {
+    cpu.mem_map(u64::from(FLASH), u64::from(CODE_BYTES), Prot::READ | Prot::EXEC)?;
+    cpu.mem_write(u64::from(FLASH), &vec![0xFF; CODE_BYTES as usize])?;
+    // At reset the flash is seen at 0 as well, but the image uses its own address.
+    cpu.mem_map(u64::from(RAM), u64::from(RAM_BYTES), Prot::READ | Prot::WRITE | Prot::EXEC)?;
+    cpu.mem_write(u64::from(RAM), &noise(seed, RAM_BYTES as usize))?;
+    cpu.mem_map(u64::from(SYSTEM), 0x1_0000, Prot::READ)?;
+    let [a, b, c, d, e, f, g, h] = eui64;
+    // Device number, then company and kind, each as a little-endian word.
+    cpu.mem_write(u64::from(EUI64), &[h, g, f, e, d, c, b, a])?;
+    cpu.mem_map(RETURN, 0x1000, Prot::READ | Prot::EXEC)?;
+    cpu.mem_write(RETURN, &[0x00, 0xBF].repeat(64))?;
+    for (address, bytes) in &image.segments {
+        cpu.mem_write(u64::from(*address), bytes)?;
+    }
+    Ok(())
+}
+
+/// RAM after power-up holds noise.
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+/// The blocks of addresses behind which there are registers, or the flash that holds records.
+const REGISTERS: [(u32, u32); 6] = [
+    (0x4000_0000, 0x3_0000),
+    (0x4800_0000, 0x2000),
+    (0x5800_0000, 0x2_0000),
+    (0xE000_0000, 0x1000),
+    (0xE000_E000, 0x1000),
+    (0xE004_2000, 0x1000),
+];
+
+fn map_registers(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<Chip>>) -> Result<(), Error> {
+    for (base, length) in REGISTERS.into_iter().chain([(DATA, DATA_BYTES)]) {
+        let (for_reads, for_writes) = (chip.clone(), chip.clone());
+        cpu.mmio_map(
+            u64::from(base),
+            u64::from(length),
+            Some(move |cpu: &mut Unicorn<'_, ()>, offset: u64, size: usize| {
+                let mut chip = for_reads.borrow_mut();
+                let value = chip.read(cpu, base + offset as u32, size as u32);
+                chip.stop_if_wanted();
+                u64::from(value)
+            }),
+            Some(move |cpu: &mut Unicorn<'_, ()>, offset: u64, size: usize, value: u64| {
+                let mut chip = for_writes.borrow_mut();
+                chip.write(cpu, base + offset as u32, size as u32, value as u32);
+                chip.stop_if_wanted();
+            }),
+        )?;
+    }
+    Ok(())
+}
+
+fn add_hooks(
+    cpu: &mut Unicorn<'static, ()>,
+    time: &Rc<Time>,
+    halt: &Rc<Cell<Option<Halt>>>,
+) -> Result<(), Error> {
+    let clock = time.clone();
+    cpu.add_block_hook(1, 0, move |cpu, _, size| {
+        // A cycle for each half-word: instructions of two and four bytes take one and two on the average, with the
+        // wait states of the flash and its prefetch.
+        if clock.pass_cycles_or_stop(u64::from(size) / 2) {
+            let _ = cpu.emu_stop();
+        }
+    })?;
+    let trap = halt.clone();
+    cpu.add_intr_hook(move |cpu, _| {
+        trap.set(Some(Halt::Trap));
+        let _ = cpu.emu_stop();
+    })?;
+    let fault = halt.clone();
+    cpu.add_mem_hook(HookType::MEM_INVALID, 1, 0, move |cpu, _: MemType, address, _, _| {
+        fault.set(Some(Halt::Fault { address: address as u32 }));
+        let _ = cpu.emu_stop();
+        false
+    })?;
+    Ok(())
+}
+
+/// Finds every half-word that may be one of the instructions to stop at. One that is data, or the second half of an
+/// instruction, is never at the program counter.
+fn hints(image: &Image) -> HashMap<u32, Hint> {
+    let mut found = HashMap::new();
+    for (address, bytes) in &image.segments {
+        for (place, half) in (*address..).step_by(2).zip(bytes.chunks_exact(2)) {
+            // ARMv7-M ARM, A5.2.5: hints.
+            let hint = match half {
+                [0x20, 0xBF] => Hint::Wfe,
+                [0x30, 0xBF] => Hint::Wfi,
+                [0x40, 0xBF] => Hint::Sev,
+                _ => continue,
+            };
+            found.insert(place, hint);
+        }
+    }
+    found
+}
