@@ -6,9 +6,9 @@ use lorawan_device::async_device::Timings;
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxMode, RxQuality, RxStatus, TxConfig};
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 
-use crate::radio::{Radio, State, limited};
+use crate::radio::{Group, Radio, State, Target};
 use crate::report::Error;
-use crate::timing::{COMMANDS_LIMIT_MS, MARGIN_MS, WINDOW_LEAD_MS, airtime_ms};
+use crate::timing::{MARGIN_MS, WINDOW_LEAD_MS, airtime_ms};
 
 impl<RK, D, const MAX_DBM: u8> PhyRxTx for Radio<RK, D, MAX_DBM>
 where
@@ -28,7 +28,7 @@ where
     /// A dropped future may leave the frame half sent; the next operation stops the chip.
     async fn tx(&mut self, config: TxConfig, buf: &[u8]) -> Result<u32, Error> {
         let Ok(len) = u8::try_from(buf.len()) else { return Err(Error::FrameTooLong(buf.len())) };
-        let mut result = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.send(config, buf, len)).await;
+        let mut result = self.command(Group::Go(Target::Transmitting(config, buf, len))).await.map(drop);
         if result.is_ok() {
             result = self.await_sent(airtime_ms(&config.rf.bb, len).saturating_add(MARGIN_MS)).await;
         }
@@ -45,15 +45,13 @@ where
     /// Dropped among its commands, the next operation resets the chip, which takes some 70 ms.
     async fn setup_rx(&mut self, config: RxConfig) -> Result<(), Error> {
         self.wanted = Some(config);
-        let delay = self.delay.clone();
-        let result = match (config.mode, self.state) {
-            (RxMode::Continuous, State::Receiving(open)) if open == config => {
-                limited(delay, COMMANDS_LIMIT_MS, self.reopen(config)).await
-            }
-            (RxMode::Continuous, _) => limited(delay, COMMANDS_LIMIT_MS, self.open(config, 0)).await,
-            _ => limited(delay, COMMANDS_LIMIT_MS, self.configure(config)).await,
+        let group = match (config.mode, self.state) {
+            (RxMode::Continuous, State::Receiving(open)) if open == config => Group::Reopen(config),
+            (RxMode::Continuous, _) => Group::Go(Target::Receiving(config, 0)),
+            _ => Group::Go(Target::Ready(config)),
         };
-        self.note(result)
+        let result = self.command(group).await;
+        self.note(result).map(drop)
     }
 
     /// Waits for a frame in the continuous receive, for ever.
@@ -83,8 +81,8 @@ where
     /// Goes to standby: a mains socket does not let its radio sleep, since waking it costs milliseconds of
     /// each window.
     async fn low_power(&mut self) -> Result<(), Error> {
-        let result = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.stand_by()).await;
-        self.note(result)
+        let result = self.command(Group::Go(Target::Standby)).await;
+        self.note(result).map(drop)
     }
 }
 
@@ -98,9 +96,8 @@ where
     /// # Errors
     /// [`Error::Deaf`] without a [`Tap`](crate::Tap).
     async fn is_clear(&mut self, frequency_hz: u32, listen: ListenBeforeTalk) -> Result<bool, Error> {
-        let delay = self.delay.clone();
-        let result = limited(delay, COMMANDS_LIMIT_MS, self.sense(frequency_hz, listen)).await;
-        self.note(result)
+        let result = self.command(Group::Sense(frequency_hz, listen)).await;
+        Ok(self.note(result)?.clear)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::tap::{
     CRC_ERROR, HEADER_ERROR, IrqFlags, OF_CONTINUOUS, OF_SINGLE, OF_TRANSMIT, PREAMBLE_DETECTED, RX_DONE,
     TIMEOUT, TX_DONE, Tap,
 };
-use crate::timing::{PREAMBLE_SYMBOLS, SENSE_BANDWIDTH};
+use crate::timing::{COMMANDS_LIMIT_MS, PREAMBLE_SYMBOLS, SENSE_BANDWIDTH};
 
 /// How many interrupts in a row may report nothing before the line counts as stuck.
 pub(crate) const EMPTY_INTERRUPTS: u8 = 8;
@@ -38,6 +38,42 @@ pub(crate) enum State {
     /// On the way out of this receive, or stopped there by a dropped future.
     Leaving(RxConfig),
     Transmitting,
+}
+
+/// What the chip can be brought to.
+pub(crate) enum Target<'a> {
+    Standby,
+    /// Standby, with everything set for this receive but SetRx.
+    Ready(RxConfig),
+    /// Receiving; a single receive for so many symbols.
+    Receiving(RxConfig, u16),
+    /// Sending so many bytes.
+    Transmitting(TxConfig, &'a [u8], u8),
+}
+
+/// What the chip can be made to do in one go; each ends within [`COMMANDS_LIMIT_MS`].
+pub(crate) enum Group<'a> {
+    Go(Target<'a>),
+    /// Looks at a receive that is open, and opens it anew.
+    Reopen(RxConfig),
+    /// Ends a receive.
+    Leave(RxConfig),
+    /// Takes up a receive where a dropped future left it.
+    Resume(ChipRxMode),
+    /// Reads and clears the interrupts: [`Outcome::flags`].
+    Process(ChipRxMode),
+    /// Reads the packet that was reported: [`Outcome::frame`].
+    Fetch(RxConfig, &'a mut [u8]),
+    /// Listens around a frequency: [`Outcome::clear`].
+    Sense(u32, ListenBeforeTalk),
+}
+
+/// What a group of commands found.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) flags: u16,
+    pub(crate) frame: Option<(usize, RxQuality)>,
+    pub(crate) clear: bool,
 }
 
 /// A frame that landed in the continuous receive as it was left.
@@ -135,6 +171,32 @@ where
         self.counters
     }
 
+    /// Gives the chip a group of commands, and ends one that takes too long.
+    ///
+    /// One function for all groups: each place that limited a future of its own would be another copy of this code in
+    /// the image.
+    pub(crate) async fn command(&mut self, group: Group<'_>) -> Result<Outcome, Error> {
+        let mut delay = self.delay.clone();
+        match select(self.run(group), delay.delay_ms(COMMANDS_LIMIT_MS)).await {
+            Either::First(result) => result,
+            Either::Second(()) => Err(Error::Overdue),
+        }
+    }
+
+    async fn run(&mut self, group: Group<'_>) -> Result<Outcome, Error> {
+        let mut outcome = Outcome::default();
+        match group {
+            Group::Go(target) => self.go(target).await?,
+            Group::Reopen(config) => self.reopen(config).await?,
+            Group::Leave(config) => self.leave(config).await?,
+            Group::Resume(mode) => self.resume(mode).await?,
+            Group::Process(mode) => outcome.flags = self.process(mode).await?,
+            Group::Fetch(config, buf) => outcome.frame = self.fetch(config, buf).await?,
+            Group::Sense(frequency_hz, listen) => outcome.clear = self.sense(frequency_hz, listen).await?,
+        }
+        Ok(outcome)
+    }
+
     /// Brings the chip to standby from whatever it does, and keeps a frame that landed in a continuous receive.
     pub(crate) async fn stand_by(&mut self) -> Result<(), Error> {
         match self.state {
@@ -164,7 +226,11 @@ where
         self.process(chip_mode(config.mode, 0)).await?;
         if self.unread {
             self.commanding = true;
-            self.keep_landed(config).await?;
+            if config.mode == RxMode::Continuous && self.landed.frame.is_none() {
+                self.landed.frame = Self::read(&mut self.kind, config, &mut self.landed.bytes).await?;
+            } else {
+                Counters::count(&mut self.counters.dropped);
+            }
             self.unread = false;
         }
         self.commanding = false;
@@ -172,16 +238,21 @@ where
         Ok(())
     }
 
-    async fn keep_landed(&mut self, config: RxConfig) -> Result<(), Error> {
-        if config.mode != RxMode::Continuous || self.landed.frame.is_some() {
-            Counters::count(&mut self.counters.dropped);
-            return Ok(());
-        }
-        let params = packet_params(&self.kind, config.rf, u8::MAX, true)?;
-        let len = self.kind.get_rx_payload(&params, &mut self.landed.bytes).await?;
-        let status = self.kind.get_rx_packet_status().await?;
-        self.landed.frame = Some((usize::from(len), quality(status.rssi, status.snr)));
-        Ok(())
+    /// Reads the packet that was reported; `None` when it is too long for `buf`.
+    pub(crate) async fn read(
+        kind: &mut RK,
+        config: RxConfig,
+        buf: &mut [u8],
+    ) -> Result<Option<(usize, RxQuality)>, Error> {
+        let modulation = modulation_params(kind, config.rf)?;
+        let params = packet_params(kind, &modulation, u8::MAX, true)?;
+        let len = match kind.get_rx_payload(&params, buf).await {
+            Ok(len) => Some(usize::from(len)),
+            Err(RadioError::PayloadSizeMismatch(..)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let status = kind.get_rx_packet_status().await?;
+        Ok(len.map(|len| (len, quality(status.rssi, status.snr))))
     }
 
     /// Ends an SPI transaction that a dropped future may have left open: the chip takes what follows as the
@@ -191,7 +262,7 @@ where
     }
 
     /// Takes up a receive where a dropped future left it.
-    pub(crate) async fn resume(&mut self, mode: ChipRxMode) -> Result<(), Error> {
+    async fn resume(&mut self, mode: ChipRxMode) -> Result<(), Error> {
         if self.commanding {
             self.finish_dropped_command().await?;
             self.process(mode).await?;
@@ -219,46 +290,64 @@ where
         Ok(())
     }
 
-    async fn calibrate(&mut self, frequency_hz: u32) -> Result<(), Error> {
-        let band = image_band(frequency_hz);
-        if self.calibrated != Some(band) {
-            self.kind.calibrate_image(frequency_hz).await?;
-            self.calibrated = Some(band);
+    /// Brings the chip to where it shall be, whatever it does.
+    ///
+    /// One way for receiving and sending: two would be twice the commands, and each takes 70 bytes of code and more.
+    pub(crate) async fn go(&mut self, target: Target<'_>) -> Result<(), Error> {
+        if !matches!(target, Target::Receiving(config, _) if self.state == State::Ready(config)) {
+            self.stand_by().await?;
+            let (rf, mode, frame) = match target {
+                Target::Standby => return Ok(()),
+                Target::Ready(config) | Target::Receiving(config, _) => {
+                    (config.rf, RadioMode::Receive(chip_mode(config.mode, 0)), None)
+                }
+                Target::Transmitting(config, bytes, len) => {
+                    (config.rf, RadioMode::Transmit, Some((config.pw, bytes, len)))
+                }
+            };
+            let modulation = modulation_params(&self.kind, rf)?;
+            let len = frame.map_or(u8::MAX, |(_, _, len)| len);
+            let packet = packet_params(&self.kind, &modulation, len, frame.is_none())?;
+            self.state = State::Unknown;
+            let band = image_band(rf.frequency);
+            if self.calibrated != Some(band) {
+                self.kind.calibrate_image(rf.frequency).await?;
+                self.calibrated = Some(band);
+            }
+            self.kind.set_modulation_params(&modulation).await?;
+            if let Some((pw, ..)) = frame {
+                let power_dbm = self.amplifier.clamp_dbm(i32::from(pw).min(i32::from(MAX_DBM)));
+                self.kind.set_tx_power_and_ramp_time(power_dbm, Some(&modulation), true).await?;
+            }
+            self.kind.set_packet_params(&packet).await?;
+            self.kind.set_channel(rf.frequency).await?;
+            if let Some((_, bytes, _)) = frame {
+                self.kind.set_payload(bytes).await?;
+            }
+            self.kind.set_irq_params(Some(mode)).await?;
         }
-        Ok(())
-    }
-
-    /// Sets the chip for a receive, up to SetRx.
-    pub(crate) async fn configure(&mut self, config: RxConfig) -> Result<(), Error> {
-        self.stand_by().await?;
-        let modulation = modulation_params(&self.kind, config.rf)?;
-        let packet = packet_params(&self.kind, config.rf, u8::MAX, true)?;
-        self.state = State::Unknown;
-        self.calibrate(config.rf.frequency).await?;
-        self.kind.set_modulation_params(&modulation).await?;
-        self.kind.set_packet_params(&packet).await?;
-        self.kind.set_channel(config.rf.frequency).await?;
-        self.kind.set_irq_params(Some(RadioMode::Receive(chip_mode(config.mode, 0)))).await?;
-        self.state = State::Ready(config);
-        Ok(())
-    }
-
-    /// Opens the receiver; `symbols` is the time-out of a single receive.
-    pub(crate) async fn open(&mut self, config: RxConfig, symbols: u16) -> Result<(), Error> {
-        if self.state != State::Ready(config) {
-            self.configure(config).await?;
-        }
-        self.state = State::Unknown;
-        self.flags.take();
-        self.flags.ask_rssi(false);
-        self.unread = false;
-        self.kind.do_rx(chip_mode(config.mode, symbols)).await?;
-        self.state = State::Receiving(config);
+        self.state = match target {
+            Target::Standby => State::Standby,
+            Target::Ready(config) => State::Ready(config),
+            Target::Receiving(config, symbols) => {
+                self.state = State::Unknown;
+                self.flags.take();
+                self.flags.ask_rssi(false);
+                self.unread = false;
+                self.kind.do_rx(chip_mode(config.mode, symbols)).await?;
+                State::Receiving(config)
+            }
+            Target::Transmitting(..) => {
+                self.flags.take();
+                self.kind.do_tx().await?;
+                State::Transmitting
+            }
+        };
         Ok(())
     }
 
     /// Reads and clears the interrupts, and gives them back; nothing is lost when it is dropped.
-    pub(crate) async fn process(&mut self, mode: ChipRxMode) -> Result<u16, Error> {
+    async fn process(&mut self, mode: ChipRxMode) -> Result<u16, Error> {
         self.commanding = true;
         match self.kind.process_irq_event(RadioMode::Receive(mode), None, true).await {
             Ok(Some(IrqState::Done)) => self.flags.add(RX_DONE),
@@ -297,29 +386,10 @@ where
         }
     }
 
-    pub(crate) async fn send(&mut self, config: TxConfig, bytes: &[u8], len: u8) -> Result<(), Error> {
-        self.stand_by().await?;
-        let modulation = modulation_params(&self.kind, config.rf)?;
-        let packet = packet_params(&self.kind, config.rf, len, false)?;
-        let power_dbm = self.amplifier.clamp_dbm(i32::from(config.pw).min(i32::from(MAX_DBM)));
-        self.state = State::Unknown;
-        self.calibrate(config.rf.frequency).await?;
-        self.kind.set_modulation_params(&modulation).await?;
-        self.kind.set_tx_power_and_ramp_time(power_dbm, Some(&modulation), true).await?;
-        self.kind.set_packet_params(&packet).await?;
-        self.kind.set_channel(config.rf.frequency).await?;
-        self.kind.set_payload(bytes).await?;
-        self.kind.set_irq_params(Some(RadioMode::Transmit)).await?;
-        self.flags.take();
-        self.kind.do_tx().await?;
-        self.state = State::Transmitting;
-        Ok(())
-    }
-
     /// Listens around a frequency; `false` as soon as something is as strong as `listen` says.
     pub(crate) async fn sense(&mut self, frequency: u32, listen: ListenBeforeTalk) -> Result<bool, Error> {
         let config = RxConfig { rf: RfConfig { frequency, bb: SENSE_BANDWIDTH }, mode: RxMode::Continuous };
-        self.open(config, 0).await?;
+        self.go(Target::Receiving(config, 0)).await?;
         // One look more: the first millisecond is the receiver's, to settle.
         for _ in 0..=listen.for_ms {
             self.delay.delay_ms(1).await;
@@ -382,39 +452,19 @@ where
     }
 }
 
-/// Ends a group of commands that takes too long.
-pub(crate) async fn limited<T>(
-    mut delay: impl DelayNs,
-    limit_ms: u32,
-    commands: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    match select(commands, delay.delay_ms(limit_ms)).await {
-        Either::First(result) => result,
-        Either::Second(()) => Err(Error::Overdue),
-    }
-}
-
 fn modulation_params(kind: &impl RadioKind, rf: RfConfig) -> Result<ModulationParams, Error> {
     Ok(kind.create_modulation_params(rf.bb.sf, rf.bb.bw, rf.bb.cr, rf.frequency)?)
 }
 
 /// LoRaWAN's packets (TS001-1.0.3 section 3): explicit header; a CRC in uplinks only; downlinks with
 /// inverted IQ.
-pub(crate) fn packet_params(
+fn packet_params(
     kind: &impl RadioKind,
-    rf: RfConfig,
+    modulation: &ModulationParams,
     len: u8,
     downlink: bool,
 ) -> Result<PacketParams, Error> {
-    let modulation = modulation_params(kind, rf)?;
-    Ok(kind.create_packet_params(
-        u16::from(PREAMBLE_SYMBOLS),
-        false,
-        len,
-        !downlink,
-        downlink,
-        &modulation,
-    )?)
+    Ok(kind.create_packet_params(u16::from(PREAMBLE_SYMBOLS), false, len, !downlink, downlink, modulation)?)
 }
 
 pub(crate) fn chip_mode(mode: RxMode, symbols: u16) -> ChipRxMode {
@@ -424,7 +474,7 @@ pub(crate) fn chip_mode(mode: RxMode, symbols: u16) -> ChipRxMode {
     }
 }
 
-pub(crate) fn quality(rssi: i16, snr: i16) -> RxQuality {
+fn quality(rssi: i16, snr: i16) -> RxQuality {
     let snr = snr.clamp(i16::from(i8::MIN), i16::from(i8::MAX));
     RxQuality::new(rssi, i8::try_from(snr).unwrap_or(0))
 }

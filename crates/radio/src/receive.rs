@@ -4,14 +4,13 @@ use core::pin::pin;
 
 use embedded_hal_async::delay::DelayNs;
 use lora_phy::RxMode as ChipRxMode;
-use lora_phy::mod_params::RadioError;
 use lora_phy::mod_traits::RadioKind;
 use lorawan_device::async_device::radio::{RxConfig, RxMode, RxQuality, RxStatus};
 
-use crate::radio::{EMPTY_INTERRUPTS, Radio, State, chip_mode, limited, packet_params, quality};
+use crate::radio::{EMPTY_INTERRUPTS, Group, Radio, State, Target, chip_mode};
 use crate::report::{Counters, Error};
 use crate::tap::{HEADER_ERROR, RX_DONE, TIMEOUT};
-use crate::timing::{COMMANDS_LIMIT_MS, MAX_SYMBOLS, QUIET_LIMIT_MS, receive_limit_ms, search_symbols};
+use crate::timing::{MAX_SYMBOLS, QUIET_LIMIT_MS, receive_limit_ms, search_symbols};
 
 impl<RK, D, const MAX_DBM: u8> Radio<RK, D, MAX_DBM>
 where
@@ -25,18 +24,12 @@ where
         buf: &mut [u8],
     ) -> Result<Option<(usize, RxQuality)>, Error> {
         self.commanding = true;
-        let params = packet_params(&self.kind, config.rf, u8::MAX, true)?;
-        let len = match self.kind.get_rx_payload(&params, buf).await {
-            Ok(len) => Some(usize::from(len)),
-            Err(RadioError::PayloadSizeMismatch(..)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let status = self.kind.get_rx_packet_status().await?;
+        let frame = Self::read(&mut self.kind, config, buf).await?;
         self.unread = false;
         self.commanding = false;
-        let counter = if len.is_some() { &mut self.counters.received } else { &mut self.counters.dropped };
+        let counter = if frame.is_some() { &mut self.counters.received } else { &mut self.counters.dropped };
         Counters::count(counter);
-        Ok(len.map(|len| (len, quality(status.rssi, status.snr))))
+        Ok(frame)
     }
 
     pub(crate) async fn receive_single(
@@ -55,14 +48,14 @@ where
         let mode = chip_mode(config.mode, 0);
         let mut empty = 0;
         loop {
-            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.resume(mode)).await?;
+            self.command(Group::Resume(mode)).await?;
             if self.unread {
-                let frame = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.fetch(config, buf)).await?;
+                let frame = self.command(Group::Fetch(config, buf)).await?.frame;
                 self.state = State::Standby;
                 return Ok(frame.map_or(RxStatus::RxTimeout, |(len, quality)| RxStatus::Rx(len, quality)));
             }
             let interrupted = self.interrupt(timer.as_mut()).await?;
-            let flags = limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.process(mode)).await?;
+            let flags = self.command(Group::Process(mode)).await?.flags;
             if !interrupted {
                 // The chip stands where no interrupt comes from any more, or its line is dead.
                 Counters::count(&mut self.counters.overdue);
@@ -84,7 +77,7 @@ where
             }
             if flags & (RX_DONE | HEADER_ERROR) != 0 {
                 // The window's frame is lost: LoRaWAN sends no second one into it.
-                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.leave(config)).await?;
+                self.command(Group::Leave(config)).await?;
                 return Ok(RxStatus::RxTimeout);
             }
             if flags & TIMEOUT != 0 {
@@ -100,7 +93,7 @@ where
     /// Opens a single receive for as many of `symbols` as the chip can count, and tells how many are left.
     async fn open_for(&mut self, config: RxConfig, symbols: u32) -> Result<u32, Error> {
         let now = u16::try_from(symbols).unwrap_or(MAX_SYMBOLS).min(MAX_SYMBOLS);
-        limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, now)).await?;
+        self.command(Group::Go(Target::Receiving(config, now))).await?;
         Ok(symbols.saturating_sub(u32::from(now)))
     }
 
@@ -120,12 +113,12 @@ where
                 _ => return Err(Error::NotSetUp),
             };
             if self.state != State::Receiving(config) {
-                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.open(config, 0)).await?;
+                self.command(Group::Go(Target::Receiving(config, 0))).await?;
                 continue;
             }
-            limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.resume(ChipRxMode::Continuous)).await?;
+            self.command(Group::Resume(ChipRxMode::Continuous)).await?;
             if self.unread {
-                match limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.fetch(config, buf)).await? {
+                match self.command(Group::Fetch(config, buf)).await?.frame {
                     Some(frame) => return Ok(frame),
                     None => continue,
                 }
@@ -134,14 +127,13 @@ where
             let timer = pin!(delay.delay_ms(QUIET_LIMIT_MS));
             let interrupted = self.interrupt(timer).await?;
             if interrupted {
-                let delay = self.delay.clone();
-                let flags = limited(delay, COMMANDS_LIMIT_MS, self.process(ChipRxMode::Continuous)).await?;
+                let flags = self.command(Group::Process(ChipRxMode::Continuous)).await?.flags;
                 empty = if flags == 0 { empty + 1 } else { 0 };
                 if empty >= EMPTY_INTERRUPTS {
                     return Err(Error::Nonsense(flags));
                 }
             } else {
-                limited(self.delay.clone(), COMMANDS_LIMIT_MS, self.reopen(config)).await?;
+                self.command(Group::Reopen(config)).await?;
             }
         }
     }
@@ -155,6 +147,6 @@ where
             Counters::count(&mut self.counters.missed_interrupts);
             self.state = State::Unknown;
         }
-        self.open(config, 0).await
+        self.go(Target::Receiving(config, 0)).await
     }
 }
