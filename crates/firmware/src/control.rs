@@ -180,7 +180,10 @@ async fn decide<B: Board>(
                 ControlEvent::JoinRequested => socket.handle(now_ms, Event::JoinRequested, &mut effects),
                 ControlEvent::Joined => socket.handle(now_ms, Event::Joined, &mut effects),
                 ControlEvent::SessionResumed => socket.handle(now_ms, Event::SessionResumed, &mut effects),
-                ControlEvent::SupplyLost => socket.handle(now_ms, Event::SupplyLost, &mut effects),
+                ControlEvent::SupplyLost => {
+                    shared.service.put(|work| work.supply_lost = true);
+                    socket.handle(now_ms, Event::SupplyLost, &mut effects);
+                }
                 ControlEvent::Stored(item) => socket.handle(now_ms, Event::Stored(*item), &mut effects),
             },
             Either4::Third(level) => {

@@ -19,12 +19,17 @@ const CONTROL_LIMIT_S: u32 = 3;
 /// The longest silence of the radio task: it is silent while it waits for a record to be stored.
 const RADIO_LIMIT_S: u32 = 10;
 
+/// How long a lost supply keeps the flash from erasing for later.
+const SUPPLY_LOST_MS: u64 = 10_000;
+
 /// What the service task owns.
 pub struct Service<B: Board> {
     pub(crate) clock: B::Clock,
     pub(crate) storage: Storage<B::Flash>,
     pub(crate) system: B::System,
     pub(crate) observer: B::Observer,
+    /// Until then the supply may be lost.
+    pub(crate) calm_from_ms: u64,
 }
 
 impl<B: Board> core::fmt::Debug for Service<B> {
@@ -38,6 +43,7 @@ impl<B: Board> core::fmt::Debug for Service<B> {
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept.
 pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
+    service.prepare().await;
     let mut feed_ms = service.clock.now_ms();
     loop {
         match select(shared.service.changed(), service.clock.until_ms(feed_ms)).await {
@@ -59,22 +65,26 @@ pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
 }
 
 impl<B: Board> Service<B> {
-    /// Does all that was asked, what the radio task waits for first, a restart last.
+    /// Does all that was asked: what must not be lost with the supply first, then what the radio task waits for, a
+    /// restart last.
     async fn work(&mut self, work: ServiceWork, shared: &Shared) {
-        if let Some((id, bytes)) = work.awaited {
-            let stored = self.store(id, &bytes).await;
-            shared.awaited_stored.signal(stored);
+        if work.supply_lost {
+            self.calm_from_ms = self.clock.now_ms().saturating_add(SUPPLY_LOST_MS);
         }
         if let Some(on) = work.relay_on {
             self.store_for_control(RecordId::RelayState, &[u8::from(on)], StoreItem::RelayState, shared)
                 .await;
         }
-        if let Some(settings) = work.settings {
-            self.store_settings(&settings, shared).await;
-        }
         if let Some(energy_uwh) = work.energy_uwh {
             let bytes = records::encode_energy(energy_uwh);
             self.store_for_control(RecordId::Energy, &bytes, StoreItem::Energy, shared).await;
+        }
+        if let Some((id, bytes)) = work.awaited {
+            let stored = self.store(id, &bytes).await;
+            shared.awaited_stored.signal(stored);
+        }
+        if let Some(settings) = work.settings {
+            self.store_settings(&settings, shared).await;
         }
         if let Some(task) = work.delay_task {
             let bytes = records::encode_delay_task(task);
@@ -86,6 +96,15 @@ impl<B: Board> Service<B> {
         }
         if let Some(cause) = work.reboot {
             self.restart(cause).await;
+        }
+        self.prepare().await;
+    }
+
+    /// Keeps room in the flash for what is stored when the supply is lost, so that no erase lies in that path. While it
+    /// is lost there is better to do.
+    async fn prepare(&mut self) {
+        if self.clock.now_ms() >= self.calm_from_ms && self.storage.prepare().await.is_err() {
+            self.observer.observe(Notice::Error { what: "flash: no room could be kept" });
         }
     }
 

@@ -48,6 +48,7 @@ pub(crate) struct ServiceWork {
     pub(crate) delay_task: Option<Option<DelayTask>>,
     /// A record that the radio task waits for.
     pub(crate) awaited: Option<(RecordId, mac::RecordBytes)>,
+    pub(crate) supply_lost: bool,
     pub(crate) factory_reset: bool,
     pub(crate) reboot: Option<RebootCause>,
 }

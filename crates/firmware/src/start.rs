@@ -102,7 +102,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             silent,
             can_read_counters,
         },
-        service: Service { clock, storage, system, observer },
+        service: Service { clock, storage, system, observer, calm_from_ms: 0 },
     }
 }
 

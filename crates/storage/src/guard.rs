@@ -30,6 +30,8 @@ pub(crate) struct Guard<F> {
     notes: u32,
     /// Where the next note goes.
     next_note: u32,
+    /// The end of what the log has written into the page that it writes; 0 before its first write.
+    written: u32,
 }
 
 /// A note that the page at this offset is being erased.
@@ -48,7 +50,7 @@ fn noted_page(bytes: [u8; NOTE]) -> Option<u32> {
 impl<F: NorFlash> Guard<F> {
     /// Wraps a flash whose notes are in the page at offset `notes`. [`recover`](Self::recover) comes first.
     pub(crate) const fn new(flash: F, notes: u32) -> Self {
-        Self { flash, notes, next_note: notes }
+        Self { flash, notes, next_note: notes, written: 0 }
     }
 
     /// Finishes what a power cut, a failure or a dropped future interrupted in the pages of `range`, and finds
@@ -78,6 +80,15 @@ impl<F: NorFlash> Guard<F> {
             self.erase_notes().await?;
         }
         Ok(())
+    }
+
+    /// Tells how many bytes are free in the page that the log writes; nobody knows before its first write.
+    pub(crate) fn room(&self) -> Option<u32> {
+        // The last word of a page is the log's mark that it is closed.
+        let word = F::WRITE_SIZE.max(F::READ_SIZE) as u32;
+        let last = self.written.checked_sub(1)?;
+        let end = page_of::<F>(last).saturating_add(F::ERASE_SIZE as u32).saturating_sub(word);
+        Some(end.saturating_sub(self.written))
     }
 
     fn notes_end(&self) -> u32 {
@@ -123,6 +134,10 @@ impl<F: NorFlash> Guard<F> {
     }
 }
 
+fn page_of<F: NorFlash>(offset: u32) -> u32 {
+    offset.saturating_sub(offset.checked_rem(F::ERASE_SIZE as u32).unwrap_or(0))
+}
+
 fn is_page<F: NorFlash>(offset: u32) -> bool {
     (offset as usize).is_multiple_of(F::ERASE_SIZE)
 }
@@ -165,6 +180,9 @@ impl<F: NorFlash> NorFlash for Guard<F> {
     }
 
     async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), F::Error> {
+        let end = offset.saturating_add(bytes.len() as u32);
+        let is_same_page = page_of::<F>(offset) == page_of::<F>(self.written.saturating_sub(1));
+        self.written = if is_same_page { end.max(self.written) } else { end };
         self.flash.write(offset, bytes).await
     }
 }

@@ -20,4 +20,4 @@ mod record;
 mod storage;
 
 pub use record::RecordId;
-pub use storage::{Error, MAX_RECORD, Storage};
+pub use storage::{Error, MAX_RECORD, RESERVE, Storage};

@@ -19,6 +19,11 @@ const BUFFER: usize = (MAX_RECORD + 1).next_multiple_of(32);
 /// What the log spends on a record beside its bytes, rounded up: header, key and the padding of two words.
 const ITEM: usize = 32;
 
+/// Bytes of the flash that [`prepare`](Storage::prepare) keeps free for what must be stored without an erase. Relay state
+/// and energy take 16 each, and may be stored twice, the counters of the MAC 40 (an item has 8 bytes before its key and
+/// value, and is filled up to words of 8).
+pub const RESERVE: u32 = 104;
+
 /// The key under which a clearing in progress lies; no [`RecordId`] has it. Its value: the keys to keep.
 const CLEARING: u8 = 0;
 
@@ -201,6 +206,34 @@ impl<F: NorFlash> Storage<F> {
             Err(Error::Erased) => self.erase_all().await?,
             Err(other) => return Err(other),
             Ok(()) => self.finish_clearing().await?,
+        }
+        self.is_ready = true;
+        Ok(())
+    }
+
+    /// Sees to it that [`RESERVE`] bytes can be stored without an erase: moves on to the next page now, with the erase
+    /// that this takes, if there is less room in this one. For a time at which nothing is urgent.
+    ///
+    /// # Errors
+    ///
+    /// As [`store`](Self::store).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn prepare(&mut self) -> Result<(), Error<F::Error>> {
+        self.begin().await?;
+        let mut before = None;
+        loop {
+            let map = self.map.as_mut().ok_or(Error::Layout)?;
+            let room = map.flash().room();
+            // One page further is all that can be done: in a full flash the next has no more room.
+            if room.is_some_and(|room| room >= RESERVE || before.is_some_and(|before| room >= before)) {
+                break;
+            }
+            before = room;
+            // No clearing is in progress, and this says so again; it takes room, and shows where the log writes.
+            map.store_item(&mut self.buffer, &CLEARING, &[].as_slice()).await.map_err(sort)?;
         }
         self.is_ready = true;
         Ok(())
