@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Write};
 use std::sync::mpsc;
 
+use crate::device::Device;
 use crate::human;
 use crate::pace::{FRAME, Pace};
 use crate::report::{Event, write_line};
@@ -39,7 +40,7 @@ impl<W: Write> Lines<W> {
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn run(&mut self, world: &mut World, mut pace: Pace<'_>) -> io::Result<()> {
+    pub fn run<D: Device>(&mut self, world: &mut World<D>, mut pace: Pace<'_>) -> io::Result<()> {
         let typed = standard_input();
         loop {
             let mut go_on = pace.catch_up(world);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crossterm::event::{Event as Key, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::{cursor, event, queue, style, terminal};
 
+use crate::device::Device;
 use crate::human;
 use crate::pace::{FRAME, Pace};
 use crate::typed::{Reply, obey};
@@ -16,7 +17,7 @@ use crate::world::{Status, World};
 ///
 /// # Errors
 /// Those of the terminal.
-pub fn run(world: &mut World, pace: Pace<'_>) -> io::Result<()> {
+pub fn run<D: Device>(world: &mut World<D>, pace: Pace<'_>) -> io::Result<()> {
     let raw = RawMode::enter()?;
     let result = Screen::default().run(world, pace);
     drop(raw);
@@ -50,7 +51,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn run(mut self, world: &mut World, mut pace: Pace<'_>) -> io::Result<()> {
+    fn run<D: Device>(mut self, world: &mut World<D>, mut pace: Pace<'_>) -> io::Result<()> {
         let mut lines =
             vec!["Sockeye: a simulated socket. Type `help` for what can happen, `quit` to end.".to_owned()];
         loop {

@@ -3,6 +3,7 @@
 use std::iter::Peekable;
 use std::time::{Duration, Instant};
 
+use crate::device::Device;
 use crate::script::{Queue, Schedule};
 use crate::world::World;
 
@@ -27,7 +28,7 @@ impl<'a> Pace<'a> {
     }
 
     /// Brings the world up to the clock; tells whether there is time left.
-    pub fn catch_up(&mut self, world: &mut World) -> bool {
+    pub fn catch_up<D: Device>(&mut self, world: &mut World<D>) -> bool {
         let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         world.play(&mut self.queue, elapsed_ms.min(self.end_ms));
         elapsed_ms < self.end_ms

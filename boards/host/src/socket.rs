@@ -11,7 +11,6 @@ use sockeye_radio::IrqFlags;
 use sockeye_settings::{Identity, MAX_STORED, Region, Settings};
 use sockeye_state_machine::ResetCause;
 use sockeye_storage::{RecordId, Storage};
-use sockeye_virtual_hardware::air::Medium;
 use sockeye_virtual_hardware::bl0942::{self as meter, BaudPin, SharedCircuit};
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::delay::VirtualDelay;
@@ -21,6 +20,7 @@ use sockeye_virtual_hardware::sim::{Notify, Sim, TaskId};
 use sockeye_virtual_hardware::sx126x::VirtualChip;
 
 use crate::board::{HostBoard, HostClock, HostSupply, HostSystem, LedPin, RelayPin};
+use crate::device::{Device, Place};
 use crate::observer::{HostObserver, Log};
 use crate::report::Event;
 
@@ -96,6 +96,12 @@ impl Restart {
 #[derive(Clone)]
 pub struct Socket(Rc<Inner>);
 
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket").field("index", &self.0.index).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     sim: Sim,
     index: usize,
@@ -119,17 +125,10 @@ struct Inner {
 }
 
 impl Socket {
-    /// Makes a socket, puts its radio into `medium`, and plugs it in. Its flash holds `settings`, or nothing. It is
-    /// made for their channel plan, or for EU868.
-    pub fn new(
-        sim: &Sim,
-        medium: &Medium,
-        index: usize,
-        identity: Identity,
-        settings: Option<&Settings>,
-        seed: u64,
-        log: &Log,
-    ) -> Self {
+    /// Makes a socket, puts its radio into the medium, and plugs it in. It is made for the channel plan of its
+    /// settings, or for EU868.
+    pub fn new(place: &Place<'_>) -> Self {
+        let Place { sim, medium, index, identity, settings, seed, log } = *place;
         let flash = Flash::erased(STORAGE_PAGES);
         if let Some(settings) = settings {
             store_settings(&flash, settings);
@@ -164,79 +163,13 @@ impl Socket {
         socket
     }
 
-    /// The circuit with its meter.
-    pub fn circuit(&self) -> &SharedCircuit {
-        &self.0.circuit
-    }
-
-    /// The button.
-    pub fn button(&self) -> &VirtualButton {
-        &self.0.button
-    }
-
     /// The flash with its records.
     pub fn flash(&self) -> &Flash<Stm32wl> {
         &self.0.flash
     }
 
-    /// Who it is.
-    pub fn identity(&self) -> &Identity {
-        &self.0.identity
-    }
-
-    /// What it told about itself.
-    pub fn observer(&self) -> &HostObserver {
-        &self.0.observer
-    }
-
-    /// Tells whether the mains is there.
-    pub fn mains_on(&self) -> bool {
-        self.0.power.on.get()
-    }
-
-    /// Tells how often the watchdog ended a hang.
-    pub fn watchdog_resets(&self) -> u64 {
-        self.0.watchdog_resets.get()
-    }
-
-    /// Sets the mains voltage, now or for when the mains returns.
-    pub fn set_voltage_mv(&self, voltage_mv: u32) {
-        self.0.voltage_mv.set(voltage_mv);
-        if self.mains_on() {
-            self.apply_voltage(voltage_mv);
-        }
-    }
-
     fn apply_voltage(&self, voltage_mv: u32) {
         self.0.circuit.change(|now_us, circuit| circuit.set_voltage(now_us, f64::from(voltage_mv) / 1000.0));
-    }
-
-    /// Takes the mains away or brings it back.
-    pub fn set_mains(&self, on: bool) {
-        let Inner { power, sim, log, index, .. } = &*self.0;
-        if power.on.replace(on) == on {
-            return;
-        }
-        log.push(*index, Event::Power { on });
-        if on {
-            self.apply_voltage(self.0.voltage_mv.get());
-            if !self.0.running.get() {
-                self.boot(ResetCause::PowerOn, BOOT_US);
-            }
-        } else {
-            self.apply_voltage(0);
-            power.losses.set(power.losses.get() + 1);
-            power.lost.notify();
-            let (socket, losses) = (self.clone(), power.losses.get());
-            let sim = sim.clone();
-            self.0.sim.spawn(async move {
-                sim.sleep_us(HOLD_UP_US).await;
-                let Power { on, losses: now, .. } = &socket.0.power;
-                if !on.get() && now.get() == losses {
-                    socket.lose_supply();
-                }
-            });
-        }
     }
 
     /// The capacitor is empty: every chip forgets what is not in flash.
@@ -350,6 +283,71 @@ impl Socket {
     }
 }
 
+impl Device for Socket {
+    fn circuit(&self) -> &SharedCircuit {
+        &self.0.circuit
+    }
+
+    fn button(&self) -> &VirtualButton {
+        &self.0.button
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    fn observer(&self) -> &HostObserver {
+        &self.0.observer
+    }
+
+    fn mains_on(&self) -> bool {
+        self.0.power.on.get()
+    }
+
+    fn watchdog_resets(&self) -> u64 {
+        self.0.watchdog_resets.get()
+    }
+
+    fn set_voltage_mv(&self, voltage_mv: u32) {
+        self.0.voltage_mv.set(voltage_mv);
+        if self.mains_on() {
+            self.apply_voltage(voltage_mv);
+        }
+    }
+
+    fn set_mains(&self, on: bool) {
+        let Inner { power, sim, log, index, .. } = &*self.0;
+        if power.on.replace(on) == on {
+            return;
+        }
+        log.push(*index, Event::Power { on });
+        if on {
+            self.apply_voltage(self.0.voltage_mv.get());
+            if !self.0.running.get() {
+                self.boot(ResetCause::PowerOn, BOOT_US);
+            }
+        } else {
+            self.apply_voltage(0);
+            power.losses.set(power.losses.get() + 1);
+            power.lost.notify();
+            let (socket, losses) = (self.clone(), power.losses.get());
+            let sim = sim.clone();
+            self.0.sim.spawn(async move {
+                sim.sleep_us(HOLD_UP_US).await;
+                let Power { on, losses: now, .. } = &socket.0.power;
+                if !on.get() && now.get() == losses {
+                    socket.lose_supply();
+                }
+            });
+        }
+    }
+
+    /// The firmware is tasks on that clock.
+    fn run_until_us(_: &mut [Self], sim: &Sim, end_us: u64) {
+        sim.run_until_us(end_us);
+    }
+}
+
 /// Puts settings into a flash, as a tool would have before the socket was plugged in.
 fn store_settings(flash: &Flash<Stm32wl>, settings: &Settings) {
     let mut bytes = [0; MAX_STORED];
@@ -362,8 +360,10 @@ fn store_settings(flash: &Flash<Stm32wl>, settings: &Settings) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use sockeye_settings::{Key, Model};
+    use sockeye_virtual_hardware::air::Medium;
+
+    use super::*;
 
     fn socket() -> (Sim, Log, Socket) {
         let sim = Sim::new();
@@ -375,7 +375,15 @@ mod tests {
             app_key: Key::DEFAULT,
             hardware_version: [1, 0x40],
         };
-        let socket = Socket::new(&sim, &medium, 0, identity, None, 1, &log);
+        let socket = Socket::new(&Place {
+            sim: &sim,
+            medium: &medium,
+            index: 0,
+            identity,
+            settings: None,
+            seed: 1,
+            log: &log,
+        });
         (sim, log, socket)
     }
 

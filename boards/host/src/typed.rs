@@ -1,5 +1,6 @@
 //! What somebody types while a run goes on: script commands without a time, and words about the run itself.
 
+use crate::device::Device;
 use crate::script::{Stimulus, parse_command};
 use crate::world::World;
 
@@ -48,7 +49,7 @@ fn understand(text: &str) -> Typed {
 }
 
 /// Does what was typed.
-pub fn obey(world: &mut World, text: &str) -> Reply {
+pub fn obey<D: Device>(world: &mut World<D>, text: &str) -> Reply {
     match understand(text) {
         Typed::Nothing => Reply::Done,
         Typed::Help => Reply::Help(HELP),

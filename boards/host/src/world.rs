@@ -14,6 +14,7 @@ use sockeye_virtual_hardware::sim::Sim;
 
 use crate::bridge::Bridge;
 use crate::cli::Options;
+use crate::device::{Device, Place};
 use crate::network::Network;
 use crate::observer::{Line, Log};
 use crate::report::{Event, Summary};
@@ -88,19 +89,19 @@ fn network_config(lorawan: &LoRaWan) -> Config {
 }
 
 /// A run: sockets on virtual hardware in one air, with a network.
-pub struct World {
+pub struct World<D = Socket> {
     sim: Sim,
     medium: Medium,
     network: Network,
     /// The way to a network server elsewhere; the own one is deaf and dumb then.
     bridge: Option<Bridge>,
-    sockets: Vec<Socket>,
+    sockets: Vec<D>,
     /// The addresses of the multicast groups, whether the sockets listen to them or not.
     groups: Vec<u32>,
     log: Log,
 }
 
-impl std::fmt::Debug for World {
+impl<D> std::fmt::Debug for World<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("World").field("sockets", &self.sockets.len()).finish_non_exhaustive()
     }
@@ -112,6 +113,25 @@ impl World {
     /// # Errors
     /// A sentence that says which option is in the way.
     pub fn new(options: &Options) -> Result<Self, String> {
+        Self::with(options, |place| Ok(Socket::new(&place)))
+    }
+
+    /// Shows the flash of a socket: tests cut, spoil and wear it.
+    #[must_use]
+    pub fn flash(&self, socket: usize) -> Option<&Flash<Stm32wl>> {
+        Some(self.sockets.get(socket)?.flash())
+    }
+}
+
+impl<D: Device> World<D> {
+    /// Makes the network of a run, and its sockets by `plug_in`.
+    ///
+    /// # Errors
+    /// A sentence that says which option is in the way, or that of `plug_in`.
+    pub fn with(
+        options: &Options,
+        mut plug_in: impl FnMut(Place<'_>) -> Result<D, String>,
+    ) -> Result<Self, String> {
         let sim = Sim::new();
         let medium = Medium::new(&sim, options.seed);
         let log = match options.gateway {
@@ -147,7 +167,15 @@ impl World {
             network
                 .add_socket(index, identity.dev_eui, lorawan)
                 .map_err(|error| format!("the network server: {error}"))?;
-            sockets.push(Socket::new(&sim, &medium, index, identity, settings.as_ref(), seed, &log));
+            sockets.push(plug_in(Place {
+                sim: &sim,
+                medium: &medium,
+                index,
+                identity,
+                settings: settings.as_ref(),
+                seed,
+                log: &log,
+            })?);
         }
         Ok(Self { sim, medium, network, bridge, sockets, groups, log })
     }
@@ -171,11 +199,11 @@ impl World {
             bridge.exchange();
             // Each frame goes on the air at its own instant.
             while bridge.next_due_us() <= end_us {
-                self.sim.run_until_us(bridge.next_due_us());
+                D::run_until_us(&mut self.sockets, &self.sim, bridge.next_due_us());
                 bridge.pump();
             }
         }
-        self.sim.run_until_us(end_us);
+        D::run_until_us(&mut self.sockets, &self.sim, end_us);
     }
 
     /// Runs until the clock shows `end_ms`, and does what `queue` says on the way.
@@ -266,7 +294,7 @@ impl World {
         Ok(())
     }
 
-    fn each(&self, act: impl FnMut(&Socket)) {
+    fn each(&self, act: impl FnMut(&D)) {
         self.sockets.iter().for_each(act);
     }
 
@@ -285,12 +313,6 @@ impl World {
     #[must_use]
     pub fn medium(&self) -> &Medium {
         &self.medium
-    }
-
-    /// Shows the flash of a socket: tests cut, spoil and wear it.
-    #[must_use]
-    pub fn flash(&self, socket: usize) -> Option<&Flash<Stm32wl>> {
-        Some(self.sockets.get(socket)?.flash())
     }
 
     /// Shows the clock that everything here runs on.
@@ -343,7 +365,7 @@ impl World {
     /// Tells how often a watchdog had to end a hang: a run in which one did has failed.
     #[must_use]
     pub fn watchdog_resets(&self) -> u64 {
-        self.sockets.iter().map(Socket::watchdog_resets).sum()
+        self.sockets.iter().map(Device::watchdog_resets).sum()
     }
 }
 

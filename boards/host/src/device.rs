@@ -1,0 +1,60 @@
+//! What a run needs of a socket, whether its firmware runs on this computer or on a modelled chip.
+
+use sockeye_settings::{Identity, Settings};
+use sockeye_virtual_hardware::air::Medium;
+use sockeye_virtual_hardware::bl0942::SharedCircuit;
+use sockeye_virtual_hardware::button::VirtualButton;
+use sockeye_virtual_hardware::sim::Sim;
+
+use crate::observer::{HostObserver, Log};
+
+/// Where a socket is put, and what it begins with.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// The clock that it lives on.
+    pub sim: &'a Sim,
+    /// The air that its radio is in.
+    pub medium: &'a Medium,
+    /// Its number in the run.
+    pub index: usize,
+    /// Who it is.
+    pub identity: Identity,
+    /// What its flash holds, if anything.
+    pub settings: Option<&'a Settings>,
+    /// What its random numbers come from.
+    pub seed: u64,
+    /// Where its events go.
+    pub log: &'a Log,
+}
+
+/// A socket with mains, load, button and air around it.
+pub trait Device {
+    /// The circuit with its meter.
+    fn circuit(&self) -> &SharedCircuit;
+
+    /// The button.
+    fn button(&self) -> &VirtualButton;
+
+    /// Who it is.
+    fn identity(&self) -> &Identity;
+
+    /// What is seen of it.
+    fn observer(&self) -> &HostObserver;
+
+    /// Tells whether the mains is there.
+    fn mains_on(&self) -> bool;
+
+    /// Sets the mains voltage, now or for when the mains returns.
+    fn set_voltage_mv(&self, voltage_mv: u32);
+
+    /// Takes the mains away or brings it back.
+    fn set_mains(&self, on: bool);
+
+    /// Tells how often the watchdog ended a hang.
+    fn watchdog_resets(&self) -> u64;
+
+    /// Lets all devices of a run, and the clock that they live on, go on until it shows `end_us`.
+    fn run_until_us(devices: &mut [Self], sim: &Sim, end_us: u64)
+    where
+        Self: Sized;
+}
