@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use lora_phy::sx126x::{self, Sx1262, TcxoCtrlVoltage};
-use sockeye_firmware::{Parts, Shared, Tasks, control, radio, service, start};
+use sockeye_firmware::{Parts, Retained, Shared, Tasks, control, radio, service, start};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_radio::IrqFlags;
@@ -113,6 +113,7 @@ struct Inner {
     button: VirtualButton,
     chip: VirtualChip,
     irq_flags: &'static IrqFlags,
+    retained: &'static Retained,
     flash: Flash<Stm32wl>,
     power: Power,
     restart: Restart,
@@ -147,6 +148,7 @@ impl Socket {
             chip: VirtualChip::new(medium, true),
             // One for each socket, as a board keeps it in a static.
             irq_flags: Box::leak(Box::default()),
+            retained: Box::leak(Box::default()),
             flash,
             power: Power::new(),
             restart: Restart::new(sim),
@@ -177,6 +179,7 @@ impl Socket {
         self.end_firmware();
         self.0.observer.goes_dark();
         self.0.chip.power_cycle();
+        self.0.retained.clear();
         self.0.circuit.with_meter(|now_us, meter| meter.reset(now_us));
         self.0.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, false));
     }
@@ -250,6 +253,7 @@ impl Socket {
             observer: self.0.observer.clone(),
             identity: self.0.identity,
             region: self.0.region,
+            retained: self.0.retained,
             reset_cause,
             seed: self.0.seed ^ starts.wrapping_mul(0x9E37_79B9_7F4A_7C15),
         }

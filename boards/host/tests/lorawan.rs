@@ -7,6 +7,7 @@ use bench::Bench;
 use sockeye_host::report::{DownlinkKind, Event};
 use sockeye_settings::template::{Secrets, to_json};
 use sockeye_settings::{Identity, Key, Model, Region, Settings};
+use sockeye_virtual_hardware::air::Modulation;
 
 /// A settings file, and the command line that takes it.
 fn file(name: &str, region: Region, change: impl FnOnce(&mut Settings)) -> String {
@@ -96,6 +97,47 @@ fn a_socket_that_nobody_hears_joins_anew_and_works_on_meanwhile() {
     // With the network there, checks are answered and nothing is joined.
     bench.forget().run(2 * 3_600_000);
     assert!(!bench.events.iter().any(|(_, event)| matches!(event, Event::JoinRequest { .. })));
+}
+
+#[test]
+fn mac_tx_02_reboots_by_downlink_do_not_lift_the_duty_cycle_nor_silence_the_socket() {
+    let options = file("reboots", Region::Eu868, |settings| {
+        settings.lorawan.adr = false;
+        settings.lorawan.data_rate = 0;
+        settings.general.reporting_interval_s = 60;
+    });
+    let mut bench = Bench::joined(&options);
+    // What goes out in two hours, and the number of reboots.
+    for _ in 0..60 {
+        bench.act("downlink 85 ff10ff").run(120_000);
+    }
+    let reboots = bench.events.iter().filter(|(_, event)| matches!(event, Event::Reboot { .. })).count();
+    assert!(reboots >= 50, "{reboots} reboots");
+    let sent: Vec<(u64, bool, u64)> = bench
+        .events
+        .iter()
+        .filter_map(|(t_ms, event)| match event {
+            Event::Uplink { payload, port, dr: 0, freq_hz, .. } => {
+                let modulation = Modulation::downlink(*freq_hz, 12, 125_000);
+                // MHDR, FHDR, MIC, and FPort where there is one; FOpts are not told.
+                let len = 12 + payload.len() + usize::from(*port != 0);
+                Some((*t_ms, *freq_hz < 868_000_000, modulation.airtime_us(len) / 1000))
+            }
+            _ => None,
+        })
+        .collect();
+    // The plan's own channels share a band of 1 %, those of the network's list another one.
+    for low in [false, true] {
+        let used = |from_ms: u64| -> u64 {
+            let hour = from_ms..from_ms + 3_600_000;
+            sent.iter().filter(|(t, band, _)| *band == low && hour.contains(t)).map(|(.., ms)| ms).sum()
+        };
+        let most = sent.iter().map(|(from_ms, ..)| used(*from_ms)).max().unwrap();
+        assert!((20_000..=36_000).contains(&most), "{most} ms in an hour");
+    }
+    // An hour later all is well: the next reboot does not cost the socket its voice.
+    bench.run(3_600_000).forget().act("downlink 85 ff10ff").run(60_000);
+    assert!(!bench.uplinks().is_empty(), "silent after a reboot");
 }
 
 #[test]

@@ -143,6 +143,7 @@ fn start(spawner: Spawner, shared: &'static Shared) {
         observer: mcu::Quiet,
         identity,
         region: Region::Eu868,
+        retained: &system::RETAINED,
         reset_cause,
         seed: RoscRng.next_u64(),
     };

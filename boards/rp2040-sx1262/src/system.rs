@@ -5,6 +5,7 @@ use embassy_rp::pac;
 use embassy_rp::peripherals::WATCHDOG;
 use embassy_rp::watchdog::Watchdog;
 use embassy_time::Duration;
+use sockeye_firmware::Retained;
 use sockeye_state_machine::ResetCause;
 
 /// Near the longest that the chip can do, 8.39 s (its counter has 24 bits and counts twice as fast as it should,
@@ -13,6 +14,12 @@ const TIME_OUT: Duration = Duration::from_secs(8);
 
 /// What a fault leaves in scratch register 0, which a restart by the watchdog does not touch.
 const FAULT: u32 = 0x0FA0_17ED;
+
+/// What was sent before a restart by the watchdog, which does not touch the RAM either.
+// SAFETY: cortex-m-rt's section for what the start leaves alone; any content is valid words, which the firmware checks,
+// and believes none after power-up.
+#[unsafe(link_section = ".uninit.retained")]
+pub static RETAINED: Retained = Retained::new();
 
 /// The watchdog, which runs from its making to the end.
 pub struct System {

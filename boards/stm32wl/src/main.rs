@@ -144,6 +144,7 @@ fn start(spawner: Spawner, shared: &'static Shared) {
         observer: mcu::Quiet,
         identity: identity::of_this_chip(),
         region: Region::Eu868,
+        retained: &system::RETAINED,
         reset_cause,
         seed,
     };

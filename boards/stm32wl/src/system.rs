@@ -6,6 +6,7 @@ use cortex_m::peripheral::SCB;
 use embassy_stm32::peripherals::IWDG;
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Peri, pac};
+use sockeye_firmware::Retained;
 use sockeye_state_machine::ResetCause;
 
 /// The service task feeds once a second; the longest that flash may hold it up is the erase of the six pages of
@@ -19,6 +20,11 @@ const FAULT: u32 = 0x0FA0_17ED;
 // SAFETY: cortex-m-rt's section for what the start leaves alone; any content is a valid u32.
 #[unsafe(link_section = ".uninit.mark")]
 static MARK: AtomicU32 = AtomicU32::new(0);
+
+/// What was sent before a restart.
+// SAFETY: as above; the firmware checks the content, and believes none after power-up.
+#[unsafe(link_section = ".uninit.retained")]
+pub static RETAINED: Retained = Retained::new();
 
 /// The watchdog, which runs from its making to the end.
 pub struct System {

@@ -9,6 +9,7 @@ use sockeye_settings::{Identity, Region};
 use sockeye_state_machine::ResetCause;
 
 use crate::notice::Observer;
+use crate::retained::Retained;
 
 /// A clock that starts near 0 at reset, never goes back, and can be waited on.
 pub trait Clock: Clone {
@@ -97,6 +98,8 @@ pub struct Parts<B: Board> {
     pub identity: Identity,
     /// The channel plan that a device without stored settings starts with.
     pub region: Region,
+    /// What a reset leaves as it is.
+    pub retained: &'static Retained,
     /// Why the chip started.
     pub reset_cause: ResetCause,
     /// A number that differs from start to start, and from device to device. It spreads transmissions; it

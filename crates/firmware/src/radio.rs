@@ -12,6 +12,7 @@ use sockeye_storage::RecordId;
 use crate::board::{Board, Clock};
 use crate::notice::{Notice, Observer};
 use crate::records::mac_record;
+use crate::retained::Retained;
 use crate::shared::{ControlEvent, Shared};
 
 /// How often the task shows that it is alive.
@@ -24,6 +25,7 @@ const STORE_RETRY_MS: u64 = 1000;
 pub struct RadioTask<B: Board> {
     pub(crate) clock: B::Clock,
     pub(crate) driver: mac::Driver<B::Phy, MacTimer<B::Clock>>,
+    pub(crate) epoch: Epoch,
     pub(crate) d2d: Agent,
     pub(crate) observer: B::Observer,
     /// The settings leave no channel to send on.
@@ -45,14 +47,15 @@ impl<B: Board> core::fmt::Debug for RadioTask<B> {
 pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
     if !task.can_read_counters {
         task.observer.observe(Notice::Error { what: "radio: off, as the flash could not be read" });
-        match beat(&task.clock, shared).await {}
+        match beat(&task.clock, task.epoch, shared).await {}
     }
     // True while a frame of the outbox is with the MAC.
     let mut in_flight = false;
     loop {
         let send_at_ms = task.feed_mac(&mut in_flight, shared);
-        let RadioTask { clock, driver, .. } = &mut *task;
-        let event = match select(driver.next(wake(clock, send_at_ms, shared)), beat(clock, shared)).await {
+        let RadioTask { clock, driver, epoch, .. } = &mut *task;
+        let heart = beat(clock, *epoch, shared);
+        let event = match select(driver.next(wake(clock, send_at_ms, shared)), heart).await {
             Either::First(event) => event,
             Either::Second(never) => match never {},
         };
@@ -95,18 +98,21 @@ async fn wake<C: Clock>(clock: &C, send_at_ms: Option<u64>, shared: &Shared) {
 
 /// Shows that the task is alive while the MAC's driver runs, whose every wait for the radio is bounded. A radio
 /// that fails is the driver's to restart: resetting the chip would not mend it, and would end the protection.
-async fn beat<C: Clock>(clock: &C, shared: &Shared) -> Infallible {
+async fn beat<C: Clock>(clock: &C, epoch: Epoch, shared: &Shared) -> Infallible {
     loop {
         let now_ms = clock.now_ms();
         shared.radio_alive.beat(now_ms);
+        epoch.retained.pass(epoch.of(now_ms));
         clock.until_ms(now_ms.saturating_add(HEARTBEAT_MS)).await;
     }
 }
 
 impl<B: Board> RadioTask<B> {
-    /// Gives the MAC what it can take now, and tells when to try again if the duty cycle forbids it yet.
+    /// Gives the MAC what it can take now, and tells when to try again if the duty cycle forbids it yet, by the board's
+    /// clock.
     fn feed_mac(&mut self, in_flight: &mut bool, shared: &Shared) -> Option<u64> {
-        let now_ms = self.clock.now_ms();
+        let since_reset_ms = self.clock.now_ms();
+        let now_ms = self.epoch.of(since_reset_ms);
         let mac = self.driver.mac();
         shared.radio.look(|work| {
             if core::mem::take(&mut work.start) {
@@ -124,7 +130,7 @@ impl<B: Board> RadioTask<B> {
                 let frame = work.outbox.next(limit)?;
                 let free_at_ms = mac.free_at_ms(now_ms, frame.bytes.len());
                 if free_at_ms > now_ms {
-                    return Some(free_at_ms);
+                    return Some(since_reset_ms.saturating_add(free_at_ms.saturating_sub(now_ms)));
                 }
                 match mac.send(now_ms, frame.port, &frame.bytes, frame.confirmed) {
                     Ok(()) => {
@@ -227,17 +233,33 @@ fn error_name(error: mac::Error) -> &'static str {
     }
 }
 
+/// The MAC's time: it goes on over a reset, and starts with the supply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epoch {
+    pub(crate) retained: &'static Retained,
+    /// The MAC's time at the last reset.
+    pub(crate) reset_ms: u64,
+}
+
+impl Epoch {
+    /// Gives the MAC's time of an instant since reset.
+    fn of(self, now_ms: u64) -> u64 {
+        self.reset_ms.saturating_add(now_ms)
+    }
+}
+
 /// A board's [`Clock`] in the shape that the MAC's driver asks for.
 #[derive(Debug)]
 pub struct MacTimer<C> {
     clock: C,
     zero_ms: u64,
+    epoch: Epoch,
 }
 
 impl<C: Clock> MacTimer<C> {
-    pub(crate) fn new(clock: C) -> Self {
+    pub(crate) fn new(clock: C, epoch: Epoch) -> Self {
         let zero_ms = clock.now_ms();
-        Self { clock, zero_ms }
+        Self { clock, zero_ms, epoch }
     }
 }
 
@@ -257,6 +279,10 @@ impl<C: Clock> Timer for MacTimer<C> {
 
 impl<C: Clock> mac::Clock for MacTimer<C> {
     fn now_ms(&self) -> u64 {
-        self.clock.now_ms()
+        self.epoch.of(self.clock.now_ms())
+    }
+
+    fn keep(&self, air_time: &mac::AirTime) {
+        self.epoch.retained.keep(mac::Clock::now_ms(self), air_time);
     }
 }

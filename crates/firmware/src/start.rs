@@ -4,15 +4,16 @@ use embassy_futures::join::join3;
 use sockeye_d2d_agent::{self as d2d, Agent};
 use sockeye_lorawan_mac as mac;
 use sockeye_settings::{Identity, Region, Settings};
-use sockeye_state_machine::{Boot, DelayTask, Effects, Socket};
+use sockeye_state_machine::{Boot, DelayTask, Effects, ResetCause, Socket};
 use sockeye_storage::{MAX_RECORD, RecordId, Storage};
 
 use crate::board::{Board, Clock, Parts};
 use crate::control::{Control, Outputs, control};
 use crate::mac_config::{is_silent, mac_config};
 use crate::notice::{Notice, Observer};
-use crate::radio::{MacTimer, RadioTask, radio};
+use crate::radio::{Epoch, MacTimer, RadioTask, radio};
 use crate::records;
+use crate::retained::Retained;
 use crate::service::{Service, service};
 use crate::shared::Shared;
 
@@ -68,7 +69,8 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         counters: stored.counters.as_deref(),
         multicast: stored.multicast.as_deref(),
     };
-    let mac = mac::Mac::new(mac_config(&settings, &identity), restored, parts.seed);
+    let mut mac = mac::Mac::new(mac_config(&settings, &identity), restored, parts.seed);
+    let epoch = resume_air_time(&mut mac, parts.retained, parts.reset_cause);
     let silent = is_silent(&settings);
     let d2d = Agent::new(settings.d2d.clone(), stored.d2d.as_deref());
 
@@ -91,12 +93,13 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
 
     shared.control_alive.beat(now_ms);
     shared.radio_alive.beat(now_ms);
-    let driver = mac::Driver::new(mac, phy, MacTimer::new(clock.clone()));
+    let driver = mac::Driver::new(mac, phy, MacTimer::new(clock.clone(), epoch));
     Tasks {
         control: Control { clock: clock.clone(), outputs, button, meter, supply, socket },
         radio: RadioTask {
             clock: clock.clone(),
             driver,
+            epoch,
             d2d,
             observer: observer.clone(),
             silent,
@@ -114,6 +117,19 @@ pub async fn run<B: Board>(parts: Parts<B>, shared: &Shared) -> ! {
     let mut tasks = start(parts, shared).await;
     let Tasks { control: one, radio: two, service: three } = &mut tasks;
     join3(control(one, shared), radio(two, shared), service(three, shared)).await.0
+}
+
+/// Goes on with what was sent before a reset: neither a hang that comes again and again nor a restart by downlink may
+/// lift the duty cycle (MAC-TX-02, MAC-JOIN-08). Power-up begins anew.
+fn resume_air_time(mac: &mut mac::Mac, retained: &'static Retained, cause: ResetCause) -> Epoch {
+    let air_time = retained.air_time().filter(|_| cause != ResetCause::PowerOn);
+    let Some(air_time) = air_time else {
+        retained.clear();
+        return Epoch { retained, reset_ms: 0 };
+    };
+    let reset_ms = retained.time_ms();
+    mac.resume_air_time(reset_ms, &air_time);
+    Epoch { retained, reset_ms }
 }
 
 /// What the flash held.

@@ -6,6 +6,7 @@ use core::pin::{Pin, pin};
 use embassy_futures::select::{Either, Either3, select, select3};
 use lorawan_device::async_device::radio::{PhyRxTx, RfConfig, RxConfig, RxMode, RxStatus, Timer, TxConfig};
 
+use crate::duty::AirTime;
 use crate::event::{Error, Event};
 use crate::frame::MAX_FRAME;
 use crate::mac::{Action, Mac, Quality, RX_LEAD_MS, Rf, Window};
@@ -15,6 +16,13 @@ use crate::region::ListenBeforeTalk;
 pub trait Clock {
     /// Gives the time since boot in ms; it never goes back.
     fn now_ms(&self) -> u64;
+
+    /// Keeps the air time over a reset, for [`Mac::resume_air_time`]. Called before each transmission.
+    ///
+    /// A clock that starts anew with every reset has no use for it.
+    fn keep(&self, air_time: &AirTime) {
+        let _ = air_time;
+    }
 }
 
 /// A radio that can tell whether a channel is in use.
@@ -170,6 +178,7 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
         let pw = power_dbm.saturating_sub(R::ANTENNA_GAIN).min(strongest);
         self.armed = None;
         self.transmitting = true;
+        self.timer.keep(&self.mac.air_time());
         let sending = async {
             // A channel of which nothing is known is not sent on.
             if let Some(listen) = listen

@@ -12,6 +12,21 @@ const HOUR_MS: u64 = 3_600_000;
 /// Time on air is kept in units of 10 ms, rounded up: the 10 % band's 360 s then fit 16 bits.
 const UNIT_MS: u64 = 10;
 
+/// Words of an [`AirTime`]: the bands, two slots a word; then plan, slot, network's pause and join's pause.
+const BAND_WORDS: usize = MAX_BANDS * SLOTS / 2;
+
+/// What the device has sent lately and must wait for, to be kept where a reset leaves it alone (MAC-TX-02,
+/// MAC-JOIN-08).
+///
+/// Its times are those of the MAC's clock, which then has to go on over the reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AirTime(pub [u32; AirTime::WORDS]);
+
+impl AirTime {
+    /// Its length in words of 32 bits.
+    pub const WORDS: usize = BAND_WORDS + 4;
+}
+
 /// What was sent in the last hour.
 ///
 /// It begins empty at power-up.
@@ -22,6 +37,8 @@ pub struct Duty {
     slot: u64,
     /// End of the pause that a DutyCycleReq asks for.
     network_free_at_ms: u64,
+    /// No join request before this, by the join's own duty cycle.
+    pub join_free_at_ms: u64,
     /// A tester has switched the bands off.
     #[cfg(feature = "certification")]
     pub is_off: bool,
@@ -33,9 +50,43 @@ impl Duty {
             used: [[0; SLOTS]; MAX_BANDS],
             slot: 0,
             network_free_at_ms: 0,
+            join_free_at_ms: 0,
             #[cfg(feature = "certification")]
             is_off: false,
         }
+    }
+
+    /// Writes down what a reset would forget. Pauses end within the second after.
+    pub fn air_time(&self, plan: &Plan) -> AirTime {
+        let mut air_time = AirTime([0; AirTime::WORDS]);
+        let (bands, rest) = air_time.0.split_at_mut(BAND_WORDS);
+        for (word, pair) in bands.iter_mut().zip(self.used.as_flattened().chunks_exact(2)) {
+            *word = pair.iter().fold(0, |word, units| word << 16 | u32::from(*units));
+        }
+        let seconds = |ms: u64| u32::try_from(ms.div_ceil(1000)).unwrap_or(u32::MAX);
+        rest.copy_from_slice(&[
+            u32::from(plan.id),
+            u32::try_from(self.slot).unwrap_or(u32::MAX),
+            seconds(self.network_free_at_ms),
+            seconds(self.join_free_at_ms),
+        ]);
+        air_time
+    }
+
+    /// Reads it again; what was written under another plan, or after `now_ms`, counts as absent.
+    pub fn resume(&mut self, plan: &Plan, now_ms: u64, air_time: &AirTime) {
+        let (bands, rest) = air_time.0.split_at(BAND_WORDS);
+        let &[id, slot, network_s, join_s] = rest else { return };
+        if id != u32::from(plan.id) || u64::from(slot) > now_ms / SLOT_MS {
+            return;
+        }
+        for (word, pair) in bands.iter().zip(self.used.as_flattened_mut().chunks_exact_mut(2)) {
+            let [a, b, c, d] = word.to_be_bytes();
+            pair.copy_from_slice(&[u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]);
+        }
+        self.slot = u64::from(slot);
+        self.network_free_at_ms = u64::from(network_s).saturating_mul(1000);
+        self.join_free_at_ms = u64::from(join_s).saturating_mul(1000);
     }
 
     fn index(slot: u64) -> usize {
@@ -169,16 +220,54 @@ mod tests {
         assert_eq!(duty.free_at_ms(plan, 0, 869_525_000, 100), 100 + 100 * 127);
     }
 
+    #[test]
+    fn another_plans_air_time_and_one_from_later_count_as_absent() {
+        let (eu868, eu433) = (Plan::of(Region::Eu868), Plan::of(Region::Eu433));
+        let mut duty = Duty::new();
+        duty.spend(eu868, 10 * SLOT_MS, F, 36_000, 0);
+        let air_time = duty.air_time(eu868);
+        for (plan, now_ms, taken) in
+            [(eu868, 10 * SLOT_MS, true), (eu868, 10 * SLOT_MS - 1, false), (eu433, 10 * SLOT_MS, false)]
+        {
+            let mut resumed = Duty::new();
+            resumed.resume(plan, now_ms, &air_time);
+            assert_eq!(resumed.air_time(eu868) == air_time, taken, "{now_ms}");
+            assert_eq!(resumed.free_at_ms(eu868, now_ms, F, 1000) > now_ms, taken, "{now_ms}");
+        }
+    }
+
     proptest! {
         #[test]
+        fn no_word_of_a_ledger_panics(
+            words in prop::collection::vec(prop_oneof![any::<u32>(), 0u32..20], AirTime::WORDS),
+            now in any::<u64>(),
+        ) {
+            for region in Region::ALL {
+                let plan = Plan::of(region);
+                let mut air_time = AirTime(words.clone().try_into().unwrap());
+                air_time.0[BAND_WORDS] = u32::from(plan.id);
+                let mut duty = Duty::new();
+                duty.resume(plan, now, &air_time);
+                let at = duty.free_at_ms(plan, now, F, 100);
+                duty.spend(plan, at.max(now), F, 100, 15);
+                duty.air_time(plan);
+            }
+        }
+
+        #[test]
         fn no_hour_ever_holds_more_than_the_duty_cycle(
-            gaps in prop::collection::vec((0u64..400_000, 20u64..3000), 1..300)
+            gaps in prop::collection::vec((0u64..400_000, 20u64..3000, any::<bool>()), 1..300)
         ) {
             let plan = Plan::of(Region::Eu868);
             let mut duty = Duty::new();
             let mut sent: std::vec::Vec<(u64, u64)> = std::vec::Vec::new();
             let mut now = 0u64;
-            for (gap, airtime) in gaps {
+            for (gap, airtime, reset) in gaps {
+                if reset {
+                    let kept = duty.air_time(plan);
+                    duty = Duty::new();
+                    duty.resume(plan, now, &kept);
+                }
                 now = duty.free_at_ms(plan, now + gap, F, airtime);
                 prop_assert!(duty.free_at_ms(plan, now, F, airtime) == now);
                 duty.spend(plan, now, F, airtime, 0);

@@ -53,6 +53,7 @@ mod session;
 pub use certification::CertificationRequest;
 pub use config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Region, Rejoin, Rx2};
 pub use driver::{CarrierSense, Clock, Driver};
+pub use duty::AirTime;
 pub use event::{
     DownlinkWindow, Error, Event, MAX_RECORD, Payload, ProprietaryFrame, Record, RecordBytes, SendError,
 };

@@ -20,7 +20,7 @@ use lora_modulation::BaseBandModulationParams;
 
 use crate::command::Answers;
 use crate::config::{Activation, Config};
-use crate::duty::Duty;
+use crate::duty::{AirTime, Duty};
 use crate::event::{Error, Event, ProprietaryFrame, Record, RecordBytes};
 use crate::fifo::Fifo;
 use crate::frame::Frame;
@@ -111,8 +111,8 @@ pub enum Action {
 
 /// A LoRaWAN end device without clock and I/O.
 ///
-/// Times are ms of one clock that never goes back. The order of calls is: [`poll`](Self::poll), do what it
-/// says, tell what came of it, poll again; the application's calls may come between.
+/// Times are ms of one clock that never goes back, and starts at power-up. The order of calls is: [`poll`](Self::poll),
+/// do what it says, tell what came of it, poll again; the application's calls may come between.
 #[derive(Debug)]
 pub struct Mac {
     config: Config,
@@ -267,6 +267,18 @@ impl Mac {
     }
 
     fn restore(&mut self, restored: Restored<'_>) {
+    /// Writes down the air time that a reset would forget: of the bands, of the network's limit, and of join requests.
+    #[must_use]
+    pub fn air_time(&self) -> AirTime {
+        self.duty.air_time(self.plan)
+    }
+
+    /// Goes on with the air time of before a reset (MAC-TX-02, MAC-JOIN-08). `now_ms` is not before the time that it
+    /// was written down at: the clock has gone on over the reset.
+    pub fn resume_air_time(&mut self, now_ms: u64, air_time: &AirTime) {
+        self.duty.resume(self.plan, now_ms, air_time);
+    }
+
         let stored = restored
             .session
             .and_then(|bytes| session::decode_session(bytes, self.plan))

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 use embedded_storage_async::nor_flash::{self as nor, NorFlash, ReadNorFlash};
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxQuality, RxStatus, TxConfig};
-use sockeye_firmware::{Board, Clock, Notice, Observer, Parts, Shared, SupplyMonitor, System, run};
+use sockeye_firmware::{Board, Clock, Notice, Observer, Parts, Retained, Shared, SupplyMonitor, System, run};
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 use sockeye_metering::{EnergyMeter, Reading};
 use sockeye_settings::{Identity, Key, Model, Region};
@@ -38,6 +38,7 @@ pub struct Bench {
     pub button: VirtualButton,
     pub feeds: Rc<Cell<u32>>,
     pub resets: Rc<Cell<u32>>,
+    pub retained: &'static Retained,
     pub seen: Rc<RefCell<Vec<(u64, String)>>>,
 }
 
@@ -58,6 +59,7 @@ impl Bench {
             relay: Rc::default(),
             feeds: Rc::default(),
             resets: Rc::default(),
+            retained: Box::leak(Box::default()),
             seen: Rc::default(),
         }
     }
@@ -89,6 +91,7 @@ impl Bench {
                 observer: bench.clone(),
                 identity: identity(),
                 region: Region::Eu868,
+                retained: bench.retained,
                 reset_cause,
                 seed: 1,
             };

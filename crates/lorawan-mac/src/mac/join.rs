@@ -23,15 +23,15 @@ pub(super) struct Joining {
 /// Length of a join-request (LoRaWAN 1.0.3 section 6.2.4).
 const JOIN_REQUEST_LEN: usize = 23;
 
-/// Time on air allowed to join requests, as 1 part in so many, by time since boot (LoRaWAN 1.0.3 chapter 7,
-/// MAC-JOIN-08).
-fn back_off_ratio(now_ms: u64) -> u64 {
+/// How long join requests pause for one of them: their time on air is 1 part in so many, by the time since boot
+/// (LoRaWAN 1.0.3 chapter 7, MAC-JOIN-08).
+pub(super) fn join_pause_ms(now_ms: u64, airtime_ms: u64) -> u64 {
     const HOUR_MS: u64 = 3_600_000;
-    match now_ms / HOUR_MS {
+    airtime_ms.saturating_mul(match now_ms / HOUR_MS {
         0 => 100,
         1..=10 => 1_000,
         _ => 10_000,
-    }
+    })
 }
 
 impl Mac {
@@ -39,7 +39,9 @@ impl Mac {
     /// exists stays usable until then. No effect for ABP, and while one is already going on.
     pub fn join(&mut self, now_ms: u64) {
         if matches!(self.config.activation, Activation::Otaa { .. }) && self.joining.is_none() {
-            self.joining = Some(Joining { next_at_ms: now_ms, attempts: 0 });
+            // A request of before a reset counts.
+            let next_at_ms = self.duty.join_free_at_ms.max(now_ms);
+            self.joining = Some(Joining { next_at_ms, attempts: 0 });
         }
     }
 
@@ -113,7 +115,7 @@ impl Mac {
     /// Plans the next request after one has been sent: within the join duty cycle, with a random part.
     pub(super) fn join_request_sent(&mut self, now_ms: u64, data_rate: u8) {
         let airtime_ms = self.plan.airtime_ms(data_rate, JOIN_REQUEST_LEN, true);
-        let pause_ms = airtime_ms.saturating_mul(back_off_ratio(now_ms));
+        let pause_ms = join_pause_ms(now_ms, airtime_ms);
         let random_ms = self.random.up_to(u32::try_from(pause_ms / 2).unwrap_or(u32::MAX));
         if let Some(joining) = &mut self.joining {
             joining.attempts = joining.attempts.saturating_add(1);

@@ -3,6 +3,7 @@
 use heapless::Vec;
 
 use super::adr::ADR_ACK_LIMIT;
+use super::join::join_pause_ms;
 use super::{Action, Mac, Notice, Rf};
 use crate::channels::Channels;
 use crate::command::{cid, keep_sticky, whole_answers};
@@ -314,6 +315,9 @@ impl Mac {
         self.used = self.used | channel.map_or(Mask::NONE, Mask::of);
         let max_duty_cycle = self.session.as_ref().map_or(0, |session| session.parameters.max_duty_cycle);
         self.duty.spend(self.plan, now_ms, frequency_hz, airtime_ms, max_duty_cycle);
+        if let Kind::Join { .. } = transaction.kind {
+            self.duty.join_free_at_ms = now_ms.saturating_add(join_pause_ms(now_ms, airtime_ms));
+        }
         Action::Transmit {
             rf,
             power_dbm: self.power_dbm(rf),

@@ -257,6 +257,42 @@ fn mac_join_08_requests_keep_the_join_duty_cycle() {
 }
 
 #[test]
+fn mac_join_08_a_loop_of_resets_keeps_the_join_duty_cycle() {
+    const HOUR_MS: u64 = 3_600_000;
+    for period_ms in [300, 8_000, 60_000, 700_000] {
+        let mut bench = Bench::new(otaa());
+        let mut sent: Vec<(u64, u64)> = Vec::new();
+        while bench.now_ms < 11 * HOUR_MS {
+            bench.mac.join(bench.now_ms);
+            let reset_ms = bench.now_ms + period_ms;
+            let mut kept = bench.mac.air_time();
+            while bench.now_ms < reset_ms {
+                match bench.settle() {
+                    Action::Idle { until_ms } => {
+                        bench.now_ms = until_ms.unwrap_or(u64::MAX).clamp(bench.now_ms, reset_ms);
+                    }
+                    action => {
+                        // As the driver does, before the frame goes out.
+                        kept = bench.mac.air_time();
+                        if let Some(request) = bench.carry_out(action) {
+                            sent.push((request.start_ms, request.end_ms - request.start_ms));
+                        }
+                    }
+                }
+            }
+            bench = Bench::restarted(otaa(), bench.flash.clone(), bench.now_ms);
+            bench.mac.resume_air_time(bench.now_ms, &kept);
+        }
+        let used = |from: u64, to: u64| -> u64 {
+            sent.iter().filter(|(at, _)| (from..to).contains(at)).map(|(_, airtime)| airtime).sum()
+        };
+        assert!((2_000..=36_000).contains(&used(0, HOUR_MS)), "{period_ms}: {}", used(0, HOUR_MS));
+        let later = used(HOUR_MS, 11 * HOUR_MS);
+        assert!((2_000..=37_500).contains(&later), "{period_ms}: {later}");
+    }
+}
+
+#[test]
 fn mac_join_03_a_rejoin_is_sent_with_full_power() {
     use lrwn::{ChMask, LinkADRReqPayload, MACCommand, Redundancy};
     let mut bench = Bench::joined(otaa(), &Accept::default());

@@ -1,6 +1,6 @@
 //! MAC-RX.
 
-use lrwn::{DlChannelReqPayload, MACCommand};
+use lrwn::{DlChannelReqPayload, DutyCycleReqPayload, MACCommand};
 use sockeye_lorawan_mac::{Action, Config, Event, Rf, SendError, Window};
 
 use crate::bench::{Accept, Bench, Down, abp, otaa};
@@ -206,6 +206,46 @@ fn mac_tx_02_uplinks_wait_for_the_duty_cycle_of_their_band() {
         assert!(hour <= 36_000, "{hour} ms in the hour from {at}");
     }
     assert!(sent.len() > 24, "{}", sent.len());
+}
+
+#[test]
+fn mac_tx_02_resets_do_not_empty_the_ledger() {
+    let mut bench = Bench::abp();
+    let mut sent: Vec<(u64, u64)> = Vec::new();
+    while bench.now_ms < 3 * 3_600_000 {
+        for _ in 0..2 {
+            let frame = bench.uplink(&[0; 51], false);
+            sent.push((frame.start_ms, frame.end_ms - frame.start_ms));
+            bench.finish();
+        }
+        let (kept, now_ms) = (bench.mac.air_time(), bench.now_ms);
+        bench = Bench::restarted(abp(), bench.flash.clone(), now_ms);
+        bench.mac.resume_air_time(now_ms, &kept);
+    }
+    for (at, _) in &sent {
+        let hour: u64 =
+            sent.iter().filter(|(t, _)| (*at..*at + 3_600_000).contains(t)).map(|(_, airtime)| airtime).sum();
+        assert!(hour <= 36_000, "{hour} ms in the hour from {at}");
+    }
+    assert!(sent.len() > 24, "{}", sent.len());
+}
+
+#[test]
+fn mac_tx_02_a_reset_does_not_end_the_networks_pause() {
+    let mut bench = Bench::abp();
+    // 1 part in 128.
+    let duty = MACCommand::DutyCycleReq(DutyCycleReqPayload { max_duty_cycle: 7 });
+    bench.exchange(&Down { fopts: vec![duty], ..bench.keys.down(0) });
+    let sent = bench.uplink(&[1], false);
+    bench.finish();
+    let free_ms = bench.mac.free_at_ms(bench.now_ms, 1);
+    assert!(free_ms >= sent.start_ms + 128 * (sent.end_ms - sent.start_ms));
+    let (kept, now_ms) = (bench.mac.air_time(), bench.now_ms);
+    let mut after = Bench::restarted(abp(), bench.flash.clone(), now_ms);
+    assert_eq!(after.mac.free_at_ms(now_ms, 1), now_ms);
+    after.mac.resume_air_time(now_ms, &kept);
+    let resumed_ms = after.mac.free_at_ms(now_ms, 1);
+    assert!((free_ms..free_ms + 1000).contains(&resumed_ms), "{resumed_ms}, was {free_ms}");
 }
 
 #[test]

@@ -1,0 +1,113 @@
+//! Memory that a reset leaves as it is.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use sockeye_lorawan_mac::AirTime;
+
+/// What the radio task knows on after a reset without loss of power: the time since power-up, and what was sent.
+///
+/// A board keeps it in a `static` in a part of its RAM that its start does not set. What is in there after power-up does
+/// not matter.
+#[derive(Debug)]
+pub struct Retained {
+    /// Over the words of `air_time`; 0 while they are being written.
+    check: AtomicU32,
+    /// The time since power-up in ms: low half, high half.
+    time: [AtomicU32; 2],
+    air_time: [AtomicU32; AirTime::WORDS],
+}
+
+impl Retained {
+    /// Makes one that holds nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            check: AtomicU32::new(0),
+            time: [const { AtomicU32::new(0) }; 2],
+            air_time: [const { AtomicU32::new(0) }; AirTime::WORDS],
+        }
+    }
+
+    /// Forgets, as a loss of power does.
+    pub fn clear(&self) {
+        self.check.store(0, Ordering::Relaxed);
+        self.pass(0);
+    }
+
+    /// Notes the time since power-up.
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    pub(crate) fn pass(&self, now_ms: u64) {
+        let [low, high] = &self.time;
+        low.store(now_ms as u32, Ordering::Relaxed);
+        high.store((now_ms >> 32) as u32, Ordering::Relaxed);
+    }
+
+    /// Tells the time since power-up that was noted last.
+    pub(crate) fn time_ms(&self) -> u64 {
+        let [low, high] = &self.time;
+        u64::from(high.load(Ordering::Relaxed)) << 32 | u64::from(low.load(Ordering::Relaxed))
+    }
+
+    /// Notes what was sent.
+    pub(crate) fn keep(&self, now_ms: u64, air_time: &AirTime) {
+        self.check.store(0, Ordering::Relaxed);
+        self.pass(now_ms);
+        for (kept, word) in self.air_time.iter().zip(air_time.0) {
+            kept.store(word, Ordering::Relaxed);
+        }
+        self.check.store(check(air_time), Ordering::Relaxed);
+    }
+
+    /// Gives what was noted last; `None` after power-up.
+    pub(crate) fn air_time(&self) -> Option<AirTime> {
+        let mut air_time = AirTime([0; AirTime::WORDS]);
+        for (word, kept) in air_time.0.iter_mut().zip(&self.air_time) {
+            *word = kept.load(Ordering::Relaxed);
+        }
+        (self.check.load(Ordering::Relaxed) == check(&air_time)).then_some(air_time)
+    }
+}
+
+impl Default for Retained {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// FNV-1a, word by word (Fowler, Noll, Vo: offset basis and prime of 32 bits), and never 0.
+fn check(air_time: &AirTime) -> u32 {
+    let hash = air_time.0.iter().fold(0x811C_9DC5_u32, |hash, word| (hash ^ word).wrapping_mul(0x0100_0193));
+    hash | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_comes_back_until_it_is_cleared_or_damaged() {
+        let retained = Retained::new();
+        assert_eq!(retained.air_time(), None);
+        let mut words = [0; AirTime::WORDS];
+        (0..).zip(&mut words).for_each(|(n, word)| *word = n);
+        let now_ms = (7 << 32) + 5;
+        retained.keep(now_ms, &AirTime(words));
+        assert_eq!((retained.time_ms(), retained.air_time()), (now_ms, Some(AirTime(words))));
+        retained.pass(now_ms + 1000);
+        assert_eq!((retained.time_ms(), retained.air_time()), (now_ms + 1000, Some(AirTime(words))));
+        for word in &retained.air_time {
+            word.fetch_xor(0x10, Ordering::Relaxed);
+            assert_eq!(retained.air_time(), None);
+            word.fetch_xor(0x10, Ordering::Relaxed);
+        }
+        retained.clear();
+        assert_eq!((retained.time_ms(), retained.air_time()), (0, None));
+    }
+
+    #[test]
+    fn an_empty_ledger_is_kept_too() {
+        let retained = Retained::new();
+        retained.keep(1, &AirTime([0; AirTime::WORDS]));
+        assert_eq!(retained.air_time(), Some(AirTime([0; AirTime::WORDS])));
+    }
+}
