@@ -51,6 +51,7 @@ pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> mac::Confi
         interval_s: settings.general.reporting_interval_s.max(HALF_AN_HOUR_S),
         packets: lorawan.rejoin_packets,
     });
+    config.fixed_channels = lorawan.single_channel;
     match lorawan.region.kind() {
         PlanKind::Dynamic => config.channels_hz = channels_hz(settings),
         PlanKind::Fixed => config.channel_mask = channel_mask(settings),

@@ -119,6 +119,9 @@ pub struct Config {
     pub channels_hz: Option<[u32; 16]>,
     /// The channels to begin with, in place of all: bit n of the row of words for channel n. For fixed plans.
     pub channel_mask: Option<[u32; 3]>,
+    /// Keeps to the channels that the settings give, whatever the network says: a join-accept adds none, and a command
+    /// that would change them is refused.
+    pub fixed_channels: bool,
     /// Multicast groups, in Class C.
     pub multicast: [Option<MulticastGroup>; MULTICAST_GROUPS],
     /// Joins anew when the network is silent; with OTAA.
@@ -179,6 +182,7 @@ impl Config {
             rx2: None,
             channels_hz: None,
             channel_mask: None,
+            fixed_channels: false,
             multicast: [None; MULTICAST_GROUPS],
             rejoin: None,
             join_nonce_counts: false,

@@ -108,7 +108,9 @@ impl Mac {
             Request::NewChannel { index, frequency_hz, min_data_rate, max_data_rate } => {
                 // Fixed plans have no such command: no answer.
                 let ChannelPlan::Dynamic(dynamic) = &plan.channels else { return Some(()) };
-                let ours = index < dynamic.default_count() || usize::from(index) >= MAX_CHANNELS;
+                let ours = self.config.fixed_channels
+                    || index < dynamic.default_count()
+                    || usize::from(index) >= MAX_CHANNELS;
                 let frequency = !ours && (frequency_hz == 0 || plan.is_uplink_frequency(frequency_hz));
                 let rates = plan.is_uplink_data_rate(min_data_rate, false)
                     && plan.is_uplink_data_rate(max_data_rate, false)
@@ -164,7 +166,7 @@ impl Mac {
         if count.saturating_mul(2) > room {
             return None;
         }
-        let (adr, plan) = (self.config.adr, self.plan);
+        let (adr, plan, fixed) = (self.config.adr, self.plan, self.config.fixed_channels);
         let parameters = self.parameters()?;
         let channels = &parameters.channels;
         let (mut working, mut last) = (Some(channels.mask()), None);
@@ -180,7 +182,9 @@ impl Mac {
             ChannelPlan::Dynamic(_) => true,
             ChannelPlan::Fixed(fixed) => fixed.hops_enough(mask, data_rate),
         };
-        let mask = working.filter(|&mask| !mask.is_empty() && hops(mask));
+        let present = channels.mask();
+        let mask =
+            working.filter(|&mask| if fixed { mask == present } else { !mask.is_empty() && hops(mask) });
         let carried = !channels.carrying(plan, mask.unwrap_or(channels.mask()), data_rate).is_empty();
         let data_rate_ok = plan.is_uplink_data_rate(data_rate, parameters.uplink_dwell) && carried;
         let power_ok = power_index <= plan.max_power_index;
