@@ -162,6 +162,21 @@ pub(crate) fn uplink_mic_is_right(phy: &PhyPayload, nwk_s_key: &[u8; 16], fcnt: 
     phy.validate_uplink_data_mic(MACVersion::LoRaWAN1_0, 0, 0, 0, &nwk_s_key, &nwk_s_key).unwrap_or(false)
 }
 
+/// Tells whether a downlink's MIC is right for a counter of 32 bits.
+pub(crate) fn downlink_mic_is_right(phy: &PhyPayload, nwk_s_key: &[u8; 16], fcnt: u32) -> bool {
+    let mut phy = phy.clone();
+    let Payload::MACPayload(payload) = &mut phy.payload else { return false };
+    payload.fhdr.f_cnt = fcnt;
+    phy.validate_downlink_data_mic(MACVersion::LoRaWAN1_0, 0, &key(nwk_s_key)).unwrap_or(false)
+}
+
+/// Deciphers the application payload of a genuine downlink; empty if it has none.
+pub(crate) fn downlink_payload(payload: &MACPayload, keys: &Keys, fcnt: u32) -> Vec<u8> {
+    let Some(FRMPayload::Raw(bytes)) = &payload.frm_payload else { return Vec::new() };
+    lrwn::encrypt_frm_payload(&key(&keys.app_s_key), false, &payload.fhdr.devaddr, fcnt, bytes)
+        .unwrap_or_default()
+}
+
 /// Deciphers the payload of a genuine uplink; empty if it has none.
 pub(crate) fn uplink_payload(payload: &MACPayload, keys: &Keys, fcnt: u32) -> Vec<u8> {
     let Some(FRMPayload::Raw(bytes)) = &payload.frm_payload else { return Vec::new() };

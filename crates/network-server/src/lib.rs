@@ -25,6 +25,7 @@ mod multicast;
 mod packet_forwarder;
 mod plan;
 mod server;
+mod sniff;
 mod steer;
 mod uplink;
 
@@ -41,3 +42,4 @@ pub use packet_forwarder::{
 };
 pub use plan::{Channel, Plan, Rate, Region};
 pub use server::{Error, NetworkServer};
+pub use sniff::Delivery;

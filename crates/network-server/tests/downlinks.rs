@@ -5,7 +5,7 @@ mod device;
 use device::*;
 use proptest::prelude::*;
 use sockeye_network_server::{
-    Config, DataDown, Downlink, Dropped, Error, Kind, MacRequest, MulticastGroup, NetworkServer,
+    Config, DataDown, Delivery, Downlink, Dropped, Error, Kind, MacRequest, MulticastGroup, NetworkServer,
     Transmission, Window, airtime_us, forge,
 };
 
@@ -44,6 +44,34 @@ fn a_join_accept_goes_out_in_the_window_that_is_chosen() {
         assert!(matches!(accept.kind, Kind::JoinAccept { dev_eui: DEV_EUI, .. }));
         assert!(device.take_join_accept(&accept.phy));
         assert_eq!(server.next_due_us(), None);
+    }
+}
+
+#[test]
+fn an_observer_with_the_servers_keys_reads_its_data_and_nothing_else() {
+    let (mut server, _) = joined(Config::default());
+    server.enqueue(60 * SECOND, DEV_EUI, say(&[8, 1])).expect("known");
+    let sent = one(&mut server, 70 * SECOND);
+    let session = server.session(DEV_EUI).expect("joined").clone();
+    let delivery = Delivery {
+        dev_addr: session.dev_addr,
+        multicast: false,
+        port: 85,
+        payload: vec![8, 1],
+        fcnt: session.fcnt_down - 1,
+    };
+    assert_eq!(server.sniff_delivery(&sent.phy), Some(delivery.clone()));
+    let group = MulticastGroup { dev_addr: 0x1111_1111, keys: session.keys, fcnt_down: 0x1_0000 };
+    server.add_group(group).expect("a new one");
+    server.send_to_group(80 * SECOND, 0x1111_1111, 86, &[9]).expect("known");
+    let to_group = one(&mut server, 90 * SECOND);
+    let expected =
+        Delivery { dev_addr: 0x1111_1111, multicast: true, port: 86, payload: vec![9], fcnt: 0x1_0000 };
+    assert_eq!(server.sniff_delivery(&to_group.phy), Some(expected));
+    let none: [&[u8]; 4] =
+        [&forge::wrong_mic(&sent.phy), &forge::other_address(&sent.phy, 0x1111_1111), &sent.phy[..12], &[]];
+    for phy in none {
+        assert_eq!(server.sniff_delivery(phy), None);
     }
 }
 
