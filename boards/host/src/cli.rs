@@ -70,6 +70,10 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub sockets: u16,
 
+    /// Lets the button of the first socket switch all others by D2D; needs --sockets. See docs/RUN.md.
+    #[arg(long)]
+    pub d2d_controller: bool,
+
     /// Writes the run as a picture. Not in this version.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,

@@ -19,5 +19,6 @@ pub mod world;
 
 mod board;
 mod bridge;
+mod controller;
 mod network;
 mod socket;

@@ -1,14 +1,17 @@
 //! What is seen of the sockets: the events of a run, and the state of each socket.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use sockeye_firmware::{Notice, Observer};
 use sockeye_metering::Reading;
-use sockeye_virtual_hardware::sim::Sim;
+use sockeye_virtual_hardware::sim::{Notify, Sim};
 
 use crate::report::{DownlinkKind, Event, Summary};
+
+/// Of the button's doings, so many are kept for who asks late.
+const MAX_SWITCHES: usize = 16;
 
 /// One event: its instant in ms since power-up, the socket's number, and what happened.
 pub type Line = (u64, usize, Event);
@@ -20,13 +23,23 @@ pub struct Log {
     lines: Rc<RefCell<Vec<Line>>>,
     summaries: Rc<RefCell<BTreeMap<usize, Summary>>>,
     frames_of_devices: bool,
+    /// What the button of the first socket made of its relay, and nobody has asked for yet.
+    switches: Rc<RefCell<VecDeque<bool>>>,
+    switched: Notify,
 }
 
 impl Log {
     /// Makes an empty log on the clock of `sim`.
     #[must_use]
     pub fn new(sim: &Sim) -> Self {
-        Self { sim: sim.clone(), lines: Rc::default(), summaries: Rc::default(), frames_of_devices: false }
+        Self {
+            sim: sim.clone(),
+            lines: Rc::default(),
+            summaries: Rc::default(),
+            frames_of_devices: false,
+            switches: Rc::default(),
+            switched: Notify::new(),
+        }
     }
 
     /// Makes an empty log that takes the frames which go out from the devices that send them: in a run whose
@@ -45,7 +58,27 @@ impl Log {
     /// Adds an event of a socket, now.
     pub fn push(&self, socket: usize, event: Event) {
         self.summaries.borrow_mut().entry(socket).or_default().count(&event);
+        if let (0, Event::Relay { on, cause: "button" }) = (socket, &event) {
+            let mut switches = self.switches.borrow_mut();
+            // Nobody may be asking.
+            switches.truncate(MAX_SWITCHES - 1);
+            switches.push_back(*on);
+            self.switched.notify();
+        }
         self.lines.borrow_mut().push((self.sim.now_us() / 1000, socket, event));
+    }
+
+    /// Waits until the button of the first socket has switched its relay, and tells what it is then.
+    pub async fn button_switched(&self) -> bool {
+        let mut next = None;
+        self.switched
+            .until(|| {
+                next = self.switches.borrow_mut().pop_front();
+                next.is_some()
+            })
+            .await;
+        // `until` returns only after its condition held.
+        next.unwrap_or_else(|| unreachable!("it was switched"))
     }
 
     /// Takes the events since the last call, in their order.

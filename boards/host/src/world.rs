@@ -4,7 +4,7 @@ use std::iter::Peekable;
 use std::path::Path;
 
 use sockeye_metering::Reading;
-use sockeye_network_server::{Adr, Config, Downlink, NetworkServer, Region as NetworkRegion};
+use sockeye_network_server::{Adr, Config, Downlink, NetworkServer, Plan, Region as NetworkRegion};
 use sockeye_settings::template::from_json;
 use sockeye_settings::{Identity, Key, LoRaWan, Region, Settings};
 use sockeye_virtual_hardware::air::Medium;
@@ -14,6 +14,7 @@ use sockeye_virtual_hardware::sim::Sim;
 
 use crate::bridge::Bridge;
 use crate::cli::Options;
+use crate::controller::{self, Controller};
 use crate::device::{Device, Place};
 use crate::network::Network;
 use crate::observer::{Line, Log};
@@ -23,6 +24,9 @@ use crate::socket::Socket;
 
 /// How long `press` holds the button, in ms.
 const PRESS_MS: u64 = 100;
+
+/// Who sends the D2D commands of a script: the end of an EUI that none of the sockets has by default.
+const SCRIPT_SENDER: u32 = 0xFE00_D2D0;
 
 /// How far a run goes before what happened is handed over, in ms.
 const STEP_MS: u64 = 10_000;
@@ -99,6 +103,10 @@ pub struct World<D = Socket> {
     /// The addresses of the multicast groups, whether the sockets listen to them or not.
     groups: Vec<u32>,
     log: Log,
+    /// Sends the D2D commands of a script.
+    controller: Controller,
+    /// The button of the first socket is that of a controller: nobody presses the others.
+    one_button: bool,
 }
 
 impl<D> std::fmt::Debug for World<D> {
@@ -142,6 +150,9 @@ impl<D: Device> World<D> {
         // All sockets start with the same settings of the network.
         let first = first_settings(options, &identity(options, 0), template.as_ref())?
             .unwrap_or_else(|| Settings::default_for(options.region, &identity(options, 0)));
+        if options.d2d_controller && options.sockets < 2 {
+            return Err("--d2d-controller needs sockets to be switched: add --sockets 2, or more".into());
+        }
         let network = Network::new(&sim, &medium, network_config(&first.lorawan), options.seed, &log)
             .map_err(|error| format!("the network server: {error:?}"))?;
         let bridge = match &options.gateway {
@@ -158,7 +169,10 @@ impl<D: Device> World<D> {
         for index in 0..options.sockets {
             let identity = identity(options, index);
             let present = Settings::default_for(options.region, &identity);
-            let settings = first_settings(options, &identity, template.as_ref())?;
+            let mut settings = first_settings(options, &identity, template.as_ref())?;
+            if options.d2d_controller && index > 0 {
+                controller::obey(&mut settings.get_or_insert_with(|| present.clone()).d2d);
+            }
             let in_force = settings.as_ref().unwrap_or(&present);
             let lorawan = &in_force.lorawan;
             // The first devices would all pick the same random numbers if their seeds were neighbours.
@@ -177,7 +191,16 @@ impl<D: Device> World<D> {
                 log: &log,
             })?);
         }
-        Ok(Self { sim, medium, network, bridge, sockets, groups, log })
+        let network_plan = Plan::new(plan(first.lorawan.region), &[], &[]);
+        let controller = Controller::new(&medium, &network_plan, &first, SCRIPT_SENDER)?;
+        if options.d2d_controller {
+            let [.., a, b, c, d] = identity(options, 0).dev_eui;
+            let sender = u32::from_be_bytes([a, b, c, d]);
+            let driver = Controller::new(&medium, &network_plan, &first, sender)?;
+            sim.spawn(driver.follow_button(log.clone()));
+        }
+        let one_button = options.d2d_controller;
+        Ok(Self { sim, medium, network, bridge, sockets, groups, log, controller, one_button })
     }
 
     /// Tells the time since power-up.
@@ -249,8 +272,8 @@ impl<D: Device> World<D> {
     /// A sentence that says why it cannot be done.
     pub fn apply(&mut self, stimulus: &Stimulus) -> Result<(), String> {
         match stimulus {
-            Stimulus::Press => self.each(|socket| socket.button().hold(PRESS_MS * 1000)),
-            Stimulus::Hold { ms } => self.each(|socket| socket.button().hold(ms.saturating_mul(1000))),
+            Stimulus::Press => self.hold_button(PRESS_MS),
+            Stimulus::Hold { ms } => self.hold_button(*ms),
             Stimulus::Load { power_mw, power_factor_permille } => {
                 let load = Load {
                     power_w: f64::from(*power_mw) / 1000.0,
@@ -288,10 +311,15 @@ impl<D: Device> World<D> {
                     .with_server(|now_us, server| server.send_to_group(now_us, dev_addr, *port, payload))
                     .map_err(|error| format!("multicast: {error}"))?;
             }
-            Stimulus::D2d { .. } => return Err("d2d: not in this version".into()),
+            Stimulus::D2d { command } => self.controller.send(u16::from_be_bytes(*command))?,
             Stimulus::NfcWrite { .. } | Stimulus::NfcRead => return Err("nfc: not in this version".into()),
         }
         Ok(())
+    }
+
+    fn hold_button(&self, ms: u64) {
+        let pressed = if self.one_button { 1 } else { self.sockets.len() };
+        self.sockets.iter().take(pressed).for_each(|socket| socket.button().hold(ms.saturating_mul(1000)));
     }
 
     fn each(&self, act: impl FnMut(&D)) {

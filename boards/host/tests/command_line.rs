@@ -101,7 +101,7 @@ fn a_script_with_bytes_that_are_no_text_is_told_with_line_and_column() {
 fn at_the_pace_of_the_clock_a_script_and_typed_commands_act_together_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("script.txt");
-    std::fs::write(&script, "at 200ms press\nat 500ms d2d 1510\nat 700ms press\n").unwrap();
+    std::fs::write(&script, "at 200ms press\nat 500ms nfc read\nat 700ms press\n").unwrap();
     let script = script.to_str().unwrap();
     let output = run(&["--for", "2s", "--realtime", "--json", "--script", script], "load lots\nhelp\n");
     assert_eq!(output.status.code(), Some(0));
@@ -111,7 +111,7 @@ fn at_the_pace_of_the_clock_a_script_and_typed_commands_act_together_and_in_orde
     assert!(lines.is_sorted_by_key(|line| line["t"].as_f64().unwrap().to_bits()), "{text}");
     let errors: Vec<_> = lines.iter().filter_map(|line| line["what"].as_str()).collect();
     assert!(errors.iter().any(|what| what.contains("`lots`")), "{text}");
-    assert!(errors.iter().any(|what| what.starts_with("d2d")), "{text}");
+    assert!(errors.iter().any(|what| what.starts_with("nfc")), "{text}");
     let relay: Vec<_> = lines.iter().filter(|line| line["event"] == "relay").collect();
     assert_eq!(relay.len(), 3, "{text}");
     assert_eq!(lines.last().unwrap()["event"], "summary");
@@ -132,9 +132,9 @@ fn typed_bytes_that_are_no_text_are_refused_and_the_next_command_is_taken() {
 
 #[test]
 fn a_stimulus_that_the_device_cannot_take_yet_is_told_as_an_error() {
-    let output = run(&["--for", "1m", "--json", "--script", "-"], "at 10s d2d 1510\n");
+    let output = run(&["--for", "1m", "--json", "--script", "-"], "at 10s nfc read\n");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains(r#""event":"error","what":"d2d: not in this version""#), "{text}");
+    assert!(text.contains(r#""event":"error","what":"nfc: not in this version""#), "{text}");
 }
 
 #[test]
