@@ -8,6 +8,7 @@ mod chapter_2_hardware;
 mod chapter_3_1_plugging_in;
 mod chapter_3_2_lorawan;
 mod chapter_3_3_general;
+mod chapter_3_4_d2d;
 mod chapter_3_5_maintenance;
 mod chapter_4_payload;
 mod payload;
@@ -80,6 +81,7 @@ pub fn all<B: Bench>() -> Vec<Scenario> {
         chapter_3_1_plugging_in::scenarios::<B>(),
         chapter_3_2_lorawan::scenarios::<B>(),
         chapter_3_3_general::scenarios::<B>(),
+        chapter_3_4_d2d::scenarios::<B>(),
         chapter_3_5_maintenance::scenarios::<B>(),
         chapter_4_payload::scenarios::<B>(),
     ]
