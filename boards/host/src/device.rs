@@ -6,6 +6,7 @@ use sockeye_virtual_hardware::bl0942::SharedCircuit;
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::sim::Sim;
 
+use crate::network::Network;
 use crate::observer::{HostObserver, Log};
 
 /// Where a socket is put, and what it begins with.
@@ -23,6 +24,8 @@ pub struct Place<'a> {
     pub settings: Option<&'a Settings>,
     /// What its random numbers come from.
     pub seed: u64,
+    /// The network, which tells what a device does not tell itself.
+    pub network: &'a Network,
     /// Where its events go.
     pub log: &'a Log,
 }

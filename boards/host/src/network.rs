@@ -6,18 +6,24 @@ use std::rc::Rc;
 
 use embassy_futures::select::select;
 use sockeye_network_server::{
-    self as server, Config, Downlink, Dropped, Error, Heard, Keys, NetworkServer, Plan, UplinkMeta,
+    self as server, Config, Delivery, Downlink, Dropped, Error, Heard, Keys, NetworkServer, Plan, UplinkMeta,
 };
 use sockeye_settings::{Activation, LoRaWan, MulticastGroup};
 use sockeye_virtual_hardware::air::{self, Gateway, Medium, Modulation};
 use sockeye_virtual_hardware::sim::{Notify, Sim};
 
 use crate::observer::Log;
-use crate::report::Event;
+use crate::report::{DownlinkKind, Event};
 
 /// A network server whose gateway hangs in the sockets' air. Clones are the same one.
 #[derive(Clone)]
 pub struct Network(Rc<Inner>);
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
+    }
+}
 
 struct Inner {
     sim: Sim,
@@ -30,6 +36,8 @@ struct Inner {
     log: Log,
     /// Which socket has which DevEUI.
     sockets: RefCell<HashMap<[u8; 8], usize>>,
+    /// Sockets that tell nothing of themselves, and the address of each as it was last told for them.
+    silent: RefCell<HashMap<usize, Option<u32>>>,
 }
 
 impl Network {
@@ -47,6 +55,7 @@ impl Network {
             changed: Notify::new(),
             log: log.clone(),
             sockets: RefCell::default(),
+            silent: RefCell::default(),
         }));
         sim.spawn(network.clone().hear());
         sim.spawn(network.clone().send());
@@ -68,6 +77,29 @@ impl Network {
         })?;
         self.0.sockets.borrow_mut().insert(dev_eui, socket);
         Ok(())
+    }
+
+    /// Lets this network tell sessions and downlinks of a socket whose firmware tells nothing.
+    pub fn tell_for(&self, socket: usize) {
+        self.0.silent.borrow_mut().insert(socket, None);
+    }
+
+    /// Tells a frame that the radio of such a socket has received.
+    pub fn received(&self, socket: usize, phy: &[u8]) {
+        let delivery = self.with_server(|_, server| server.sniff_delivery(phy));
+        let Some(Delivery { multicast, port, payload, fcnt, .. }) = delivery else { return };
+        let kind = if multicast { DownlinkKind::Multicast } else { DownlinkKind::Unicast };
+        self.0.log.push(socket, Event::Downlink { port, payload, fcnt, kind });
+    }
+
+    /// A silent socket's first uplink with a new address shows that it has a session.
+    fn tell_session(&self, socket: usize, dev_addr: u32) {
+        if let Some(told) = self.0.silent.borrow_mut().get_mut(&socket)
+            && *told != Some(dev_addr)
+        {
+            *told = Some(dev_addr);
+            self.0.log.push(socket, Event::Joined { dev_addr });
+        }
     }
 
     /// Makes multicast groups known to the server, and gives their addresses.
@@ -120,11 +152,13 @@ impl Network {
 
     fn tell(&self, heard: Heard, meta: UplinkMeta) {
         let dr = self.0.plan.uplink_data_rate(meta.sf, meta.bw_hz).unwrap_or_default();
+        let mut session = None;
         let (dev_eui, event) = match heard {
             Heard::JoinRequest { dev_eui, dev_nonce, .. } => {
                 (dev_eui, Event::JoinRequest { dev_nonce, dr, freq_hz: meta.freq_hz })
             }
             Heard::Data(uplink) | Heard::Repeat(uplink) => {
+                session = Some(uplink.dev_addr);
                 let event = Event::Uplink {
                     port: uplink.port.unwrap_or_default(),
                     payload: uplink.payload,
@@ -139,6 +173,9 @@ impl Network {
         };
         let socket = self.0.sockets.borrow().get(&dev_eui).copied();
         if let Some(socket) = socket {
+            if let Some(dev_addr) = session {
+                self.tell_session(socket, dev_addr);
+            }
             self.0.log.push(socket, event);
         }
     }

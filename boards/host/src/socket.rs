@@ -129,7 +129,7 @@ impl Socket {
     /// Makes a socket, puts its radio into the medium, and plugs it in. It is made for the channel plan of its
     /// settings, or for EU868.
     pub fn new(place: &Place<'_>) -> Self {
-        let Place { sim, medium, index, identity, settings, seed, log } = *place;
+        let Place { sim, medium, index, identity, settings, seed, log, .. } = *place;
         let flash = Flash::erased(STORAGE_PAGES);
         if let Some(settings) = settings {
             store_settings(&flash, settings);
@@ -364,10 +364,12 @@ fn store_settings(flash: &Flash<Stm32wl>, settings: &Settings) {
 
 #[cfg(test)]
 mod tests {
+    use sockeye_network_server::Config;
     use sockeye_settings::{Key, Model};
     use sockeye_virtual_hardware::air::Medium;
 
     use super::*;
+    use crate::network::Network;
 
     fn socket() -> (Sim, Log, Socket) {
         let sim = Sim::new();
@@ -379,9 +381,11 @@ mod tests {
             app_key: Key::DEFAULT,
             hardware_version: [1, 0x40],
         };
+        let network = Network::new(&sim, &medium, Config::default(), 1, &log).unwrap();
         let socket = Socket::new(&Place {
             sim: &sim,
             medium: &medium,
+            network: &network,
             index: 0,
             identity,
             settings: None,

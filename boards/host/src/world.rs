@@ -184,6 +184,7 @@ impl<D: Device> World<D> {
             sockets.push(plug_in(Place {
                 sim: &sim,
                 medium: &medium,
+                network: &network,
                 index,
                 identity,
                 settings: settings.as_ref(),
