@@ -74,7 +74,7 @@ pub struct Options {
     #[arg(long)]
     pub d2d_controller: bool,
 
-    /// Writes the run as a picture. Not in this version.
+    /// Writes the run as a picture (SVG): power, relay and frames of the first socket over time.
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
 }

@@ -13,8 +13,10 @@ pub mod live;
 pub mod network;
 pub mod observer;
 pub mod pace;
+pub mod plot;
 pub mod report;
 pub mod script;
+pub mod trace;
 pub mod typed;
 pub mod world;
 

@@ -12,6 +12,7 @@ use sockeye_host::cli::Options;
 use sockeye_host::lines::Lines;
 use sockeye_host::live;
 use sockeye_host::pace::Pace;
+use sockeye_host::plot;
 use sockeye_host::report::Event;
 use sockeye_host::script::{Schedule, Stimulus};
 use sockeye_host::world::{World, check_settings_file};
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
-    refuse_what_is_not_here(options).map_err(Failure::Usage)?;
+    check_plot(options).map_err(Failure::Usage)?;
     let schedule = read_script(options).map_err(Failure::Usage)?;
     let mut world = World::new(options).map_err(Failure::Usage)?;
     let started = Instant::now();
@@ -53,17 +54,25 @@ fn run(options: &Options) -> Result<(), Failure> {
         _ => paced(&mut world, options, &schedule),
     };
     result.and_then(|()| finish(&world, options, started)).or_else(ignore_closed_pipe)?;
+    plot(&world, options).map_err(Failure::Device)?;
     match world.watchdog_resets() {
         0 => Ok(()),
         resets => Err(Failure::Device(format!("the watchdog had to end a hang {resets} times"))),
     }
 }
 
-fn refuse_what_is_not_here(options: &Options) -> Result<(), String> {
-    match options.plot {
-        Some(_) => Err("--plot is not in this version; run without it".into()),
-        None => Ok(()),
-    }
+/// Finds out before the run, which may be long, whether the picture can be written after it.
+fn check_plot(options: &Options) -> Result<(), String> {
+    let Some(path) = &options.plot else { return Ok(()) };
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    file.map(drop).map_err(|error| format!("--plot {}: {error}", path.display()))
+}
+
+fn plot(world: &World, options: &Options) -> Result<(), String> {
+    let (Some(path), Some(trace)) = (&options.plot, world.trace()) else { return Ok(()) };
+    let title = format!("Sockeye, seed {}, {}", options.seed, options.region.name());
+    let svg = plot::svg(&trace, world.now_ms(), &title).map_err(|error| format!("--plot: {error}"))?;
+    std::fs::write(path, svg).map_err(|error| format!("--plot {}: {error}", path.display()))
 }
 
 fn read_script(options: &Options) -> Result<Schedule, String> {

@@ -9,6 +9,7 @@ use sockeye_metering::Reading;
 use sockeye_virtual_hardware::sim::{Notify, Sim};
 
 use crate::report::{DownlinkKind, Event, Summary};
+use crate::trace::Trace;
 
 /// Of the button's doings, so many are kept for who asks late.
 const MAX_SWITCHES: usize = 16;
@@ -22,6 +23,8 @@ pub struct Log {
     sim: Sim,
     lines: Rc<RefCell<Vec<Line>>>,
     summaries: Rc<RefCell<BTreeMap<usize, Summary>>>,
+    /// Of the first socket, if somebody wants it.
+    trace: Rc<RefCell<Option<Trace>>>,
     frames_of_devices: bool,
     /// What the button of the first socket made of its relay, and nobody has asked for yet.
     switches: Rc<RefCell<VecDeque<bool>>>,
@@ -36,6 +39,7 @@ impl Log {
             sim: sim.clone(),
             lines: Rc::default(),
             summaries: Rc::default(),
+            trace: Rc::default(),
             frames_of_devices: false,
             switches: Rc::default(),
             switched: Notify::new(),
@@ -57,7 +61,11 @@ impl Log {
 
     /// Adds an event of a socket, now.
     pub fn push(&self, socket: usize, event: Event) {
+        let now_ms = self.sim.now_us() / 1000;
         self.summaries.borrow_mut().entry(socket).or_default().count(&event);
+        if let Some(trace) = self.trace.borrow_mut().as_mut().filter(|_| socket == 0) {
+            trace.event(now_ms, &event);
+        }
         if let (0, Event::Relay { on, cause: "button" }) = (socket, &event) {
             let mut switches = self.switches.borrow_mut();
             // Nobody may be asking.
@@ -65,7 +73,24 @@ impl Log {
             switches.push_back(*on);
             self.switched.notify();
         }
-        self.lines.borrow_mut().push((self.sim.now_us() / 1000, socket, event));
+        self.lines.borrow_mut().push((now_ms, socket, event));
+    }
+
+    /// Begins to keep what happens to the first socket, for a picture.
+    pub fn keep_trace(&self) {
+        self.trace.borrow_mut().get_or_insert_default();
+    }
+
+    /// Gives what was kept.
+    #[must_use]
+    pub fn trace(&self) -> Option<Trace> {
+        self.trace.borrow().clone()
+    }
+
+    fn reading(&self, socket: usize, reading: &Reading) {
+        if let Some(trace) = self.trace.borrow_mut().as_mut().filter(|_| socket == 0) {
+            trace.power_mw.push(self.sim.now_us() / 1000, reading.power_mw);
+        }
     }
 
     /// Waits until the button of the first socket has switched its relay, and tells what it is then.
@@ -142,6 +167,7 @@ impl Observer for HostObserver {
         let event = match notice {
             Notice::Reading { reading, energy_uwh } => {
                 seen.reading = Some(*reading);
+                self.log.reading(self.socket, reading);
                 seen.energy_uwh = energy_uwh;
                 return;
             }

@@ -21,6 +21,7 @@ use crate::observer::{Line, Log};
 use crate::report::{Event, Summary};
 use crate::script::{Queue, Schedule, Stimulus};
 use crate::socket::Socket;
+use crate::trace::Trace;
 
 /// How long `press` holds the button, in ms.
 const PRESS_MS: u64 = 100;
@@ -146,6 +147,9 @@ impl<D: Device> World<D> {
             Some(_) => Log::with_frames_of_devices(&sim),
             None => Log::new(&sim),
         };
+        if options.plot.is_some() {
+            log.keep_trace();
+        }
         let template = options.settings.as_deref().map(read_settings_file).transpose()?;
         // All sockets start with the same settings of the network.
         let first = first_settings(options, &identity(options, 0), template.as_ref())?
@@ -331,6 +335,12 @@ impl<D: Device> World<D> {
     #[must_use]
     pub fn take_events(&mut self) -> Vec<Line> {
         self.log.take()
+    }
+
+    /// Gives what a picture shows of the first socket; nothing without `--plot`.
+    #[must_use]
+    pub fn trace(&self) -> Option<Trace> {
+        self.log.trace()
     }
 
     /// Does something with the network server, now: tests forge and replay frames by it.

@@ -66,7 +66,7 @@ fn wrong_use_is_one_sentence_and_exit_status_2() {
         (&["--for", "yesterday"], "", "yesterday"),
         (&["--region", "MARS1", "--for", "1h"], "", "EU868"),
         (&["--gateway", "nonsense", "--for", "1h"], "", "HOST:PORT"),
-        (&["--plot", "x.svg", "--for", "1h"], "", "--plot is not in this version"),
+        (&["--plot", "/nowhere/at/all.svg", "--for", "1h"], "", "/nowhere/at/all.svg"),
     ] {
         let output = run(arguments, input);
         let errors = String::from_utf8(output.stderr).unwrap();

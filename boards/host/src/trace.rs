@@ -1,0 +1,137 @@
+//! What a run leaves behind of its first socket, for pictures: the power over time, and what happened when.
+
+use crate::report::Event;
+
+/// How many stretches of time a history keeps at most.
+const STRETCHES: usize = 2048;
+
+/// The least and the most of a value in one stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The least.
+    pub min: u32,
+    /// The most.
+    pub max: u32,
+}
+
+/// A value over any length of time, in bounded memory: when it is full, each two stretches become one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    stretch_ms: u64,
+    spans: Vec<Option<Span>>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { stretch_ms: 100, spans: Vec::new() }
+    }
+}
+
+impl History {
+    /// Adds a value at an instant; one of before the last stretch is added to it.
+    pub fn push(&mut self, t_ms: u64, value: u32) {
+        while t_ms / self.stretch_ms >= STRETCHES as u64 {
+            self.stretch_ms = self.stretch_ms.saturating_mul(2);
+            self.spans =
+                self.spans.chunks(2).map(|pair| join(pair[0], pair.get(1).copied().flatten())).collect();
+        }
+        let index = usize::try_from(t_ms / self.stretch_ms)
+            .unwrap_or(usize::MAX)
+            .max(self.spans.len().saturating_sub(1));
+        self.spans.resize(index + 1, None);
+        self.spans[index] = join(self.spans[index], Some(Span { min: value, max: value }));
+    }
+
+    /// Gives the stretches that have a value, with the instants of their middles in ms.
+    pub fn spans(&self) -> impl Iterator<Item = (u64, Span)> + '_ {
+        let starts = (0..).map(|index: u64| index * self.stretch_ms + self.stretch_ms / 2);
+        starts.zip(&self.spans).filter_map(|(t_ms, span)| Some((t_ms, (*span)?)))
+    }
+
+    /// Tells how long a stretch is, in ms.
+    #[must_use]
+    pub fn stretch_ms(&self) -> u64 {
+        self.stretch_ms
+    }
+}
+
+fn join(a: Option<Span>, b: Option<Span>) -> Option<Span> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(Span { min: a.min.min(b.min), max: a.max.max(b.max) }),
+        (one, other) => one.or(other),
+    }
+}
+
+/// What is marked in a picture of the power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The socket switched off to protect.
+    Trip,
+    /// The current reached the alarm's threshold.
+    Alarm,
+    /// The device started anew.
+    Reboot,
+}
+
+/// What happened to one socket in a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// Active power in mW.
+    pub power_mw: History,
+    /// The states of the relay, each from its instant on.
+    pub relay: Vec<(u64, bool)>,
+    /// The states of the mains, each from its instant on; it is there in the beginning.
+    pub mains: Vec<(u64, bool)>,
+    /// When the network heard a data frame.
+    pub uplinks_ms: Vec<u64>,
+    /// When the socket took one.
+    pub downlinks_ms: Vec<u64>,
+    /// What is to be seen at a glance.
+    pub marks: Vec<(u64, Mark)>,
+}
+
+impl Trace {
+    /// Adds what happened.
+    pub fn event(&mut self, t_ms: u64, event: &Event) {
+        match event {
+            Event::Uplink { .. } => self.uplinks_ms.push(t_ms),
+            Event::Downlink { .. } => self.downlinks_ms.push(t_ms),
+            Event::Relay { on, .. } => self.relay.push((t_ms, *on)),
+            Event::Power { on } => self.mains.push((t_ms, *on)),
+            Event::Trip { .. } => self.marks.push((t_ms, Mark::Trip)),
+            Event::Alarm { .. } => self.marks.push((t_ms, Mark::Alarm)),
+            Event::Reboot { .. } => self.marks.push((t_ms, Mark::Reboot)),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_of_any_length_keeps_its_peaks_in_bounded_memory() {
+        let mut history = History::default();
+        let day_ms = 86_400_000;
+        for t_ms in (0..3 * day_ms).step_by(1_000) {
+            history.push(t_ms, if t_ms == day_ms { 3_000 } else { 100 + (t_ms == 2 * day_ms) as u32 });
+        }
+        let spans: Vec<_> = history.spans().collect();
+        assert!((STRETCHES / 2..=STRETCHES).contains(&spans.len()), "{}", spans.len());
+        let peak = spans.iter().find(|(_, span)| span.max == 3_000).unwrap();
+        assert!(peak.0.abs_diff(day_ms) <= history.stretch_ms(), "{peak:?}");
+        assert_eq!(peak.1.min, 100);
+        assert_eq!(spans.iter().filter(|(_, span)| span.max != 100).count(), 2);
+    }
+
+    #[test]
+    fn a_time_without_values_is_a_gap() {
+        let mut history = History::default();
+        for (t_ms, value) in [(0, 5), (50, 7), (1_000, 9)] {
+            history.push(t_ms, value);
+        }
+        let spans: Vec<_> = history.spans().collect();
+        assert_eq!(spans, [(50, Span { min: 5, max: 7 }), (1_050, Span { min: 9, max: 9 })]);
+    }
+}
