@@ -14,6 +14,7 @@ use sockeye_virtual_hardware::sim::Sim;
 use crate::network::uplink_meta;
 use crate::observer::Log;
 use crate::report::Event;
+use crate::traffic::Traffic;
 
 /// Longest datagram of the protocol that is read; a PULL_RESP has some 500 bytes.
 const MAX_DATAGRAM: usize = 4096;
@@ -30,6 +31,7 @@ struct Inner {
     /// The server was there when that was looked at last.
     connected: Cell<bool>,
     log: Log,
+    traffic: Traffic,
 }
 
 impl Bridge {
@@ -43,6 +45,7 @@ impl Bridge {
         address: &str,
         gateway_eui: [u8; 8],
         log: &Log,
+        traffic: &Traffic,
     ) -> io::Result<Self> {
         let server = address
             .to_socket_addrs()?
@@ -61,6 +64,7 @@ impl Bridge {
             socket,
             connected: Cell::new(false),
             log: log.clone(),
+            traffic: traffic.clone(),
         }));
         sim.spawn(bridge.clone().hear());
         Ok(bridge)
@@ -119,9 +123,10 @@ impl Bridge {
 
     /// Hands over what the sockets send.
     async fn hear(self) {
-        let Inner { sim, gateway, forwarder, .. } = &*self.0;
+        let Inner { sim, gateway, forwarder, traffic, .. } = &*self.0;
         loop {
             let heard = gateway.receive().await;
+            traffic.heard(&heard.transmission);
             forwarder.borrow_mut().uplink(sim.now_us(), &heard.transmission.payload, uplink_meta(&heard));
             self.pump();
         }

@@ -1,6 +1,7 @@
 //! A run's events as lines for people.
 
 use crate::report::{DownlinkKind, Event};
+use crate::traffic::Counts;
 
 /// Writes an instant as hours, minutes, seconds and milliseconds since power-up.
 #[must_use]
@@ -48,7 +49,7 @@ pub fn line(event: &Event) -> String {
         Event::Reboot { cause } => format!("reboot         {}", cause.replace('_', " ")),
         Event::Error { what } => format!("error          {what}"),
         Event::Summary(summary) => format!(
-            "{} uplinks, {} downlinks, {} joins, relay changed {} times, {}.{:03} Wh, {}.{:03} s on this computer",
+            "{} uplinks, {} downlinks, {} joins, relay changed {} times, {}.{:03} Wh, {}.{:03} s on this computer; {}",
             summary.uplinks,
             summary.downlinks,
             summary.joins,
@@ -57,6 +58,7 @@ pub fn line(event: &Event) -> String {
             summary.energy_uwh / 1000 % 1000,
             summary.wall_ms / 1000,
             summary.wall_ms % 1000,
+            on_air(&summary.traffic),
         ),
     }
 }
@@ -65,6 +67,20 @@ pub fn line(event: &Event) -> String {
 #[must_use]
 pub fn amperes(current_ma: u32) -> String {
     format!("{}.{:03} A", current_ma / 1000, current_ma % 1000)
+}
+
+fn on_air(counts: &Counts) -> String {
+    let Counts { frames, delivered, duty_cycle_ppm, duty_cycle_mean_ppm, over_duty_cycle, .. } = counts;
+    let permille = counts.delivered_permille().unwrap_or_default();
+    let percent = |ppm: &u64| format!("{}.{:02} %", ppm / 10_000, ppm / 100 % 100);
+    format!(
+        "{delivered} of {frames} data frames delivered ({}.{} %); on air {} of an hour at most, {} on average{}",
+        permille / 10,
+        permille % 10,
+        percent(duty_cycle_ppm),
+        percent(duty_cycle_mean_ppm),
+        if *over_duty_cycle > 0 { format!("; {over_duty_cycle} OVER THE DUTY CYCLE") } else { String::new() },
+    )
 }
 
 fn mhz(freq_hz: u32) -> String {

@@ -17,6 +17,7 @@ pub mod plot;
 pub mod report;
 pub mod script;
 pub mod trace;
+pub mod traffic;
 pub mod typed;
 pub mod world;
 

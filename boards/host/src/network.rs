@@ -14,6 +14,7 @@ use sockeye_virtual_hardware::sim::{Notify, Sim};
 
 use crate::observer::Log;
 use crate::report::{DownlinkKind, Event};
+use crate::traffic::Traffic;
 
 /// A network server whose gateway hangs in the sockets' air. Clones are the same one.
 #[derive(Clone)]
@@ -34,6 +35,7 @@ struct Inner {
     changes: Cell<u64>,
     changed: Notify,
     log: Log,
+    traffic: Traffic,
     /// Which socket has which DevEUI.
     sockets: RefCell<HashMap<[u8; 8], usize>>,
     /// Sockets that tell nothing of themselves, and the address of each as it was last told for them.
@@ -45,7 +47,14 @@ impl Network {
     ///
     /// # Errors
     /// A setting of `config` is out of its range.
-    pub fn new(sim: &Sim, medium: &Medium, config: Config, seed: u64, log: &Log) -> Result<Self, Error> {
+    pub fn new(
+        sim: &Sim,
+        medium: &Medium,
+        config: Config,
+        seed: u64,
+        log: &Log,
+        traffic: &Traffic,
+    ) -> Result<Self, Error> {
         let network = Self(Rc::new(Inner {
             sim: sim.clone(),
             plan: Plan::new(config.region, &[], &[]),
@@ -54,6 +63,7 @@ impl Network {
             changes: Cell::new(0),
             changed: Notify::new(),
             log: log.clone(),
+            traffic: traffic.clone(),
             sockets: RefCell::default(),
             silent: RefCell::default(),
         }));
@@ -139,6 +149,7 @@ impl Network {
     async fn hear(self) {
         loop {
             let heard = self.0.gateway.receive().await;
+            self.0.traffic.heard(&heard.transmission);
             let (phy, meta) = (&heard.transmission.payload, uplink_meta(&heard));
             self.with_server(|now_us, server| {
                 let sniffed = server.sniff(phy);

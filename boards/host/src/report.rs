@@ -7,6 +7,8 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
+use crate::traffic::Counts;
+
 /// Is one thing that a run reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -131,6 +133,9 @@ pub struct Summary {
     /// How long the run took on this computer.
     #[serde(rename = "wall_s", serialize_with = "milli")]
     pub wall_ms: u64,
+    /// What the sockets put on the air.
+    #[serde(flatten)]
+    pub traffic: Counts,
     /// What the relay was last reported to be.
     #[serde(skip)]
     pub relay: Option<bool>,
@@ -151,7 +156,8 @@ impl Summary {
         }
     }
 
-    /// Adds what another socket of the same run counted; the wall time is the longer one.
+    /// Adds what another socket of the same run counted; the wall time is the longer one. What is on the air is
+    /// counted for all together, not here.
     pub fn add(&mut self, other: &Self) {
         self.uplinks += other.uplinks;
         self.downlinks += other.downlinks;
@@ -272,9 +278,22 @@ mod tests {
             relay_changes: 2,
             energy_uwh: 1_500_250_000,
             wall_ms: 80,
+            traffic: Counts {
+                join_requests: 2,
+                frames: 10,
+                delivered: 9,
+                silent: 0,
+                duty_cycle_ppm: 1_234,
+                duty_cycle_mean_ppm: 1_000,
+                over_duty_cycle: 0,
+            },
             relay: Some(true),
         };
-        let line = r#"{"t":7200.000,"event":"summary","uplinks":9,"downlinks":3,"joins":1,"relay_changes":2,"energy_wh":1500.25,"wall_s":0.08}"#;
+        let line = concat!(
+            r#"{"t":7200.000,"event":"summary","uplinks":9,"downlinks":3,"joins":1,"relay_changes":2,"#,
+            r#""energy_wh":1500.25,"wall_s":0.08,"join_requests":2,"frames":10,"delivered":9,"silent":0,"#,
+            r#""duty_cycle_percent":0.1234,"duty_cycle_mean_percent":0.1,"over_duty_cycle":0}"#
+        );
         check(7_200_000, None, Event::Summary(summary), line);
     }
 
@@ -324,6 +343,7 @@ mod tests {
             relay_changes: 4,
             energy_uwh: 5,
             wall_ms: 6,
+            traffic: Counts::default(),
             relay: None,
         };
         let mut all = one.clone();
@@ -335,6 +355,7 @@ mod tests {
             relay_changes: 8,
             energy_uwh: 10,
             wall_ms: 6,
+            traffic: Counts::default(),
             relay: None,
         };
         assert_eq!(all, sum);

@@ -22,6 +22,7 @@ use crate::report::{Event, Summary};
 use crate::script::{Queue, Schedule, Stimulus};
 use crate::socket::Socket;
 use crate::trace::Trace;
+use crate::traffic::Traffic;
 
 /// How long `press` holds the button, in ms.
 const PRESS_MS: u64 = 100;
@@ -78,6 +79,10 @@ fn plan(region: Region) -> NetworkRegion {
     }
 }
 
+/// How much nearer or farther than a single socket each of several may be, in dB: some in sight of the gateway, some
+/// behind walls.
+const PATH_LOSS_SPREAD_DB: u16 = 15;
+
 /// The channels that networks add in EU868, in Hz: those of ChirpStack's and The Things Stack's settings.
 const EU868_EXTRA_HZ: [u32; 5] = [867_100_000, 867_300_000, 867_500_000, 867_700_000, 867_900_000];
 
@@ -104,6 +109,7 @@ pub struct World<D = Socket> {
     /// The addresses of the multicast groups, whether the sockets listen to them or not.
     groups: Vec<u32>,
     log: Log,
+    traffic: Traffic,
     /// Sends the D2D commands of a script.
     controller: Controller,
     /// The button of the first socket is that of a controller: nobody presses the others.
@@ -154,15 +160,20 @@ impl<D: Device> World<D> {
         // All sockets start with the same settings of the network.
         let first = first_settings(options, &identity(options, 0), template.as_ref())?
             .unwrap_or_else(|| Settings::default_for(options.region, &identity(options, 0)));
+        if options.sockets > 1 {
+            medium.air().set_path_loss_spread_db(PATH_LOSS_SPREAD_DB);
+        }
         if options.d2d_controller && options.sockets < 2 {
             return Err("--d2d-controller needs sockets to be switched: add --sockets 2, or more".into());
         }
-        let network = Network::new(&sim, &medium, network_config(&first.lorawan), options.seed, &log)
+        let traffic = Traffic::new(&medium, options.region);
+        let config = network_config(&first.lorawan);
+        let network = Network::new(&sim, &medium, config, options.seed, &log, &traffic)
             .map_err(|error| format!("the network server: {error:?}"))?;
         let bridge = match &options.gateway {
             Some(address) => {
                 network.with_server(|now_us, server| server.set_gateway(now_us, false));
-                let bridge = Bridge::connect(&sim, &medium, address, options.gateway_eui.0, &log);
+                let bridge = Bridge::connect(&sim, &medium, address, options.gateway_eui.0, &log, &traffic);
                 Some(bridge.map_err(|error| format!("--gateway {address}: {error}; expected HOST:PORT"))?)
             }
             None => None,
@@ -205,7 +216,7 @@ impl<D: Device> World<D> {
             sim.spawn(driver.follow_button(log.clone()));
         }
         let one_button = options.d2d_controller;
-        Ok(Self { sim, medium, network, bridge, sockets, groups, log, controller, one_button })
+        Ok(Self { sim, medium, network, bridge, sockets, groups, log, traffic, controller, one_button })
     }
 
     /// Tells the time since power-up.
@@ -232,6 +243,7 @@ impl<D: Device> World<D> {
             }
         }
         D::run_until_us(&mut self.sockets, &self.sim, end_us);
+        self.traffic.catch_up();
     }
 
     /// Runs until the clock shows `end_ms`, and does what `queue` says on the way.
@@ -392,7 +404,7 @@ impl<D: Device> World<D> {
     /// Counts what all sockets did; the wall time is the caller's to set.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        let mut total = Summary::default();
+        let mut total = Summary { traffic: self.traffic.counts(), ..Summary::default() };
         for (index, socket) in self.sockets.iter().enumerate() {
             let mut one = self.log.summary(index);
             one.energy_uwh = socket.observer().with_seen(|seen| seen.energy_uwh);

@@ -124,6 +124,7 @@ pub struct Air {
     stations: Vec<Station>,
     gateways: Vec<StationId>,
     path_loss_db: HashMap<(StationId, StationId), i32>,
+    path_loss_spread_db: u16,
     transmissions: VecDeque<Transmission>,
     first_id: u64,
     on_channel: HashMap<Channel, Vec<TransmissionId>>,
@@ -131,6 +132,8 @@ pub struct Air {
     /// Frames that gateways have yet to hear the end of.
     for_gateways: Vec<(u64, TransmissionId)>,
     woken: Vec<StationId>,
+    /// What was sent and not taken yet, where somebody wants to know.
+    sent: Option<Vec<Transmission>>,
 }
 
 impl Air {
@@ -142,12 +145,14 @@ impl Air {
             stations: Vec::new(),
             gateways: Vec::new(),
             path_loss_db: HashMap::new(),
+            path_loss_spread_db: 0,
             transmissions: VecDeque::new(),
             first_id: 0,
             on_channel: HashMap::new(),
             listeners: HashMap::new(),
             for_gateways: Vec::new(),
             woken: Vec::new(),
+            sent: None,
         }
     }
 
@@ -169,6 +174,12 @@ impl Air {
     /// Sets the path loss between two stations, both ways, in dB.
     pub fn set_path_loss_db(&mut self, one: StationId, other: StationId, loss_db: i32) {
         self.path_loss_db.insert((one.min(other), one.max(other)), loss_db);
+    }
+
+    /// Spreads the path losses that are not set: each pair of stations gets its own, by chance up to so many dB more
+    /// or less than the default.
+    pub fn set_path_loss_spread_db(&mut self, spread_db: u16) {
+        self.path_loss_spread_db = spread_db;
     }
 
     /// Makes a station miss `permille` of a thousand frames.
@@ -208,6 +219,9 @@ impl Air {
         let transmission =
             Transmission { id, from, modulation, power_dbm, start_us, end_us, payload, cut_us: None, rivals };
         self.transmissions.push_back(transmission.clone());
+        if let Some(sent) = &mut self.sent {
+            sent.push(transmission.clone());
+        }
         if let Some(listeners) = self.listeners.get(&channel) {
             self.woken.extend(listeners.iter().copied().filter(|station| *station != from));
             // A hash set has no order of its own, and a run must be a function of its inputs.
@@ -217,6 +231,23 @@ impl Air {
             self.for_gateways.push((end_us, id));
         }
         transmission
+    }
+
+    /// Keeps everything that is sent from now on for [`take_sent`](Self::take_sent).
+    pub fn keep_sent(&mut self) {
+        self.sent.get_or_insert_default();
+    }
+
+    /// Takes what was sent since the last call, in the order of the starts; nothing without
+    /// [`keep_sent`](Self::keep_sent).
+    pub fn take_sent(&mut self) -> Vec<Transmission> {
+        self.sent.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Tells whether a station is a gateway.
+    #[must_use]
+    pub fn is_gateway(&self, station: StationId) -> bool {
+        self.gateways.contains(&station)
     }
 
     /// Stops a frame before its end: nobody hears it whole.
@@ -346,15 +377,20 @@ impl Air {
 
     fn rssi_dbm(&self, transmission: &Transmission, to: StationId) -> i32 {
         let pair = (transmission.from.min(to), transmission.from.max(to));
-        transmission.power_dbm - self.path_loss_db.get(&pair).copied().unwrap_or(DEFAULT_PATH_LOSS_DB)
+        let loss_db = self.path_loss_db.get(&pair).copied();
+        transmission.power_dbm - loss_db.unwrap_or_else(|| self.unset_path_loss_db(pair))
+    }
+
+    fn unset_path_loss_db(&self, (one, other): (StationId, StationId)) -> i32 {
+        let spread_db = u64::from(self.path_loss_spread_db);
+        let chance = mix(self.seed ^ ((one.0 as u64) << 32) ^ other.0 as u64) % (2 * spread_db + 1);
+        DEFAULT_PATH_LOSS_DB + chance as i32 - i32::from(self.path_loss_spread_db)
     }
 
     fn is_erased(&self, id: TransmissionId, to: StationId, permille: u16) -> bool {
-        // Mixed from the names alone (the finaliser of splitmix64), so that it does not matter who asks first.
-        let mut mixed = self.seed ^ id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((to.0 as u64) << 32);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % 1000 < u64::from(permille)
+        // Mixed from the names alone, so that it does not matter who asks first.
+        let names = self.seed ^ id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((to.0 as u64) << 32);
+        mix(names) % 1000 < u64::from(permille)
     }
 
     fn forget(&mut self, now_us: u64) {
@@ -371,6 +407,13 @@ impl Air {
             self.transmissions.pop_front();
         }
     }
+}
+
+/// Spreads neighbouring numbers over all 64 bits (the finaliser of splitmix64).
+fn mix(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 /// Thermal noise at the receiver, in dBm: -174 dBm/Hz, the bandwidth and the noise figure.

@@ -160,6 +160,38 @@ fn what_is_over_is_forgotten() {
     assert!(table.air.on_channel[&Channel::of(&UPLINK)].len() < 5);
 }
 
+#[test]
+fn path_losses_that_are_not_set_spread_as_far_as_asked_and_stay_as_they_are() {
+    let mut table = table(200);
+    table.air.set_path_loss_spread_db(15);
+    let losses = |table: &mut Table, at_us: u64| -> Vec<i32> {
+        let (gateway, devices) = (table.gateway, table.devices.clone());
+        let one = |(device, n)| {
+            let sent = table.air.transmit(at_us + 10_000_000 * n, device, UPLINK, 0, b"x");
+            -table.air.link(&sent, gateway).expect("heard").rssi_dbm
+        };
+        devices.into_iter().zip(0u64..).map(one).collect()
+    };
+    let first = losses(&mut table, 0);
+    assert_eq!((first.iter().min(), first.iter().max()), (Some(&95), Some(&125)));
+    assert_eq!(first, losses(&mut table, 10_000_000_000));
+    let (device, gateway) = (table.devices[0], table.gateway);
+    table.air.set_path_loss_db(device, gateway, 80);
+    assert_eq!(losses(&mut table, 20_000_000_000)[0], 80, "one that is set holds");
+}
+
+#[test]
+fn what_is_sent_is_kept_only_where_somebody_asked_for_it() {
+    let mut table = table(1);
+    table.air.transmit(0, table.devices[0], UPLINK, 14, b"before");
+    assert!(table.air.take_sent().is_empty());
+    table.air.keep_sent();
+    let second = table.air.transmit(10_000_000, table.devices[0], UPLINK, 14, b"after");
+    table.air.keep_sent();
+    assert_eq!(table.air.take_sent(), [second]);
+    assert!(table.air.take_sent().is_empty());
+}
+
 proptest! {
     #[test]
     fn a_gateway_hears_a_frame_exactly_if_no_rival_is_within_six_decibels(
