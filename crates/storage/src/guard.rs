@@ -30,6 +30,9 @@ pub(crate) struct Guard<F> {
     notes: u32,
     /// Where the next note goes.
     next_note: u32,
+    /// The page whose erase did not come to its end. Until it does, nothing is written, and the page reads as erased:
+    /// half erased it would mislead the log.
+    unfinished: Option<u32>,
     /// The end of what the log has written into the page that it writes; 0 before its first write.
     written: u32,
 }
@@ -50,13 +53,15 @@ fn noted_page(bytes: [u8; NOTE]) -> Option<u32> {
 impl<F: NorFlash> Guard<F> {
     /// Wraps a flash whose notes are in the page at offset `notes`. [`recover`](Self::recover) comes first.
     pub(crate) const fn new(flash: F, notes: u32) -> Self {
-        Self { flash, notes, next_note: notes, written: 0 }
+        Self { flash, notes, next_note: notes, unfinished: None, written: 0 }
     }
 
     /// Finishes what a power cut, a failure or a dropped future interrupted in the pages of `range`, and finds
-    /// the place of the next note.
+    /// the place of the next note. Where a worn page does not let itself be erased, the records can be read all
+    /// the same, and writes are refused.
     pub(crate) async fn recover(&mut self, range: Range<u32>) -> Result<(), F::Error> {
         self.next_note = self.notes;
+        self.unfinished = None;
         let mut is_spoilt = false;
         let mut at = self.notes;
         while at < self.notes_end() {
@@ -68,16 +73,17 @@ impl<F: NorFlash> Guard<F> {
             }
             match noted_page(bytes) {
                 Some(page) if range.contains(&page) && is_page::<F>(page) => {
-                    self.flash.erase(page, page.saturating_add(F::ERASE_SIZE as u32)).await?;
-                    self.flash.write(at, &[0; NOTE]).await?;
+                    if self.finish(page, at).await.is_err() {
+                        self.unfinished = Some(page);
+                    }
                 }
                 _ => is_spoilt |= bytes != [0xFF; NOTE] && bytes != [0; NOTE],
             }
             at = after;
         }
         // Only now, when no note is pending. What stands beside torn words is not to be trusted.
-        if is_spoilt {
-            self.erase_notes().await?;
+        if is_spoilt && self.unfinished.is_none() && self.erase_notes().await.is_err() {
+            self.unfinished = Some(self.notes);
         }
         Ok(())
     }
@@ -109,8 +115,21 @@ impl<F: NorFlash> Guard<F> {
         // Taken even if the write fails or is dropped: what is in the word then is not known.
         self.next_note = at.saturating_add(NOTE as u32);
         self.flash.write(at, &note(page)).await?;
+        self.unfinished = Some(page);
+        self.finish(page, at).await?;
+        self.unfinished = None;
+        Ok(())
+    }
+
+    /// Erases a page, and takes back the note that says so.
+    async fn finish(&mut self, page: u32, note: u32) -> Result<(), F::Error> {
         self.flash.erase(page, page.saturating_add(F::ERASE_SIZE as u32)).await?;
-        self.flash.write(at, &[0; NOTE]).await
+        self.flash.write(note, &[0; NOTE]).await
+    }
+
+    /// Gives an offset as it is, or one that every flash refuses.
+    fn unless_locked(&self, offset: u32) -> u32 {
+        if self.unfinished.is_some() { u32::MAX } else { offset }
     }
 
     /// Reads what can be read, word by word, with zeros for the rest.
@@ -155,6 +174,10 @@ impl<F: NorFlash> ReadNorFlash for Guard<F> {
     const READ_SIZE: usize = F::READ_SIZE;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), F::Error> {
+        if self.unfinished == Some(page_of::<F>(offset)) {
+            bytes.fill(0xFF);
+            return Ok(());
+        }
         match self.flash.read(offset, bytes).await {
             Err(error) if is_unreadable(&error) => self.read_around_torn_words(offset, bytes).await,
             other => other,
@@ -173,6 +196,9 @@ impl<F: NorFlash> NorFlash for Guard<F> {
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), F::Error> {
         let mut page = from;
         while page < to {
+            if self.unfinished.is_some() {
+                return self.flash.erase(u32::MAX, u32::MAX).await;
+            }
             self.erase_page(page).await?;
             page = page.saturating_add(F::ERASE_SIZE as u32);
         }
@@ -183,6 +209,6 @@ impl<F: NorFlash> NorFlash for Guard<F> {
         let end = offset.saturating_add(bytes.len() as u32);
         let is_same_page = page_of::<F>(offset) == page_of::<F>(self.written.saturating_sub(1));
         self.written = if is_same_page { end.max(self.written) } else { end };
-        self.flash.write(offset, bytes).await
+        self.flash.write(self.unless_locked(offset), bytes).await
     }
 }

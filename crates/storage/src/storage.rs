@@ -24,6 +24,9 @@ const ITEM: usize = 32;
 /// value, and is filled up to words of 8).
 pub const RESERVE: u32 = 104;
 
+/// How often a store is tried.
+const ATTEMPTS: u8 = 3;
+
 /// The key under which a clearing in progress lies; no [`RecordId`] has it. Its value: the keys to keep.
 const CLEARING: u8 = 0;
 
@@ -50,6 +53,8 @@ pub enum Error<E> {
         /// Its length in bytes.
         length: usize,
     },
+    /// The flash takes the record, and does not keep it.
+    Worn,
     /// The range is no whole number of pages, or fewer than three.
     Layout,
 }
@@ -131,7 +136,7 @@ impl<F: NorFlash> Storage<F> {
     ///
     /// # Errors
     ///
-    /// [`Error::Flash`], [`Error::Full`], [`Error::TooLong`], [`Error::Layout`].
+    /// [`Error::Flash`], [`Error::Full`], [`Error::TooLong`], [`Error::Worn`], [`Error::Layout`].
     ///
     /// # Cancel safety
     ///
@@ -281,12 +286,27 @@ impl<F: NorFlash> Storage<F> {
         Ok(value.unwrap_or_default())
     }
 
+    /// Stores a value, unless it is there, and looks whether it is. A worn cell refuses a value, or takes it and does
+    /// not keep it: then the next free place is tried.
     async fn put(&mut self, key: u8, bytes: &[u8]) -> Result<(), Error<F::Error>> {
-        if self.fetch(key).await? == bytes {
-            return Ok(());
+        let mut outcome = Ok(());
+        for attempt in 0..=ATTEMPTS {
+            if self.fetch(key).await? == bytes {
+                return Ok(());
+            }
+            if attempt == ATTEMPTS {
+                break;
+            }
+            let map = self.map.as_mut().ok_or(Error::Layout)?;
+            outcome = map.store_item(&mut self.buffer, &key, &bytes).await.map_err(sort);
+            match outcome {
+                Ok(()) => {}
+                // No bytes would be found in a flash that cannot be read, too.
+                Err(Error::Flash(_)) if !bytes.is_empty() => {}
+                Err(_) => break,
+            }
         }
-        let map = self.map.as_mut().ok_or(Error::Layout)?;
-        map.store_item(&mut self.buffer, &key, &bytes).await.map_err(sort)
+        outcome.and(Err(Error::Worn))
     }
 
     async fn erase_all(&mut self) -> Result<(), Error<F::Error>> {
