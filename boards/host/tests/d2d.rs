@@ -4,12 +4,14 @@
 mod bench;
 
 use bench::Bench;
-use sockeye_d2d_agent::{Keys, Message};
+use embassy_futures::block_on;
+use sockeye_d2d_agent::{Agent, Keys, Message, PERIOD_MS};
 use sockeye_host::report::Event;
 use sockeye_settings::template::{Secrets, to_json};
 use sockeye_settings::{Action, D2d, D2dCommand, Identity, Key, Model, Region, Settings};
+use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::air::{Gateway, Modulation};
-use sockeye_virtual_hardware::flash::Cut;
+use sockeye_virtual_hardware::flash::{Cut, Flash, Stm32wl};
 
 const ON: u16 = 0x1510;
 const OFF: u16 = 0x1511;
@@ -275,4 +277,44 @@ fn a_controller_without_sockets_to_switch_is_refused() {
     let options = <sockeye_host::cli::Options as clap::Parser>::try_parse_from(options).unwrap();
     let refused = sockeye_host::world::World::new(&options).unwrap_err();
     assert!(refused.contains("--sockets"), "{refused}");
+}
+
+/// Commands that the STM32WL's flash takes in its life, each with a change of the relay, from so many senders: each
+/// record that there can be is there, and a page turn carries it along.
+fn commands_of_a_life(senders: u32) -> u64 {
+    let flash = Flash::<Stm32wl>::erased(6);
+    let mut storage = Storage::new(flash.clone(), 0..12 * 1024);
+    for id in RecordId::ALL {
+        block_on(storage.store(id, &[0xA5; 200])).unwrap();
+    }
+    let mut settings = D2d { enabled: true, key: Key::new(KEY), ..D2d::default() };
+    settings.commands.push(D2dCommand { code: TOGGLE, action: Action::Toggle }).unwrap();
+    let mut agent = Agent::new(settings, None);
+    let mut commands = 0;
+    loop {
+        commands += 1;
+        let (sender, counter) = (commands % senders, commands / senders);
+        let now_ms = u64::from(commands) * PERIOD_MS;
+        let order = agent.hear(now_ms, &frame(KEY, sender, counter, TOGGLE)).unwrap();
+        block_on(storage.store(RecordId::D2dSenders, order.record())).unwrap();
+        block_on(storage.store(RecordId::RelayState, &[(commands % 2) as u8])).unwrap();
+        let most = flash.wear().into_iter().max().map_or(0, u64::from);
+        if most >= 10 {
+            // STM32WLE5 data sheet, endurance of a page; one erase more than was seen: it may be due at once.
+            return u64::from(commands) * 10_000 / (most + 1);
+        }
+    }
+}
+
+#[test]
+fn the_flash_outlasts_the_relay_as_the_page_says() {
+    const PAGE: &str = include_str!("../../../docs/D2D.md");
+    for senders in [1, 4, 16] {
+        let thousands = commands_of_a_life(senders) / 1000;
+        // A mains relay is good for some 100 000 switchings under load.
+        assert!(thousands > 200, "{senders} senders: {thousands} 000 commands");
+        let rows = PAGE.lines().filter_map(|line| line.strip_prefix(&format!("| {senders} | ")));
+        let told = rows.filter_map(|row| row.split(' ').next()?.parse::<u64>().ok()).next().unwrap();
+        assert!((told * 9 / 10..=told * 11 / 10).contains(&thousands), "{senders}: {thousands}, told {told}");
+    }
 }
