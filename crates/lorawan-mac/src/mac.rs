@@ -266,7 +266,6 @@ impl Mac {
         mac
     }
 
-    fn restore(&mut self, restored: Restored<'_>) {
     /// Writes down the air time that a reset would forget: of the bands, of the network's limit, and of join requests.
     #[must_use]
     pub fn air_time(&self) -> AirTime {
@@ -279,6 +278,7 @@ impl Mac {
         self.duty.resume(self.plan, now_ms, air_time);
     }
 
+    fn restore(&mut self, restored: Restored<'_>) {
         let stored = restored
             .session
             .and_then(|bytes| session::decode_session(bytes, self.plan))
