@@ -4,6 +4,7 @@ mod adr;
 #[cfg(feature = "certification")]
 mod certifying;
 mod downlink;
+mod give_way;
 mod join;
 mod multicast;
 mod requests;

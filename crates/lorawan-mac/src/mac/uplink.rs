@@ -510,7 +510,7 @@ impl Mac {
         });
     }
 
-    fn give_up_quietly(&mut self, now_ms: u64) {
+    pub(super) fn give_up_quietly(&mut self, now_ms: u64) {
         if let Some(transaction) = self.transaction.take() {
             self.check_over(now_ms, false);
             self.notify(Notice::UplinkFailed { port: transaction.port() });

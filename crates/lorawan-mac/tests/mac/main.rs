@@ -11,6 +11,7 @@ mod crashes;
 mod d2d;
 mod driver;
 mod frames;
+mod give_way;
 mod join;
 mod laws;
 mod multicast;
