@@ -6,6 +6,7 @@ mod board;
 mod build;
 mod crates;
 mod failure;
+mod figures;
 mod flash;
 mod fuzz;
 mod image;
@@ -61,6 +62,8 @@ enum Command {
     Size(size::Options),
     /// Measures speed, instructions and the MAC among millions of random frames, commands and crashes
     Bench(bench::Options),
+    /// Draws the pictures in docs/ anew
+    Figures,
     /// Feeds a parser with inputs that a fuzzer makes up
     Fuzz(fuzz::Options),
 }
@@ -83,6 +86,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Flash(options) => flash::flash(&workspace, &options),
         Command::Size(options) => size::size(&workspace, &options),
         Command::Bench(options) => bench::bench(&workspace, &options),
+        Command::Figures => figures::figures(&workspace),
         Command::Fuzz(options) => fuzz::fuzz(&workspace, &options),
     }
 }
