@@ -8,7 +8,7 @@ use embassy_futures::block_on;
 use sockeye_d2d_agent::{Agent, Keys, Message, PERIOD_MS};
 use sockeye_host::report::Event;
 use sockeye_settings::template::{Secrets, to_json};
-use sockeye_settings::{Action, D2d, D2dCommand, Identity, Key, Model, Region, Settings};
+use sockeye_settings::{Action, ChannelSet, D2d, D2dCommand, Identity, Key, Model, Region, Settings};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::air::{Gateway, Modulation};
 use sockeye_virtual_hardware::flash::{Cut, Flash, Stm32wl};
@@ -21,6 +21,11 @@ const KEY: [u8; 16] = [0x77; 16];
 
 /// The command line for sockets with D2D enabled, three commands and a key of their own; RX2 is on SF9.
 fn enabled(name: &str) -> String {
+    enabled_and(name, |_| {})
+}
+
+/// The same, with further settings changed.
+fn enabled_and(name: &str, change: impl FnOnce(&mut Settings)) -> String {
     let identity = Identity {
         sn: [0x61, 0x48, 0x3c, 0x37, 0x19, 0x43, 0x91, 0x05],
         dev_eui: [0x24, 0xe1, 0x24, 0x14, 0x8c, 0x37, 0x19, 0x43],
@@ -34,6 +39,7 @@ fn enabled(name: &str) -> String {
     for (code, action) in [(ON, Action::On), (OFF, Action::Off), (TOGGLE, Action::Toggle)] {
         settings.d2d.commands.push(D2dCommand { code, action }).unwrap();
     }
+    change(&mut settings);
     let path = std::env::temp_dir().join(format!("sockeye-d2d-{}-{name}.json", std::process::id()));
     std::fs::write(&path, to_json(&settings, identity.model, Secrets::Include)).unwrap();
     format!("--settings {}", path.display())
@@ -103,6 +109,26 @@ fn no_network_is_needed() {
     }
     assert!(relay(&bench).len() >= 15, "{}", relay(&bench).len());
     assert!(!bench.events.iter().any(|(_, event)| matches!(event, Event::Joined { .. })));
+}
+
+#[test]
+fn a_socket_that_is_set_to_send_nothing_obeys() {
+    let silent = enabled_and("silent", |settings| settings.lorawan.channels.enabled = ChannelSet::EMPTY);
+    let mut bench = Bench::new(&silent);
+    bench.run(120_000).act("d2d 1511").run(5_000).act("d2d 1510").run(5_000);
+    let [.., (false, "d2d"), (true, "d2d")] = relay(&bench)[..] else { panic!("{:?}", bench.relay()) };
+    assert!(!bench.events.iter().any(|(_, event)| matches!(event, Event::JoinRequest { .. })));
+}
+
+#[test]
+fn the_settings_file_of_the_page_obeys_the_guides_command() {
+    const PAGE: &str = include_str!("../../../docs/RUN.md");
+    let file = PAGE.lines().find(|line| line.contains(r#""d2d": {"#)).unwrap();
+    let path = std::env::temp_dir().join(format!("sockeye-d2d-{}-page.json", std::process::id()));
+    std::fs::write(&path, file).unwrap();
+    let mut bench = Bench::joined(&format!("--settings {}", path.display()));
+    bench.act("press").run(10_000).forget().act("d2d 1510").run(5_000);
+    assert_eq!(relay(&bench), [(true, "d2d")]);
 }
 
 #[test]
