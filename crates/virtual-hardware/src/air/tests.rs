@@ -167,8 +167,8 @@ fn path_losses_that_are_not_set_spread_as_far_as_asked_and_stay_as_they_are() {
     let losses = |table: &mut Table, at_us: u64| -> Vec<i32> {
         let (gateway, devices) = (table.gateway, table.devices.clone());
         let one = |(device, n)| {
-            let sent = table.air.transmit(at_us + 10_000_000 * n, device, UPLINK, 0, b"x");
-            -table.air.link(&sent, gateway).expect("heard").rssi_dbm
+            let sent = table.air.transmit(at_us + 10_000_000 * n, device, UPLINK, 14, b"x");
+            14 - table.air.link(&sent, gateway).expect("heard").rssi_dbm
         };
         devices.into_iter().zip(0u64..).map(one).collect()
     };
