@@ -100,6 +100,24 @@ fn a_socket_that_nobody_hears_joins_anew_and_works_on_meanwhile() {
 }
 
 #[test]
+fn mac_rejoin_01_a_reporting_interval_set_by_downlink_moves_the_checks_of_the_link() {
+    let options = file("interval", Region::Eu868, |settings| {
+        settings.general.reporting_interval_s = 64_800;
+        settings.lorawan.rejoin_packets = 1;
+    });
+    // From 18 h to 1 min: checks come every half hour. Nobody hears them, so the socket joins anew.
+    let joins = |bench: &mut Bench| {
+        bench.act("gateway off").forget().run(40 * 60_000);
+        bench.events.iter().filter(|(_, event)| matches!(event, Event::JoinRequest { .. })).count()
+    };
+    let mut bench = Bench::joined(&options);
+    assert_eq!(joins(&mut bench), 0);
+    let mut bench = Bench::joined(&options);
+    bench.act("downlink 85 ff033c00").run(20_000);
+    assert!(joins(&mut bench) > 0);
+}
+
+#[test]
 fn mac_tx_02_reboots_by_downlink_do_not_lift_the_duty_cycle_nor_silence_the_socket() {
     let options = file("reboots", Region::Eu868, |settings| {
         settings.lorawan.adr = false;

@@ -8,7 +8,7 @@ use embassy_futures::select::{Either4, select4};
 use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
 use sockeye_metering::EnergyMeter;
-use sockeye_state_machine::{Effect, Effects, Event, Socket, StoreItem};
+use sockeye_state_machine::{Effect, Effects, Event, Socket, StoreItem, UplinkKind};
 
 use crate::board::{Board, Clock, SupplyMonitor};
 use crate::notice::{Notice, Observer};
@@ -76,7 +76,13 @@ impl<B: Board> Outputs<B> {
                     false => "meter: well again",
                 }),
                 Effect::Ignored { what } => self.error(what.name()),
-                Effect::Uplink(uplink) => shared.radio.put(|work| work.outbox.push(uplink)),
+                Effect::Uplink(uplink) => {
+                    let is_outage = uplink.kind == UplinkKind::Outage;
+                    shared.radio.put(|work| work.outbox.push(uplink));
+                    if is_outage {
+                        shared.outage.signal(());
+                    }
+                }
                 Effect::StartNetwork => shared.radio.put(|work| work.start = true),
                 Effect::Store(item) => store(now_ms, item, socket, shared),
                 Effect::Reboot { cause } => shared.service.put(|work| work.reboot = Some(cause)),
@@ -86,8 +92,12 @@ impl<B: Board> Outputs<B> {
     }
 }
 
-/// Leaves the newest value of a record with the service task.
+/// Leaves the newest value of a record with the service task, and what the radio task has to know of it with that one.
 fn store(now_ms: u64, item: StoreItem, socket: &Socket, shared: &Shared) {
+    if matches!(item, StoreItem::Settings) {
+        let interval_s = socket.settings().general.reporting_interval_s;
+        shared.radio.put(|work| work.reporting_interval_s = Some(interval_s));
+    }
     shared.service.put(|work| match item {
         StoreItem::Settings => work.settings = Some(socket.settings().clone()),
         StoreItem::RelayState => work.relay_on = Some(socket.relay_on()),
@@ -185,6 +195,7 @@ async fn decide<B: Board>(
                     socket.handle(now_ms, Event::SupplyLost, &mut effects);
                 }
                 ControlEvent::Stored(item) => socket.handle(now_ms, Event::Stored(*item), &mut effects),
+                ControlEvent::RecordsLost => socket.handle(now_ms, Event::RecordsLost, &mut effects),
             },
             Either4::Third(level) => {
                 pressed = level;

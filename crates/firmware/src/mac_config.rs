@@ -46,9 +46,8 @@ pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> mac::Confi
     config.data_rate = lorawan.data_rate;
     config.tx_power_dbm = lorawan.tx_power_dbm;
     config.rx2 = Some(mac::Rx2 { frequency_hz: lorawan.rx2_frequency_hz, data_rate: lorawan.rx2_data_rate });
-    // Guide section 3.2.1, "Rejoin Mode": every 30 minutes, or every reporting interval if that is longer.
     config.rejoin = lorawan.rejoin.then(|| mac::Rejoin {
-        interval_s: settings.general.reporting_interval_s.max(HALF_AN_HOUR_S),
+        interval_s: check_interval_s(settings.general.reporting_interval_s),
         packets: lorawan.rejoin_packets,
     });
     config.fixed_channels = lorawan.single_channel;
@@ -66,6 +65,12 @@ pub(crate) fn mac_config(settings: &Settings, identity: &Identity) -> mac::Confi
         });
     }
     config
+}
+
+/// Tells how often the link is checked (guide section 3.2.1, "Rejoin Mode"): every 30 minutes, or every reporting interval
+/// if that is longer.
+pub(crate) fn check_interval_s(reporting_interval_s: u32) -> u32 {
+    reporting_interval_s.max(HALF_AN_HOUR_S)
 }
 
 /// Gives the channels of a fixed plan to send on, or none where they are all of them.

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use embassy_futures::select::{Either, select};
+use embassy_futures::select::{Either3, select, select3};
 use heapless::Vec;
 use lorawan_device::async_device::radio::Timer;
 use sockeye_d2d_agent::Agent;
@@ -10,6 +10,7 @@ use sockeye_lorawan_mac as mac;
 use sockeye_storage::RecordId;
 
 use crate::board::{Board, Clock};
+use crate::mac_config::check_interval_s;
 use crate::notice::{Notice, Observer};
 use crate::records::mac_record;
 use crate::retained::Retained;
@@ -55,9 +56,16 @@ pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
         let send_at_ms = task.feed_mac(&mut in_flight, shared);
         let RadioTask { clock, driver, epoch, .. } = &mut *task;
         let heart = beat(clock, *epoch, shared);
-        let event = match select(driver.next(wake(clock, send_at_ms, shared)), heart).await {
-            Either::First(event) => event,
-            Either::Second(never) => match never {},
+        let next = driver.next(wake(clock, send_at_ms, shared));
+        let event = match select3(next, heart, shared.outage.wait()).await {
+            Either3::First(event) => event,
+            Either3::Second(never) => match never {},
+            Either3::Third(()) => {
+                // Nobody will be there for the windows that this cuts short, nor for the end of what it cuts off.
+                let now_ms = driver.now_ms();
+                driver.mac().give_way(now_ms);
+                mac::Event::Woken
+            }
         };
         match event {
             mac::Event::Woken => {}
@@ -115,6 +123,12 @@ impl<B: Board> RadioTask<B> {
         let now_ms = self.epoch.of(since_reset_ms);
         let mac = self.driver.mac();
         shared.radio.look(|work| {
+            if let Some(interval_s) = work.reporting_interval_s.take() {
+                mac.set_check_interval(check_interval_s(interval_s));
+            }
+            if core::mem::take(&mut work.records_lost) {
+                mac.store_again();
+            }
             if core::mem::take(&mut work.start) {
                 if self.silent {
                     self.observer.observe(Notice::Error { what: "LoRaWAN: every channel is disabled" });

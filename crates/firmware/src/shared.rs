@@ -11,7 +11,7 @@ use heapless::Vec;
 use sockeye_lorawan_mac as mac;
 use sockeye_metering::Reading;
 use sockeye_settings::{Action, Settings};
-use sockeye_state_machine::{DelayTask, Outbox, RebootCause, StoreItem};
+use sockeye_state_machine::{DelayTask, Outbox, RebootCause, StoreItem, UplinkKind};
 use sockeye_storage::RecordId;
 
 /// Longest application payload of any data rate, in bytes (LoRaWAN regional parameters, N at M = 250).
@@ -28,6 +28,7 @@ pub(crate) enum ControlEvent {
     SessionResumed,
     SupplyLost,
     Stored(StoreItem),
+    RecordsLost,
 }
 
 /// What control asks of the radio task.
@@ -35,6 +36,10 @@ pub(crate) enum ControlEvent {
 pub(crate) struct RadioWork {
     /// Join, or resume the stored session.
     pub(crate) start: bool,
+    /// The reporting interval, when it has changed: checks of the link follow it.
+    pub(crate) reporting_interval_s: Option<u32>,
+    /// The flash has lost the records.
+    pub(crate) records_lost: bool,
     /// What waits to be sent. It drops by its own rules, never for lack of a place in a channel.
     pub(crate) outbox: Outbox,
 }
@@ -104,6 +109,8 @@ pub struct Shared {
     pub(crate) radio: Mailbox<RadioWork>,
     pub(crate) service: Mailbox<ServiceWork>,
     pub(crate) reading: Signal<CriticalSectionRawMutex, MeterResult>,
+    /// An outage alert lies in the outbox: the last uplink before the supply is gone.
+    pub(crate) outage: Signal<CriticalSectionRawMutex, ()>,
     /// Whether the record that the radio task waits for is in flash.
     pub(crate) awaited_stored: Signal<CriticalSectionRawMutex, bool>,
     pub(crate) control_alive: Heartbeat,
@@ -111,6 +118,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Shows each uplink that waits, with the bytes still to be sent: for whoever watches a socket.
+    pub fn each_waiting(&self, mut each: impl FnMut(UplinkKind, usize)) {
+        self.radio.look(|work| work.outbox.waiting().for_each(|(kind, bytes)| each(kind, bytes)));
+    }
+
     /// Makes empty channels.
     #[must_use]
     pub fn new() -> Self {
@@ -119,6 +131,7 @@ impl Shared {
             radio: Mailbox::new(),
             service: Mailbox::new(),
             reading: Signal::new(),
+            outage: Signal::new(),
             awaited_stored: Signal::new(),
             control_alive: Heartbeat::new(),
             radio_alive: Heartbeat::new(),

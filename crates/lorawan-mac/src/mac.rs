@@ -145,6 +145,8 @@ pub struct Mac {
     wants_link_check: bool,
     wants_device_time: bool,
     acknowledgement: Option<Acknowledgement>,
+    /// MIC of the last downlink, if it was confirmed, and how often it may still come again.
+    repeatable: Option<([u8; 4], u8)>,
     /// When the MAC sends a frame of its own if the application has sent none by then.
     own_uplink_at_ms: Option<u64>,
     adr_ack_count: u16,
@@ -254,6 +256,7 @@ impl Mac {
             wants_link_check: false,
             wants_device_time: false,
             acknowledgement: None,
+            repeatable: None,
             own_uplink_at_ms: None,
             adr_ack_count: 0,
             used: Mask::NONE,
@@ -445,6 +448,13 @@ impl Mac {
         }
         self.storing = Some(record);
         Some(record)
+    }
+
+    /// Has every record stored again: the flash has lost them.
+    pub fn store_again(&mut self) {
+        self.session_dirty |= self.session.is_some();
+        self.counters_dirty |= !self.counters_lost;
+        self.groups_dirty = true;
     }
 
     /// Says that the record of the last [`Action::Store`] is in flash.

@@ -9,6 +9,10 @@ use crate::frame::{DataDown, MHDR_AND_MIC, rebuild_fcnt_down};
 /// CLASS_C_RESP_TIMEOUT (TS001-1.0.4; MAC-CONF-03).
 const CLASS_C_RESP_TIMEOUT_MS: u64 = 8000;
 
+/// So often a confirmed downlink that comes again is acknowledged again: somebody who plays one back does not get more
+/// time on air out of the device.
+const MAX_REPEATS: u8 = 7;
+
 /// A downlink that was right.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Accepted {
@@ -34,7 +38,10 @@ impl Mac {
         if data.dev_addr != session.dev_addr {
             return None;
         }
-        let fcnt = rebuild_fcnt_down(session.fcnt_down, data.fcnt_low)?;
+        let Some(fcnt) = rebuild_fcnt_down(session.fcnt_down, data.fcnt_low) else {
+            self.acknowledge_again(now_ms, answer_to.is_some(), frame, &data);
+            return None;
+        };
         if !data.mic_is_right(&session.nwk_skey, fcnt) {
             return None;
         }
@@ -54,11 +61,11 @@ impl Mac {
         if let Some((transaction, _)) = answer_to {
             self.class_a_effects(now_ms, transaction, &data, &payload, quality);
         }
+        self.repeatable = None;
         // FPort 0 in RXC is dropped (MAC-CMD-01), and so is not acknowledged.
         if data.confirmed && (answer_to.is_some() || data.port != Some(0)) {
-            let expires_ms = answer_to.is_none().then(|| now_ms.saturating_add(CLASS_C_RESP_TIMEOUT_MS));
-            self.acknowledgement = Some(Acknowledgement { expires_ms });
-            self.want_own_uplink(now_ms);
+            self.repeatable = frame.last_chunk().map(|mic| (*mic, MAX_REPEATS));
+            self.acknowledge(now_ms, answer_to.is_some());
         }
         #[cfg(feature = "certification")]
         if let Some(port) = data.port.filter(|&port| port != 0) {
@@ -69,6 +76,24 @@ impl Mac {
             self.downlinks.push(Header { port, fcnt, window, multicast: None, quality }, &payload);
         }
         Some(Accepted { ack: data.ack })
+    }
+
+    fn acknowledge(&mut self, now_ms: u64, in_window: bool) {
+        let expires_ms = (!in_window).then(|| now_ms.saturating_add(CLASS_C_RESP_TIMEOUT_MS));
+        self.acknowledgement = Some(Acknowledgement { expires_ms });
+        self.want_own_uplink(now_ms);
+    }
+
+    /// A confirmed downlink whose ACK the network did not hear comes again with the same counter (LoRaWAN 1.0.3 section
+    /// 4.3.1.5), and has no effect but another ACK (MAC-CONF-03).
+    fn acknowledge_again(&mut self, now_ms: u64, in_window: bool, frame: &[u8], data: &DataDown<'_>) {
+        let (Some(session), Some((mic, left))) = (&self.session, &mut self.repeatable) else { return };
+        let same = frame.ends_with(mic)
+            && session.fcnt_down.is_some_and(|fcnt| data.mic_is_right(&session.nwk_skey, fcnt));
+        if same && *left > 0 {
+            *left = left.saturating_sub(1);
+            self.acknowledge(now_ms, in_window);
+        }
     }
 
     /// What only a frame in RX1 or RX2 does (MAC-CC-04, MAC-CMD-01).

@@ -137,7 +137,7 @@ impl Mac {
             return false;
         }
         let mut parameters = Parameters::defaults(self.plan, &self.config, rf.data_rate);
-        apply_accept(self.plan, &accept, &mut parameters);
+        apply_accept(self.plan, self.config.fixed_channels, &accept, &mut parameters);
         self.session = Some(Session {
             dev_nonce,
             dev_addr: accept.dev_addr,
@@ -161,6 +161,7 @@ impl Mac {
         self.answers.clear();
         self.answers_sent = 0;
         self.acknowledgement = None;
+        self.repeatable = None;
         self.own_uplink_at_ms = None;
         self.watch = Watch::default();
         self.joining = None;
@@ -171,7 +172,7 @@ impl Mac {
 }
 
 /// Applies what a join-accept sets (MAC-JOIN-06); a value that the region does not have is left aside.
-fn apply_accept(plan: &Plan, accept: &JoinAccept, parameters: &mut Parameters) {
+fn apply_accept(plan: &Plan, fixed_channels: bool, accept: &JoinAccept, parameters: &mut Parameters) {
     parameters.rx1_delay_s = (accept.rx_delay & 0x0f).max(1);
     let offset = (accept.dl_settings >> 4) & 0x07;
     if offset <= plan.rx1.max_offset {
@@ -181,7 +182,7 @@ fn apply_accept(plan: &Plan, accept: &JoinAccept, parameters: &mut Parameters) {
     if plan.is_downlink_data_rate(rx2_data_rate) {
         parameters.rx2.data_rate = rx2_data_rate;
     }
-    if let Some(list) = &accept.cflist {
+    if let Some(list) = accept.cflist.as_ref().filter(|_| !fixed_channels) {
         parameters.channels.apply_cflist(plan, list);
         let Parameters { channels, data_rate, uplink_dwell, .. } = parameters;
         *data_rate = channels.nearest_data_rate(plan, *data_rate, *uplink_dwell);

@@ -24,6 +24,17 @@ impl Mac {
         self.config.rejoin.filter(|_| otaa && self.session.is_some() && self.joining.is_none())
     }
 
+    /// Changes how often checks are made, in s; no effect where they are not. A row of unanswered ones goes on.
+    pub fn set_check_interval(&mut self, interval_s: u32) {
+        let Some(rejoin) = &mut self.config.rejoin else { return };
+        if rejoin.interval_s != interval_s {
+            rejoin.interval_s = interval_s;
+            if self.watch.unanswered == 0 {
+                self.watch.next_at_ms = None;
+            }
+        }
+    }
+
     /// Tells when the next check is due.
     pub(super) fn check_due_ms(&mut self, now_ms: u64) -> Option<u64> {
         let interval_ms = u64::from(self.rejoin()?.interval_s).saturating_mul(1000);

@@ -10,6 +10,7 @@ mod counters;
 mod crashes;
 mod d2d;
 mod driver;
+mod fixed_channels;
 mod frames;
 mod give_way;
 mod join;
@@ -21,7 +22,7 @@ mod rejoin;
 mod windows;
 
 /// Every file that holds requirement tests.
-const SOURCES: [&str; 17] = [
+const SOURCES: &[&str] = &[
     include_str!("certification.rs"),
     include_str!("class_c.rs"),
     include_str!("commands.rs"),
@@ -38,6 +39,9 @@ const SOURCES: [&str; 17] = [
     include_str!("rejoin.rs"),
     include_str!("windows.rs"),
     include_str!("../../src/fifo.rs"),
+    // The same on a modelled chip, and on the whole socket.
+    include_str!("../../../radio/tests/mac/listening.rs"),
+    include_str!("../../../../boards/host/tests/lorawan.rs"),
     include_str!("../../src/region/tests.rs"),
 ];
 

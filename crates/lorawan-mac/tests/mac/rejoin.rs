@@ -58,6 +58,30 @@ fn mac_rejoin_01_a_silent_network_is_asked_so_often_and_then_joined_anew() {
 }
 
 #[test]
+fn mac_rejoin_01_a_changed_interval_takes_effect_at_once() {
+    let mut bench = Bench::joined(
+        Config { rejoin: Some(Rejoin { interval_s: 86_400, packets: 3 }), ..otaa() },
+        &Accept::default(),
+    );
+    bench.settle();
+    bench.now_ms = 5_000_000;
+    bench.mac.set_check_interval(3600);
+    let sent = bench.transmit();
+    assert!(is_check(&bench, &sent.phy));
+    assert!((8_600_000..8_600_100).contains(&sent.start_ms), "{}", sent.start_ms);
+    // A row of unanswered checks goes on at its own pace, and the same interval again changes nothing.
+    bench.finish();
+    bench.mac.set_check_interval(7200);
+    bench.mac.set_check_interval(7200);
+    let again = bench.transmit();
+    assert!(is_check(&bench, &again.phy) && again.start_ms - sent.end_ms < 37_000);
+    // Where there is no rejoin mode there is none.
+    let mut bench = Bench::joined(otaa(), &Accept::default());
+    bench.mac.set_check_interval(3600);
+    assert!(matches!(bench.settle(), Action::Listen { until_ms: None, .. }));
+}
+
+#[test]
 fn mac_rejoin_01_an_answer_ends_the_row_of_checks() {
     let mut bench = watched();
     let answer = vec![lrwn::MACCommand::Raw(vec![0x02, 20, 1])];
