@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod cli;
+pub mod command;
 pub mod device;
 pub mod human;
 pub mod lines;

@@ -1,131 +1,14 @@
 //! The command behind `cargo xtask run`.
 #![forbid(unsafe_code)]
 
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
-use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
 use sockeye_host::cli::Options;
-use sockeye_host::lines::Lines;
-use sockeye_host::live;
-use sockeye_host::pace::Pace;
-use sockeye_host::plot;
-use sockeye_host::report::Event;
-use sockeye_host::script::{Schedule, Stimulus};
-use sockeye_host::world::{World, check_settings_file};
-
-/// What a run ends with besides success.
-enum Failure {
-    /// The command was used wrongly; exit status 2.
-    Usage(String),
-    /// The device failed; exit status 1.
-    Device(String),
-}
+use sockeye_host::command;
+use sockeye_host::world::World;
 
 fn main() -> ExitCode {
     // clap prints its own sentence for a wrong option, and exits with 2.
-    let options = Options::parse();
-    let failure = match std::panic::catch_unwind(AssertUnwindSafe(|| run(&options))) {
-        Ok(Ok(())) => return ExitCode::SUCCESS,
-        Ok(Err(failure)) => failure,
-        Err(_) => Failure::Device("the firmware or a model panicked; the message is above".into()),
-    };
-    let (what, status) = match failure {
-        Failure::Usage(what) => (what, 2),
-        Failure::Device(what) => (what, 1),
-    };
-    eprintln!("error: {what}");
-    ExitCode::from(status)
-}
-
-fn run(options: &Options) -> Result<(), Failure> {
-    check_plot(options).map_err(Failure::Usage)?;
-    let schedule = read_script(options).map_err(Failure::Usage)?;
-    let mut world = World::new(options).map_err(Failure::Usage)?;
-    let started = Instant::now();
-    let result = match options.duration_ms {
-        // A real network server keeps real time.
-        Some(end_ms) if !options.realtime && options.gateway.is_none() => {
-            batch(&mut world, options, &schedule, end_ms)
-        }
-        _ => paced(&mut world, options, &schedule),
-    };
-    result.and_then(|()| finish(&world, options, started)).or_else(ignore_closed_pipe)?;
-    plot(&world, options).map_err(Failure::Device)?;
-    match world.watchdog_resets() {
-        0 => Ok(()),
-        resets => Err(Failure::Device(format!("the watchdog had to end a hang {resets} times"))),
-    }
-}
-
-/// Finds out before the run, which may be long, whether the picture can be written after it.
-fn check_plot(options: &Options) -> Result<(), String> {
-    let Some(path) = &options.plot else { return Ok(()) };
-    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
-    file.map(drop).map_err(|error| format!("--plot {}: {error}", path.display()))
-}
-
-fn plot(world: &World, options: &Options) -> Result<(), String> {
-    let (Some(path), Some(trace)) = (&options.plot, world.trace()) else { return Ok(()) };
-    let title = format!("Sockeye, seed {}, {}", options.seed, options.region.name());
-    let svg = plot::svg(&trace, world.now_ms(), &title).map_err(|error| format!("--plot: {error}"))?;
-    std::fs::write(path, svg).map_err(|error| format!("--plot {}: {error}", path.display()))
-}
-
-fn read_script(options: &Options) -> Result<Schedule, String> {
-    let Some(path) = &options.script else { return Ok(Schedule::default()) };
-    let mut bytes = Vec::new();
-    let read = if path.as_os_str() == "-" {
-        io::stdin().read_to_end(&mut bytes).map(drop)
-    } else {
-        std::fs::read(path).map(|whole| bytes = whole)
-    };
-    read.map_err(|error| format!("cannot read the script {}: {error}", path.display()))?;
-    let schedule = Schedule::from_bytes(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-    for entry in &schedule.entries {
-        if let Stimulus::NfcWrite { path } = &entry.stimulus {
-            check_settings_file(Path::new(path), options)?;
-        }
-    }
-    Ok(schedule)
-}
-
-fn lines<W: Write>(options: &Options, out: W) -> Lines<W> {
-    Lines { out, json: options.json, several: options.sockets > 1 }
-}
-
-/// Runs as fast as it can.
-fn batch(world: &mut World, options: &Options, schedule: &Schedule, end_ms: u64) -> io::Result<()> {
-    let mut lines = lines(options, BufWriter::new(io::stdout().lock()));
-    world.run_script(schedule, end_ms, |(t_ms, socket, event)| lines.event(t_ms, socket, &event))?;
-    lines.out.flush()
-}
-
-/// Runs at the pace of the clock: on a terminal as a live view, else as lines. Both take commands typed in.
-fn paced(world: &mut World, options: &Options, schedule: &Schedule) -> io::Result<()> {
-    let pace = Pace::new(schedule, options.duration_ms);
-    if !options.json && io::stdout().is_terminal() && io::stdin().is_terminal() {
-        return live::run(world, pace);
-    }
-    lines(options, io::stdout().lock()).run(world, pace)
-}
-
-fn finish(world: &World, options: &Options, started: Instant) -> io::Result<()> {
-    let mut summary = world.summary();
-    summary.wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let mut lines = lines(options, io::stdout().lock());
-    // It is that of all sockets together.
-    lines.several = false;
-    lines.event(world.now_ms(), 0, &Event::Summary(summary))
-}
-
-/// A reader that has seen enough (`| head`) is no failure.
-fn ignore_closed_pipe(error: io::Error) -> Result<(), Failure> {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(Failure::Device(format!("cannot write the run's lines: {error}"))),
-    }
+    command::execute(&Options::parse(), World::new)
 }

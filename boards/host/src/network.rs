@@ -94,12 +94,17 @@ impl Network {
         self.0.silent.borrow_mut().insert(socket, None);
     }
 
-    /// Tells a frame that the radio of such a socket has received.
-    pub fn received(&self, socket: usize, phy: &[u8]) {
-        let delivery = self.with_server(|_, server| server.sniff_delivery(phy));
-        let Some(Delivery { multicast, port, payload, fcnt, .. }) = delivery else { return };
-        let kind = if multicast { DownlinkKind::Multicast } else { DownlinkKind::Unicast };
+    /// Tells a frame that the radio of such a socket has received, and gives it if it is for this socket or a group.
+    pub fn received(&self, socket: usize, phy: &[u8]) -> Option<Delivery> {
+        let delivery = self.0.server.borrow().sniff_delivery(phy)?;
+        let is_own = self.0.silent.borrow().get(&socket) == Some(&Some(delivery.dev_addr));
+        if !is_own && !delivery.multicast {
+            return None;
+        }
+        let kind = if delivery.multicast { DownlinkKind::Multicast } else { DownlinkKind::Unicast };
+        let Delivery { port, payload, fcnt, .. } = delivery.clone();
         self.0.log.push(socket, Event::Downlink { port, payload, fcnt, kind });
+        Some(delivery)
     }
 
     /// A silent socket's first uplink with a new address shows that it has a session.

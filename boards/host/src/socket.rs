@@ -9,7 +9,7 @@ use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_radio::IrqFlags;
 use sockeye_settings::{Identity, MAX_STORED, Region, Settings};
-use sockeye_state_machine::ResetCause;
+use sockeye_state_machine::{ResetCause, UplinkKind};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::bl0942::{self as meter, BaudPin, SharedCircuit};
 use sockeye_virtual_hardware::button::VirtualButton;
@@ -47,11 +47,18 @@ pub struct Power {
     on: Rc<Cell<bool>>,
     losses: Rc<Cell<u64>>,
     lost: Notify,
+    /// The board has a supply monitor.
+    monitored: Rc<Cell<bool>>,
 }
 
 impl Power {
     fn new() -> Self {
-        Self { on: Rc::new(Cell::new(true)), losses: Rc::default(), lost: Notify::new() }
+        Self {
+            on: Rc::new(Cell::new(true)),
+            losses: Rc::default(),
+            lost: Notify::new(),
+            monitored: Rc::new(Cell::new(true)),
+        }
     }
 
     /// Tells how often the mains has gone.
@@ -59,9 +66,10 @@ impl Power {
         self.losses.get()
     }
 
-    /// Waits until the mains has gone more often than `seen` times, and tells how often it has.
+    /// Waits until the mains has gone more often than `seen` times, and tells how often it has. Without a supply monitor
+    /// that is never.
     pub async fn loss_after(&self, seen: u64) -> u64 {
-        self.lost.until(|| self.losses.get() > seen).await;
+        self.lost.until(|| self.losses.get() > seen && self.monitored.get()).await;
         self.losses.get()
     }
 }
@@ -123,6 +131,8 @@ struct Inner {
     watchdog_resets: Cell<u64>,
     observer: HostObserver,
     log: Log,
+    /// Of the firmware that runs.
+    shared: RefCell<Rc<Shared>>,
 }
 
 impl Socket {
@@ -158,6 +168,7 @@ impl Socket {
             watchdog_resets: Cell::new(0),
             observer: HostObserver::new(index, log),
             log: log.clone(),
+            shared: RefCell::new(Rc::new(Shared::new())),
         }));
         sim.spawn(socket.clone().obey_resets());
         sim.spawn(socket.clone().watch());
@@ -168,6 +179,11 @@ impl Socket {
     /// The flash with its records.
     pub fn flash(&self) -> &Flash<Stm32wl> {
         &self.0.flash
+    }
+
+    /// Takes the supply monitor off the board, or puts it on again.
+    pub fn set_supply_monitor(&self, present: bool) {
+        self.0.power.monitored.set(present);
     }
 
     fn apply_voltage(&self, voltage_mv: u32) {
@@ -209,6 +225,7 @@ impl Socket {
 
     async fn run_firmware(&self, cause: ResetCause) {
         let shared = Rc::new(Shared::new());
+        self.0.shared.replace(shared.clone());
         let Tasks { control: mut one, radio: mut two, service: mut three } =
             start(self.parts(cause), &shared).await;
         let for_radio = shared.clone();
@@ -308,6 +325,14 @@ impl Device for Socket {
         self.0.power.on.get()
     }
 
+    fn waiting(&self) -> Vec<(UplinkKind, usize)> {
+        let mut waiting = Vec::new();
+        if self.0.running.get() {
+            self.0.shared.borrow().each_waiting(|kind, bytes| waiting.push((kind, bytes)));
+        }
+        waiting
+    }
+
     fn watchdog_resets(&self) -> u64 {
         self.0.watchdog_resets.get()
     }
@@ -370,6 +395,7 @@ mod tests {
 
     use super::*;
     use crate::network::Network;
+    use crate::traffic::Traffic;
 
     fn socket() -> (Sim, Log, Socket) {
         let sim = Sim::new();
@@ -381,7 +407,9 @@ mod tests {
             app_key: Key::DEFAULT,
             hardware_version: [1, 0x40],
         };
-        let network = Network::new(&sim, &medium, Config::default(), 1, &log).unwrap();
+        let network =
+            Network::new(&sim, &medium, Config::default(), 1, &log, &Traffic::new(&medium, Region::Eu868))
+                .unwrap();
         let socket = Socket::new(&Place {
             sim: &sim,
             medium: &medium,

@@ -7,6 +7,8 @@ pub mod machine;
 pub mod memory;
 pub mod nvic;
 pub mod outside;
+pub mod socket;
 pub mod stm32wl;
 pub mod time;
 pub mod unknown;
+pub mod witness;

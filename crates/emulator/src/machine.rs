@@ -71,9 +71,8 @@ pub struct Machine {
     interrupted: Vec<Interrupted>,
     sleep: Option<Sleep>,
     pc: u32,
-    resets: Vec<(u64, ResetKind)>,
-    /// Ends a run for good.
-    dead: Option<String>,
+    /// The CPU stands still until the next reset.
+    is_locked_up: bool,
     slices: u64,
 }
 
@@ -116,8 +115,7 @@ impl Machine {
             interrupted: Vec::new(),
             sleep: None,
             pc: 0,
-            resets: Vec::new(),
-            dead: None,
+            is_locked_up: false,
             slices: 0,
         };
         machine.start()?;
@@ -134,6 +132,7 @@ impl Machine {
         self.cpu.reg_write(RegisterARM::PRIMASK, 0)?;
         self.interrupted.clear();
         self.sleep = None;
+        self.is_locked_up = false;
         Ok(())
     }
 
@@ -153,17 +152,6 @@ impl Machine {
     #[must_use]
     pub fn chip(&self) -> std::cell::RefMut<'_, Chip> {
         self.chip.borrow_mut()
-    }
-
-    /// Takes the resets since the last call: instant in µs, and cause.
-    pub fn take_resets(&mut self) -> Vec<(u64, ResetKind)> {
-        std::mem::take(&mut self.resets)
-    }
-
-    /// Tells why the machine cannot go on, if it cannot.
-    #[must_use]
-    pub fn dead(&self) -> Option<&str> {
-        self.dead.as_deref()
     }
 
     /// Tells how often the CPU engine was started.
@@ -186,21 +174,23 @@ impl Machine {
         self.cpu.mem_read_as_vec(u64::from(address), bytes)
     }
 
-    /// Runs until the clock shows `end_us`.
+    /// Runs until the clock shows `end_us`, or until there is a change to be taken from the chip.
     ///
     /// # Errors
     /// Those of the CPU engine itself; what the image does wrong is a fault of the chip's.
     pub fn run_until_us(&mut self, end_us: u64) -> Result<(), Error> {
         let end = ticks_of_us(end_us);
-        while self.time.now() < end && self.dead.is_none() {
+        while self.time.now() < end && !self.chip.borrow().has_changes() {
             self.chip.borrow_mut().advance(&mut self.cpu);
             let reset = self.chip.borrow_mut().take_reset();
             if let Some(Reset(kind)) = reset {
                 self.reset(kind)?;
                 continue;
             }
-            self.take_exceptions()?;
-            if self.sleeps() {
+            if !self.is_locked_up {
+                self.take_exceptions()?;
+            }
+            if self.is_locked_up || self.sleeps() {
                 let next = self.chip.borrow().next_event().unwrap_or(end);
                 // An event that is due already shows with the next look.
                 self.time.pass_until(next.min(end).max(self.time.now() + 1));
@@ -212,7 +202,6 @@ impl Machine {
     }
 
     fn reset(&mut self, kind: ResetKind) -> Result<(), Error> {
-        self.resets.push((self.time.now_us(), kind));
         let fresh = {
             let before = self.chip.borrow();
             Chip::new(&self.time, &self.outside, kind, Some(&before), 0)
@@ -249,6 +238,9 @@ impl Machine {
                 return Ok(());
             }
             self.enter(number)?;
+            if self.is_locked_up {
+                return Ok(());
+            }
         }
     }
 
@@ -268,7 +260,7 @@ impl Machine {
         words.extend((self.pc & !1).to_le_bytes());
         words.extend(xpsr.to_le_bytes());
         if self.cpu.mem_write(u64::from(frame), &words).is_err() {
-            self.dead = Some(format!("the stack has run out of RAM at {frame:#010x} in {}", self.function()));
+            self.lock_up(format!("the stack has run out of RAM at {frame:#010x}"));
             return Ok(());
         }
         self.cpu.reg_write(RegisterARM::SP, u64::from(frame))?;
@@ -288,7 +280,7 @@ impl Machine {
     fn leave(&mut self) -> Result<(), Error> {
         let frame = self.register(RegisterARM::SP)?;
         let Some(Interrupted { context }) = self.interrupted.pop() else {
-            self.dead = Some("a return from no exception".to_owned());
+            self.lock_up("a return from no exception".to_owned());
             return Ok(());
         };
         let masked = self.cpu.reg_read(RegisterARM::PRIMASK)?;
@@ -357,14 +349,19 @@ impl Machine {
     }
 
     fn hard_fault(&mut self, what: String) {
-        let mut chip = self.chip.borrow_mut();
-        let what = format!("hard fault: {what} in {}", self.image.function(self.pc));
-        // A second fault while the first is handled locks the CPU up; only a reset ends that.
-        if chip.nvic.running() == crate::nvic::HARD_FAULT {
-            self.dead = Some(format!("lock-up: {what}"));
+        // A second fault while the first is handled.
+        if self.chip.borrow().nvic.running() == crate::nvic::HARD_FAULT {
+            return self.lock_up(what);
         }
-        chip.fault(what);
+        let mut chip = self.chip.borrow_mut();
+        chip.fault(format!("hard fault: {what} in {}", self.image.function(self.pc)));
         chip.nvic.raise_hard_fault();
+    }
+
+    /// Stops the CPU: only a reset, such as the watchdog's, ends that.
+    fn lock_up(&mut self, what: String) {
+        self.chip.borrow_mut().fault(format!("lock-up: {what} in {}", self.image.function(self.pc)));
+        self.is_locked_up = true;
     }
 }
 

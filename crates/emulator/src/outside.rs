@@ -9,7 +9,7 @@ use sockeye_virtual_hardware::flash::{Flash, Stm32wlNmi};
 use sockeye_virtual_hardware::sim::Sim;
 use sockeye_virtual_hardware::sx126x::{Mode, VirtualChip};
 
-use crate::stm32wl::Pin;
+use crate::stm32wl::{Pin, ResetKind};
 
 /// Which pin goes where.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,10 @@ pub enum Change {
     Relay(bool),
     /// The LED is lit or dark.
     Led(bool),
+    /// The radio has received a packet.
+    Received,
+    /// The chip was reset.
+    Reset(ResetKind),
 }
 
 /// The parts. Clones are the same parts.

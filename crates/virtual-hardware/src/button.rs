@@ -17,6 +17,7 @@ use crate::sim::{Notify, Sim};
 #[derive(Clone, Debug, Default)]
 pub struct Button {
     pressed: bool,
+    last_us: Option<u64>,
     /// Instants at which the contact changes, in order, and what it then is.
     edges: VecDeque<(u64, bool)>,
 }
@@ -52,8 +53,9 @@ impl Button {
 
     /// Lets everything happen that is due at `now_us`.
     pub fn advance(&mut self, now_us: u64) {
-        while let Some((_, pressed)) = self.edges.pop_front_if(|edge| edge.0 <= now_us) {
+        while let Some((at_us, pressed)) = self.edges.pop_front_if(|edge| edge.0 <= now_us) {
             self.pressed = pressed;
+            self.last_us = Some(at_us);
         }
     }
 
@@ -103,6 +105,14 @@ impl VirtualButton {
     #[must_use]
     pub fn next_event_us(&self) -> Option<u64> {
         self.model.borrow().next_event_us()
+    }
+
+    /// Tells when the contact changed last.
+    #[must_use]
+    pub fn last_moved_us(&self) -> Option<u64> {
+        let mut model = self.model.borrow_mut();
+        model.advance(self.sim.now_us());
+        model.last_us
     }
 
     async fn until_pressed_is(&self, wanted: bool) {

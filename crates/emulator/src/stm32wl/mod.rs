@@ -92,7 +92,8 @@ pub struct Chip {
     /// When the meter's next byte has arrived.
     meter_due_us: Option<u64>,
     reset: Option<Reset>,
-    changes: Vec<(u64, Change)>,
+    changes: Vec<Change>,
+    packets: u16,
     relay: Option<bool>,
     led: Option<bool>,
     /// Registers without a model.
@@ -140,7 +141,10 @@ impl Chip {
             rng: Rng::new(before.map_or(seed, |before| before.rng.next_seed())),
             meter_due_us: None,
             reset: None,
-            changes: before.map(|before| before.changes.clone()).unwrap_or_default(),
+            changes: before
+                .map(|before| before.changes.iter().copied().chain([Change::Reset(kind)]).collect())
+                .unwrap_or_default(),
+            packets: 0,
             // A hold circuit keeps the relay where it was while the chip restarts.
             relay: before.and_then(|before| before.relay),
             led: before.and_then(|before| before.led),
@@ -164,9 +168,21 @@ impl Chip {
         self.reset.take()
     }
 
-    /// Takes what the pins showed since the last call, with the instants in µs.
-    pub fn take_changes(&mut self) -> Vec<(u64, Change)> {
+    /// Takes what was seen since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Tells whether something was seen that nobody has taken.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Tells what is plugged into the chip.
+    #[must_use]
+    pub fn outside(&self) -> &Outside {
+        &self.outside
     }
 
     /// Tells what the image did that a chip would not have let pass, with how often.
@@ -223,6 +239,11 @@ impl Chip {
     fn look_outside(&mut self) {
         let button = self.outside.pins.button;
         let pressed = self.outside.button.is_pressed();
+        let packets = self.outside.radio.packets();
+        if packets != self.packets {
+            self.packets = packets;
+            self.changes.push(Change::Received);
+        }
         if let Some(port) = self.ports.get_mut(button.port as usize) {
             port.drive(button.number, !pressed);
         }
@@ -561,16 +582,15 @@ impl Chip {
         let pins = self.outside.pins;
         let output = |pin: Pin| self.ports.get(pin.port as usize).and_then(|port| port.output(pin.number));
         let (relay, led) = (output(pins.relay), output(pins.led).map(|high| high == pins.led_lights_high));
-        let now_us = self.time.now_us();
         if let Some(on) = relay.filter(|on| self.relay != Some(*on)) {
             self.relay = Some(on);
             self.sync();
             self.outside.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, on));
-            self.changes.push((now_us, Change::Relay(on)));
+            self.changes.push(Change::Relay(on));
         }
         if let Some(lit) = led.filter(|lit| self.led != Some(*lit)) {
             self.led = Some(lit);
-            self.changes.push((now_us, Change::Led(lit)));
+            self.changes.push(Change::Led(lit));
         }
         self.look_outside();
     }

@@ -122,6 +122,18 @@ impl VirtualChip {
         self.model().dio1()
     }
 
+    /// Tells how many packets the chip has received so far, modulo 65536.
+    #[must_use]
+    pub fn packets(&self) -> u16 {
+        self.model().packets()
+    }
+
+    /// Gives the last packet that the chip has received.
+    #[must_use]
+    pub fn last_packet(&self) -> Vec<u8> {
+        self.model().last_packet()
+    }
+
     /// Tells the mode of operation.
     #[must_use]
     pub fn mode(&self) -> super::Mode {

@@ -247,6 +247,19 @@ impl Sx126x {
         self.mode
     }
 
+    /// Tells how many packets the chip has received so far, modulo 65536.
+    #[must_use]
+    pub fn packets(&self) -> u16 {
+        self.packets[0]
+    }
+
+    /// Gives the last packet that the chip has received.
+    #[must_use]
+    pub fn last_packet(&self) -> Vec<u8> {
+        let at = |at: usize| self.buffer[(usize::from(self.rx_start) + at) % self.buffer.len()];
+        (0..usize::from(self.rx_length)).map(at).collect()
+    }
+
     /// Tells the level of DIO1.
     #[must_use]
     pub fn dio1(&self) -> bool {

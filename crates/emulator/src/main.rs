@@ -1,0 +1,41 @@
+//! The command behind `cargo xtask emulate`.
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use clap::Parser;
+use sockeye_emulator::elf::Image;
+use sockeye_emulator::socket::EmulatedSocket;
+use sockeye_host::cli::Options;
+use sockeye_host::command;
+use sockeye_host::world::World;
+
+/// Runs a board's image on a modelled chip, with its own network server.
+///
+/// Options, script and lines are those of `cargo xtask run`. Nothing in the image tells what it does: why the relay
+/// was switched, and that a session has begun, is concluded from what is seen around the chip.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask emulate", bin_name = "cargo xtask emulate", version, max_term_width = 100)]
+struct Emulate {
+    /// The image, an ELF file; `cargo xtask emulate` builds and names it.
+    #[arg(long, value_name = "FILE")]
+    elf: PathBuf,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+fn main() -> ExitCode {
+    let Emulate { elf, options } = Emulate::parse();
+    command::execute(&options, |options| {
+        let image = Rc::new(read(&elf)?);
+        World::with(options, |place| EmulatedSocket::new(&image, &place))
+    })
+}
+
+fn read(elf: &Path) -> Result<Image, String> {
+    let bytes = std::fs::read(elf).map_err(|error| format!("cannot read {}: {error}", elf.display()))?;
+    Image::parse(&bytes).map_err(|error| format!("{} is no image: {error}", elf.display()))
+}

@@ -1,0 +1,340 @@
+//! A socket whose firmware runs on a modelled chip, for the runs of the host board.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use embassy_futures::block_on;
+use sockeye_host::device::{Device, Place};
+use sockeye_host::network::Network;
+use sockeye_host::observer::{HostObserver, Log};
+use sockeye_host::report::Event;
+use sockeye_metering::{Calibration, FrontEnd};
+use sockeye_settings::{Identity, MAX_STORED, Settings};
+use sockeye_storage::{RecordId, Storage};
+use sockeye_virtual_hardware::bl0942::{BaudPin, Bl0942, SharedCircuit};
+use sockeye_virtual_hardware::button::VirtualButton;
+use sockeye_virtual_hardware::flash::{Flash, Stm32wlNmi};
+use sockeye_virtual_hardware::mains::{Circuit, MeteredCircuit};
+use sockeye_virtual_hardware::sim::Sim;
+use sockeye_virtual_hardware::sx126x::VirtualChip;
+
+use crate::elf::Image;
+use crate::machine::Machine;
+use crate::outside::{Change, Outside, Pins};
+use crate::stm32wl::{DATA_BYTES, ResetKind};
+use crate::witness::Witness;
+
+/// The mains voltage to begin with, in mV.
+const MAINS_MV: u32 = 230_000;
+
+/// How long the capacitor feeds the device without mains, in µs, as on the host board.
+const HOLD_UP_US: u64 = 2_000_000;
+
+/// When the 3.3 V rail has fallen to the supply monitor's 2.9 V, of its fall to the 1.8 V that the chip needs.
+const MONITOR_US: u64 = HOLD_UP_US * (3300 - 2900) / (3300 - 1800);
+
+/// How far one of several machines runs ahead of the others, in µs.
+const STEP_US: u64 = 500;
+
+/// A machine with mains, load, button and air around it.
+pub struct EmulatedSocket {
+    image: Rc<Image>,
+    outside: Outside,
+    identity: Identity,
+    index: usize,
+    seed: u64,
+    log: Log,
+    network: Network,
+    observer: HostObserver,
+    /// None while the chip has no supply.
+    machine: RefCell<Option<Machine>>,
+    starts: Cell<u64>,
+    voltage_mv: Cell<u32>,
+    mains_went_us: Cell<Option<u64>>,
+    witness: RefCell<Witness>,
+    told_faults: Cell<usize>,
+    watchdog_resets: Cell<u64>,
+    /// The pulse count of the meter as it was looked at last.
+    pulses: Cell<u32>,
+}
+
+impl std::fmt::Debug for EmulatedSocket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmulatedSocket").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl EmulatedSocket {
+    /// Puts identity and settings into the flash, as in the factory, and plugs the socket in.
+    ///
+    /// # Errors
+    /// The CPU engine could not be set up.
+    pub fn new(image: &Rc<Image>, place: &Place<'_>) -> Result<Self, String> {
+        let Place { sim, medium, network, index, identity, settings, seed, log } = *place;
+        let flash = Flash::erased(DATA_BYTES as usize / 2048);
+        provision(&flash, &identity, settings);
+        let meter = Bl0942::new(FrontEnd::TYPICAL, BaudPin::High);
+        let circuit = MeteredCircuit::new(Circuit::new(f64::from(MAINS_MV) / 1000.0), meter);
+        let outside = Outside {
+            sim: sim.clone(),
+            radio: VirtualChip::new(medium, true),
+            circuit: SharedCircuit::new(sim, circuit),
+            button: VirtualButton::new(sim),
+            flash,
+            supply_low: Rc::new(Cell::new(false)),
+            pins: Pins::LORA_E5,
+        };
+        network.tell_for(index);
+        let socket = Self {
+            image: image.clone(),
+            outside,
+            identity,
+            index,
+            seed,
+            log: log.clone(),
+            network: network.clone(),
+            observer: HostObserver::new(index, log),
+            machine: RefCell::new(None),
+            starts: Cell::new(0),
+            voltage_mv: Cell::new(MAINS_MV),
+            mains_went_us: Cell::new(None),
+            witness: RefCell::new(Witness::new(identity.model)),
+            told_faults: Cell::new(0),
+            watchdog_resets: Cell::new(0),
+            pulses: Cell::new(0),
+        };
+        socket.power_up()?;
+        Ok(socket)
+    }
+
+    /// Looks at the machine, if it has supply.
+    pub fn with_machine<R>(&self, with: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+        self.machine.borrow_mut().as_mut().map(with)
+    }
+
+    /// Shows the parts around the chip.
+    #[must_use]
+    pub fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
+    fn tell(&self, event: Event) {
+        self.log.push(self.index, event);
+    }
+
+    fn power_up(&self) -> Result<(), String> {
+        let start = self.starts.get() + 1;
+        self.starts.set(start);
+        let seed = self.seed ^ start.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let machine = Machine::new(&self.image, &self.outside, self.identity.dev_eui, seed)
+            .map_err(|error| format!("the CPU engine: {error:?}"))?;
+        *self.machine.borrow_mut() = Some(machine);
+        self.witness.borrow_mut().restarted();
+        self.told_faults.set(0);
+        Ok(())
+    }
+
+    /// The capacitor is empty: every chip forgets what is not in flash.
+    fn lose_supply(&self) {
+        self.tell_faults();
+        *self.machine.borrow_mut() = None;
+        self.count_energy();
+        self.observer.goes_dark();
+        self.outside.supply_low.set(false);
+        self.outside.radio.power_cycle();
+        self.outside.circuit.with_meter(|now_us, meter| meter.reset(now_us));
+        self.outside.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, false));
+        self.pulses.set(0);
+    }
+
+    /// When the supply next falls below a threshold.
+    fn next_supply_event_us(&self) -> Option<u64> {
+        let went_us = self.mains_went_us.get()?;
+        let has_supply = self.machine.borrow().is_some();
+        match (has_supply, self.outside.supply_low.get()) {
+            (false, _) => None,
+            (true, false) => Some(went_us + MONITOR_US),
+            (true, true) => Some(went_us + HOLD_UP_US),
+        }
+    }
+
+    fn fall(&self) {
+        if self.outside.supply_low.get() {
+            self.lose_supply();
+        } else {
+            self.outside.supply_low.set(true);
+        }
+    }
+
+    /// Runs until the clock shows `end_us`.
+    fn run_until_us(&self, end_us: u64) {
+        loop {
+            let supply_us = self.next_supply_event_us();
+            let until_us = supply_us.map_or(end_us, |at_us| at_us.min(end_us));
+            let ran = self.with_machine(|machine| {
+                (machine.run_until_us(until_us), machine.now_us(), machine.chip().take_changes())
+            });
+            let Some((result, now_us, changes)) = ran else {
+                self.outside.sim.run_until_us(until_us);
+                break;
+            };
+            self.outside.sim.run_until_us(now_us);
+            if let Err(error) = result {
+                self.tell(Event::Error { what: format!("the CPU engine: {error:?}") });
+                *self.machine.borrow_mut() = None;
+                break;
+            }
+            for change in changes {
+                self.see(change);
+            }
+            self.tell_faults();
+            if now_us >= until_us {
+                match supply_us.filter(|at_us| *at_us <= until_us) {
+                    Some(_) => self.fall(),
+                    None => break,
+                }
+            }
+        }
+        self.count_energy();
+    }
+
+    fn see(&self, change: Change) {
+        let now_us = self.outside.sim.now_us();
+        let mut witness = self.witness.borrow_mut();
+        match change {
+            Change::Relay(on) => {
+                let current_ma = (self.outside.circuit.flow().current_a * 1000.0) as u32;
+                let cause = witness.relay(now_us, on, current_ma, self.outside.button.last_moved_us());
+                self.observer.with_seen(|seen| seen.relay_on = on);
+                if let Some(trip) = cause.trip() {
+                    self.tell(Event::Trip { cause: trip, current_ma });
+                }
+                self.tell(Event::Relay { on, cause: cause.name() });
+            }
+            Change::Led(on) => {
+                self.observer.with_seen(|seen| seen.led_on = on);
+                self.tell(Event::Led { on });
+            }
+            Change::Received => {
+                let phy = self.outside.radio.last_packet();
+                if let Some(delivery) = self.network.received(self.index, &phy) {
+                    witness.delivery(now_us, delivery.multicast, &delivery.payload);
+                }
+            }
+            Change::Reset(kind) => {
+                if kind == ResetKind::Watchdog {
+                    self.watchdog_resets.set(self.watchdog_resets.get() + 1);
+                    self.tell(Event::Error { what: "the watchdog ended a hang".to_owned() });
+                }
+                self.tell(Event::Reboot { cause: witness.reboot(now_us, kind) });
+            }
+        }
+    }
+
+    /// Tells each fault of the image when it is seen first.
+    fn tell_faults(&self) {
+        let faults = self.with_machine(|machine| machine.chip().faults().keys().cloned().collect::<Vec<_>>());
+        let Some(faults) = faults.filter(|faults| faults.len() > self.told_faults.get()) else { return };
+        self.told_faults.set(faults.len());
+        for what in self.witness.borrow_mut().new_faults(faults) {
+            self.tell(Event::Error { what });
+        }
+    }
+
+    /// Adds what the meter has counted to what went through the socket.
+    fn count_energy(&self) {
+        let now = self.outside.circuit.with_meter(|_, meter| meter.counts().cf_cnt);
+        // The counter has 24 bits.
+        let more = now.wrapping_sub(self.pulses.replace(now)) & 0x00FF_FFFF;
+        let pulse_nwh = Calibration::bl0942(FrontEnd::TYPICAL).pulse_nwh;
+        let nwh = self.witness.borrow_mut().count(u64::from(more) * u64::from(pulse_nwh));
+        self.observer.with_seen(|seen| seen.energy_uwh = nwh / 1000);
+    }
+}
+
+impl Device for EmulatedSocket {
+    fn circuit(&self) -> &SharedCircuit {
+        &self.outside.circuit
+    }
+
+    fn button(&self) -> &VirtualButton {
+        &self.outside.button
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn observer(&self) -> &HostObserver {
+        &self.observer
+    }
+
+    fn mains_on(&self) -> bool {
+        self.mains_went_us.get().is_none()
+    }
+
+    fn set_voltage_mv(&self, voltage_mv: u32) {
+        self.voltage_mv.set(voltage_mv);
+        if self.mains_on() {
+            self.apply_voltage(voltage_mv);
+        }
+    }
+
+    fn set_mains(&self, on: bool) {
+        if self.mains_on() == on {
+            return;
+        }
+        self.tell(Event::Power { on });
+        if on {
+            self.mains_went_us.set(None);
+            self.outside.supply_low.set(false);
+            self.apply_voltage(self.voltage_mv.get());
+            if self.machine.borrow().is_none()
+                && let Err(what) = self.power_up()
+            {
+                self.tell(Event::Error { what });
+            }
+        } else {
+            self.mains_went_us.set(Some(self.outside.sim.now_us()));
+            self.apply_voltage(0);
+        }
+    }
+
+    fn watchdog_resets(&self) -> u64 {
+        self.watchdog_resets.get()
+    }
+
+    fn run_until_us(devices: &mut [Self], sim: &Sim, end_us: u64) {
+        if let [device] = devices {
+            device.run_until_us(end_us);
+        } else {
+            while sim.now_us() < end_us {
+                let until_us = (sim.now_us() + STEP_US).min(end_us);
+                devices.iter().for_each(|device| device.run_until_us(until_us));
+                sim.run_until_us(until_us);
+            }
+        }
+        sim.run_until_us(end_us);
+    }
+}
+
+impl EmulatedSocket {
+    fn apply_voltage(&self, voltage_mv: u32) {
+        let voltage_v = f64::from(voltage_mv) / 1000.0;
+        self.outside.circuit.change(|now_us, circuit| circuit.set_voltage(now_us, voltage_v));
+    }
+}
+
+/// Writes what a factory or a tool would have written.
+fn provision(flash: &Flash<Stm32wlNmi>, identity: &Identity, settings: Option<&Settings>) {
+    let mut storage = Storage::new(flash.clone(), 0..DATA_BYTES);
+    let mut store = |id: RecordId, bytes: &[u8]| {
+        block_on(storage.store(id, bytes)).expect("an erased flash takes a record");
+    };
+    store(RecordId::Identity, &identity.encode());
+    if let Some(settings) = settings {
+        let mut bytes = [0; MAX_STORED];
+        let length = settings.encode(&mut bytes).expect("MAX_STORED holds any settings");
+        store(RecordId::Settings, &bytes[..length]);
+    }
+}

@@ -1,0 +1,184 @@
+//! Says why something happened, from what is seen outside: the image tells nothing.
+//!
+//! It goes by what came just before: a button that moved, a frame for this socket that the radio received, a current
+//! above what the socket is rated for. What none of them explains is the delay task's.
+
+use sockeye_settings::Model;
+
+use crate::stm32wl::ResetKind;
+
+/// How long before the relay the button moved last: it is debounced for 30 ms, and looked at once more.
+const BUTTON_US: u64 = 60_000;
+
+/// How long before the relay a frame was received that switched it.
+const FRAME_US: u64 = 50_000;
+
+/// How long before a restart the frame was received that asked for it: its answer goes out first.
+const REBOOT_US: u64 = 30_000_000;
+
+/// Who is seen to have switched the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The first setting after a start.
+    PowerUp,
+    /// The button.
+    Button,
+    /// A frame for this socket.
+    Downlink,
+    /// A frame for its group.
+    Multicast,
+    /// More than 130 % of the rated current.
+    HardLimit,
+    /// A current, and nobody else.
+    Protection,
+    /// Nobody.
+    DelayTask,
+}
+
+impl Cause {
+    /// The name that the lines of a run use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PowerUp => "power_up",
+            Self::Button => "button",
+            Self::Downlink => "downlink",
+            Self::Multicast => "multicast",
+            Self::HardLimit => "hard_limit",
+            Self::Protection => "protection",
+            Self::DelayTask => "delay_task",
+        }
+    }
+
+    /// Names the limit, if it was one.
+    #[must_use]
+    pub fn trip(self) -> Option<&'static str> {
+        matches!(self, Self::HardLimit | Self::Protection).then(|| self.name())
+    }
+}
+
+/// What was seen last.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    rated_ma: u32,
+    has_set_relay: bool,
+    delivered: Option<(u64, bool)>,
+    reboot_asked: Option<(u64, bool)>,
+    faults: Vec<String>,
+    nwh: u64,
+}
+
+impl Witness {
+    /// Makes a witness of a socket of this model.
+    #[must_use]
+    pub fn new(model: Model) -> Self {
+        Self {
+            rated_ma: u32::from(model.rated_current_a()) * 1000,
+            has_set_relay: false,
+            delivered: None,
+            reboot_asked: None,
+            faults: Vec::new(),
+            nwh: 0,
+        }
+    }
+
+    /// Notes a start of the chip.
+    pub fn restarted(&mut self) {
+        self.has_set_relay = false;
+    }
+
+    /// Notes application data for this socket.
+    pub fn delivery(&mut self, now_us: u64, multicast: bool, payload: &[u8]) {
+        self.delivered = Some((now_us, multicast));
+        // `ff10` restarts (guide section 4.2).
+        if payload.windows(2).any(|pair| pair == [0xFF, 0x10]) {
+            self.reboot_asked = Some((now_us, multicast));
+        }
+    }
+
+    /// Says who has switched the relay just now.
+    pub fn relay(&mut self, now_us: u64, on: bool, current_ma: u32, button_us: Option<u64>) -> Cause {
+        let within = |at_us: u64, time_us: u64| now_us.saturating_sub(at_us) <= time_us;
+        if !std::mem::replace(&mut self.has_set_relay, true) {
+            return Cause::PowerUp;
+        }
+        if let Some((_, multicast)) = self.delivered.filter(|(at_us, _)| within(*at_us, FRAME_US)) {
+            return if multicast { Cause::Multicast } else { Cause::Downlink };
+        }
+        if button_us.is_some_and(|at_us| within(at_us, BUTTON_US)) {
+            return Cause::Button;
+        }
+        match (on, current_ma) {
+            (true, _) | (false, 0) => Cause::DelayTask,
+            // behaviour.md: the hard limit is 130 % of the rated current.
+            _ if current_ma > self.rated_ma / 10 * 13 => Cause::HardLimit,
+            _ => Cause::Protection,
+        }
+    }
+
+    /// Says why the chip was reset just now.
+    pub fn reboot(&mut self, now_us: u64, kind: ResetKind) -> &'static str {
+        self.restarted();
+        match (kind, self.reboot_asked.take()) {
+            (ResetKind::Power, _) => "power_on",
+            (ResetKind::Watchdog, _) => "watchdog",
+            (ResetKind::Software, Some((at_us, multicast))) if now_us.saturating_sub(at_us) <= REBOOT_US => {
+                if multicast {
+                    "multicast"
+                } else {
+                    "downlink"
+                }
+            }
+            (ResetKind::Software, _) => "software",
+        }
+    }
+
+    /// Gives those of the faults that were not given before.
+    pub fn new_faults(&mut self, faults: Vec<String>) -> Vec<String> {
+        let new: Vec<String> = faults.into_iter().filter(|what| !self.faults.contains(what)).collect();
+        self.faults.extend(new.iter().cloned());
+        new
+    }
+
+    /// Adds energy; gives the sum, in nWh.
+    pub fn count(&mut self, nwh: u64) -> u64 {
+        self.nwh += nwh;
+        self.nwh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_relay_was_switched_by_what_came_just_before() {
+        const NOW_US: u64 = 100_000_000;
+        let check = |delivered: Option<(u64, bool)>, button_us, on, current_ma, expected| {
+            let mut witness = Witness::new(Model::Eu);
+            assert_eq!(witness.relay(0, true, 0, None), Cause::PowerUp);
+            if let Some((ago_us, multicast)) = delivered {
+                witness.delivery(NOW_US - ago_us, multicast, &[8, 0]);
+            }
+            let cause = witness.relay(NOW_US, on, current_ma, button_us);
+            assert_eq!(cause, expected);
+        };
+        check(None, Some(NOW_US - 32_000), false, 5_000, Cause::Button);
+        check(None, Some(NOW_US - 70_000), true, 0, Cause::DelayTask);
+        check(Some((4_000, false)), None, true, 0, Cause::Downlink);
+        check(Some((4_000, true)), None, true, 0, Cause::Multicast);
+        check(Some((60_000, true)), None, true, 0, Cause::DelayTask);
+        check(None, None, false, 0, Cause::DelayTask);
+        check(None, None, false, 20_800, Cause::Protection);
+        check(None, None, false, 20_801, Cause::HardLimit);
+    }
+
+    #[test]
+    fn a_restart_was_asked_for_by_the_frame_before_it() {
+        let mut witness = Witness::new(Model::Eu);
+        witness.delivery(1_000_000, false, &[0xFF, 0x10, 0xFF]);
+        assert_eq!(witness.reboot(5_000_000, ResetKind::Software), "downlink");
+        assert_eq!(witness.reboot(6_000_000, ResetKind::Software), "software");
+        assert_eq!(witness.reboot(7_000_000, ResetKind::Watchdog), "watchdog");
+    }
+}
