@@ -131,6 +131,12 @@ impl World {
         Self::with(options, |place| Ok(Socket::new(&place)))
     }
 
+    /// Shows a socket's hardware: tests weld its contact and spoil its meter.
+    #[must_use]
+    pub fn socket(&self, socket: usize) -> Option<&Socket> {
+        self.sockets.get(socket)
+    }
+
     /// Shows the flash of a socket: tests cut, spoil and wear it.
     #[must_use]
     pub fn flash(&self, socket: usize) -> Option<&Flash<Stm32wl>> {

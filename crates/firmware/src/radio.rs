@@ -7,6 +7,7 @@ use heapless::Vec;
 use lorawan_device::async_device::radio::Timer;
 use sockeye_d2d_agent::Agent;
 use sockeye_lorawan_mac as mac;
+use sockeye_state_machine::UplinkKind;
 use sockeye_storage::RecordId;
 
 use crate::board::{Board, Clock};
@@ -149,6 +150,10 @@ impl<B: Board> RadioTask<B> {
                 match mac.send(now_ms, frame.port, &frame.bytes, frame.confirmed) {
                     Ok(()) => {
                         *in_flight = true;
+                        if frame.kind == UplinkKind::Outage {
+                            // Nothing was in its way, and it is not to give way to itself.
+                            shared.outage.reset();
+                        }
                         return None;
                     }
                     // It comes back to this with the next event of the MAC.

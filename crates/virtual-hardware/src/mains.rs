@@ -177,6 +177,9 @@ impl Circuit {
 pub struct MeteredCircuit {
     circuit: Circuit,
     pub(crate) meter: Bl0942,
+    /// What went through the contact up to `now_us`, in J.
+    energy_j: f64,
+    now_us: u64,
 }
 
 impl MeteredCircuit {
@@ -184,16 +187,30 @@ impl MeteredCircuit {
     #[must_use]
     pub fn new(circuit: Circuit, mut meter: Bl0942) -> Self {
         meter.set_flow(0, circuit.flow());
-        Self { circuit, meter }
+        Self { circuit, meter, energy_j: 0.0, now_us: 0 }
     }
 
     /// Brings circuit and meter to `now_us`. Going back in time does nothing.
     pub fn advance(&mut self, now_us: u64) {
         while let Some(at_us) = self.circuit.next_event_us().filter(|&at_us| at_us <= now_us) {
+            self.integrate(at_us);
             self.circuit.advance(at_us);
             self.meter.set_flow(at_us, self.circuit.flow());
         }
+        self.integrate(now_us);
         self.meter.advance(now_us);
+    }
+
+    fn integrate(&mut self, now_us: u64) {
+        let elapsed_us = now_us.saturating_sub(self.now_us);
+        self.now_us += elapsed_us;
+        self.energy_j += self.circuit.flow().power_w * elapsed_us as f64 / 1e6;
+    }
+
+    /// Tells what went through the contact up to `now_us`, in Wh: what a meter without any error would show.
+    pub fn energy_wh(&mut self, now_us: u64) -> f64 {
+        self.advance(now_us);
+        self.energy_j / 3600.0
     }
 
     /// Changes something about the circuit at `now_us`.
@@ -293,6 +310,20 @@ mod tests {
         circuit.advance(40_000);
         circuit.set_welded(50_000, false);
         assert_eq!(flows(circuit, &[59_999, 60_000]), [10.0, 0.0]);
+    }
+
+    #[test]
+    fn the_energy_is_what_flowed_through_the_contact() {
+        let mut circuit = Circuit::new(230.0);
+        circuit.set_load(0, Load::resistive(3600.0));
+        let meter = Bl0942::new(sockeye_metering::FrontEnd::TYPICAL, crate::bl0942::BaudPin::High);
+        let mut metered = MeteredCircuit::new(circuit, meter);
+        assert!(metered.energy_wh(5_000_000) < 1e-9, "the contact is open");
+        metered.change(5_000_000, |circuit| circuit.drive_relay(5_000_000, true));
+        // 10 ms until the contact closes, then 1 W·h a second.
+        assert!((metered.energy_wh(15_010_000) - 10.0).abs() < 1e-9);
+        metered.change(15_010_000, |circuit| circuit.set_voltage(15_010_000, 0.0));
+        assert!((metered.energy_wh(99_000_000) - 10.0).abs() < 1e-9, "without mains nothing flows");
     }
 
     #[test]

@@ -48,6 +48,12 @@ impl SharedCircuit {
         inner.circuit().flow()
     }
 
+    /// Tells what went through the contact so far, in Wh: what a meter without any error would show.
+    #[must_use]
+    pub fn energy_wh(&self) -> f64 {
+        self.inner.borrow_mut().energy_wh(self.sim.now_us())
+    }
+
     /// Makes the serial line to the meter. There is one line: make one.
     #[must_use]
     pub fn serial(&self) -> VirtualSerial {
