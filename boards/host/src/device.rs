@@ -1,6 +1,7 @@
 //! What a run needs of a socket, whether its firmware runs on this computer or on a modelled chip.
 
 use sockeye_settings::{Identity, Settings};
+use sockeye_state_machine::UplinkKind;
 use sockeye_virtual_hardware::air::Medium;
 use sockeye_virtual_hardware::bl0942::SharedCircuit;
 use sockeye_virtual_hardware::button::VirtualButton;
@@ -52,6 +53,11 @@ pub trait Device {
 
     /// Takes the mains away or brings it back.
     fn set_mains(&self, on: bool);
+
+    /// Tells which uplinks wait in it, with the bytes still to be sent; a device that cannot be looked into tells none.
+    fn waiting(&self) -> Vec<(UplinkKind, usize)> {
+        Vec::new()
+    }
 
     /// Tells how often the watchdog ended a hang.
     fn watchdog_resets(&self) -> u64;

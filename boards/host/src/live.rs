@@ -8,8 +8,11 @@ use crossterm::event::{Event as Key, KeyCode, KeyEvent, KeyEventKind, KeyModifie
 use crossterm::{cursor, event, queue, style, terminal};
 
 use crate::device::Device;
+use sockeye_state_machine::UplinkKind;
+
 use crate::human;
 use crate::pace::{FRAME, Pace};
+use crate::trace::{Mark, Second};
 use crate::typed::{Reply, obey};
 use crate::world::{Status, World};
 
@@ -157,6 +160,7 @@ fn block(status: &Status, input: &str, width: usize, height: usize) -> Vec<Strin
     let room = width.saturating_sub(1);
     let typed: Vec<char> = input.chars().collect();
     let shown = typed.len().saturating_sub(room.saturating_sub(3));
+    let [marks, power] = plot(&status.recent, room);
     let lines = [
         "─".repeat(room),
         format!(
@@ -171,10 +175,52 @@ fn block(status: &Status, input: &str, width: usize, height: usize) -> Vec<Strin
             if status.gateway_on { "" } else { "   gateway off" },
         ),
         reading,
+        marks,
+        power,
+        waiting(&status.waiting),
         format!("> {}", typed.iter().skip(shown).collect::<String>()),
     ];
     let hidden = lines.len().saturating_sub(height.max(1));
     lines.iter().skip(hidden).map(|line| line.chars().take(room).collect()).collect()
+}
+
+/// The letters before a plot: what its highest bar is.
+const SCALE: usize = 10;
+
+/// The power over the last seconds, a bar each, the last one now; above it A for an alarm, T for a trip.
+fn plot(recent: &[Second], room: usize) -> [String; 2] {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let shown = &recent[recent.len().saturating_sub(room.saturating_sub(SCALE))..];
+    let top_mw = shown.iter().filter_map(|second| second.power_mw).max().unwrap_or_default();
+    let bar = |power_mw: u32| {
+        // The highest bar is for the most only, the lowest for nothing only.
+        let eighths = u64::from(power_mw) * 7 / u64::from(top_mw.max(1));
+        BARS[usize::try_from(eighths).unwrap_or_default().max(usize::from(power_mw > 0)).min(7)]
+    };
+    let bars = shown.iter().map(|second| second.power_mw.map_or(' ', bar));
+    let marks = shown.iter().map(|second| match second.mark {
+        Some(Mark::Trip) => 'T',
+        Some(Mark::Alarm) => 'A',
+        Some(Mark::Reboot) | None => ' ',
+    });
+    let scale = format!("{:>6} W  ", top_mw / 1000);
+    [format!("{}{}", " ".repeat(SCALE), marks.collect::<String>()), scale + &bars.collect::<String>()]
+}
+
+/// Says what the radio has still to send.
+fn waiting(uplinks: &[(UplinkKind, usize)]) -> String {
+    if uplinks.is_empty() {
+        return "nothing waits to be sent".to_owned();
+    }
+    let name = |kind: &UplinkKind| match kind {
+        UplinkKind::Outage => "outage",
+        UplinkKind::Alarm => "alarm",
+        UplinkKind::Answer => "answer",
+        UplinkKind::BasicInformation => "basic information",
+        UplinkKind::Report => "report",
+    };
+    let all: Vec<String> = uplinks.iter().map(|(kind, bytes)| format!("{} {bytes} B", name(kind))).collect();
+    format!("waits to be sent: {}", all.join(", "))
 }
 
 #[cfg(test)]
@@ -182,12 +228,40 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_plot_shows_the_last_seconds_to_its_scale_with_gaps_and_marks() {
+        let second = |power_w: u32, mark| Second { power_mw: Some(power_w * 1000), mark };
+        let recent = [
+            second(9_999, None),
+            second(0, None),
+            second(1, None),
+            second(1_150, Some(Mark::Alarm)),
+            second(2_300, Some(Mark::Trip)),
+            Second::default(),
+            second(0, None),
+        ];
+        // The first second has no room any more, and does not count for the scale.
+        assert_eq!(plot(&recent, SCALE + 6), ["            AT  ", "  2300 W  ▁▂▄█ ▁"]);
+        assert_eq!(plot(&[], 80), [" ".repeat(SCALE), "     0 W  ".to_owned()]);
+        assert_eq!(plot(&recent, 3)[1], "     0 W  ");
+    }
+
+    #[test]
+    fn what_waits_is_told_with_its_bytes() {
+        assert_eq!(waiting(&[]), "nothing waits to be sent");
+        let uplinks = [(UplinkKind::Alarm, 24), (UplinkKind::BasicInformation, 48)];
+        assert_eq!(waiting(&uplinks), "waits to be sent: alarm 24 B, basic information 48 B");
+    }
+
+    #[test]
     fn the_state_block_fits_its_terminal() {
-        let status = Status { relay_on: true, dev_addr: Some(0x0102_0304), ..Status::default() };
+        let recent = vec![Second { power_mw: Some(1_000), mark: None }; 240];
+        let waiting = vec![(UplinkKind::Report, 24); 12];
+        let status =
+            Status { relay_on: true, dev_addr: Some(0x0102_0304), recent, waiting, ..Status::default() };
         for width in [1, 2, 5, 20, 80, 200] {
-            for height in [1, 2, 3, 4, 24] {
+            for height in [1, 2, 3, 4, 6, 7, 24] {
                 let block = block(&status, &"typed ".repeat(40), width, height);
-                assert_eq!(block.len(), height.min(4));
+                assert_eq!(block.len(), height.min(7));
                 assert!(block.iter().all(|line| line.chars().count() < width), "{block:?}");
                 if width > 5 {
                     assert!(
@@ -197,7 +271,7 @@ mod tests {
             }
         }
         let shown = block(&status, "load 1", 120, 24).join("\n");
-        for part in ["relay ON", "01020304", "\n> load 1"] {
+        for part in ["relay ON", "01020304", "     1 W  ███", "report 24 B", "\n> load 1"] {
             assert!(shown.contains(part), "{shown}");
         }
     }

@@ -9,7 +9,7 @@ use sockeye_metering::Reading;
 use sockeye_virtual_hardware::sim::{Notify, Sim};
 
 use crate::report::{DownlinkKind, Event, Summary};
-use crate::trace::Trace;
+use crate::trace::{Mark, Recent, Trace};
 
 /// Of the button's doings, so many are kept for who asks late.
 const MAX_SWITCHES: usize = 16;
@@ -61,7 +61,7 @@ impl Log {
 
     /// Adds an event of a socket, now.
     pub fn push(&self, socket: usize, event: Event) {
-        let now_ms = self.sim.now_us() / 1000;
+        let now_ms = self.now_ms();
         self.summaries.borrow_mut().entry(socket).or_default().count(&event);
         if let Some(trace) = self.trace.borrow_mut().as_mut().filter(|_| socket == 0) {
             trace.event(now_ms, &event);
@@ -89,8 +89,12 @@ impl Log {
 
     fn reading(&self, socket: usize, reading: &Reading) {
         if let Some(trace) = self.trace.borrow_mut().as_mut().filter(|_| socket == 0) {
-            trace.power_mw.push(self.sim.now_us() / 1000, reading.power_mw);
+            trace.power_mw.push(self.now_ms(), reading.power_mw);
         }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.sim.now_us() / 1000
     }
 
     /// Waits until the button of the first socket has switched its relay, and tells what it is then.
@@ -132,6 +136,8 @@ pub struct Seen {
     pub energy_uwh: u64,
     /// The address of the session.
     pub dev_addr: Option<u32>,
+    /// The power of the last minutes.
+    pub recent: Recent,
 }
 
 /// Turns the notices of one socket into events. Clones are the same observer.
@@ -152,7 +158,8 @@ impl HostObserver {
     /// Notes that the device has lost its supply: nothing is lit or driven, and nothing is known but its sum.
     pub fn goes_dark(&self) {
         let mut seen = self.seen.borrow_mut();
-        *seen = Seen { energy_uwh: seen.energy_uwh, ..Seen::default() };
+        let recent = std::mem::take(&mut seen.recent);
+        *seen = Seen { energy_uwh: seen.energy_uwh, recent, ..Seen::default() };
     }
 
     /// Shows what is known of the socket.
@@ -167,6 +174,7 @@ impl Observer for HostObserver {
         let event = match notice {
             Notice::Reading { reading, energy_uwh } => {
                 seen.reading = Some(*reading);
+                seen.recent.power(self.log.now_ms(), reading.power_mw);
                 self.log.reading(self.socket, reading);
                 seen.energy_uwh = energy_uwh;
                 return;
@@ -198,8 +206,14 @@ impl Observer for HostObserver {
                 seen.led_on = on;
                 Event::Led { on }
             }
-            Notice::Trip { cause, current_ma } => Event::Trip { cause: cause.name(), current_ma },
-            Notice::Alarm { current_ma } => Event::Alarm { current_ma },
+            Notice::Trip { cause, current_ma } => {
+                seen.recent.mark(self.log.now_ms(), Mark::Trip);
+                Event::Trip { cause: cause.name(), current_ma }
+            }
+            Notice::Alarm { current_ma } => {
+                seen.recent.mark(self.log.now_ms(), Mark::Alarm);
+                Event::Alarm { current_ma }
+            }
             Notice::Downlink { port, payload, fcnt, multicast } => Event::Downlink {
                 port,
                 payload: payload.to_vec(),

@@ -1,5 +1,7 @@
 //! What a run leaves behind of its first socket, for pictures: the power over time, and what happened when.
 
+use std::collections::VecDeque;
+
 use crate::report::Event;
 
 /// How many stretches of time a history keeps at most.
@@ -106,9 +108,86 @@ impl Trace {
     }
 }
 
+/// How many seconds a live view looks back.
+const RECENT: usize = 240;
+
+/// The power of the last minutes, a value a second, with its marks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// The second that the last one is.
+    now_s: u64,
+    seconds: VecDeque<Second>,
+}
+
+/// One second of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Second {
+    /// The most that flowed; `None` without a reading.
+    pub power_mw: Option<u32>,
+    /// The gravest of what happened.
+    pub mark: Option<Mark>,
+}
+
+impl Recent {
+    /// Adds a reading.
+    pub fn power(&mut self, t_ms: u64, power_mw: u32) {
+        let second = self.at(t_ms);
+        second.power_mw = second.power_mw.max(Some(power_mw));
+    }
+
+    /// Adds a mark; a trip stays although an alarm comes with it.
+    pub fn mark(&mut self, t_ms: u64, mark: Mark) {
+        let second = self.at(t_ms);
+        if second.mark != Some(Mark::Trip) {
+            second.mark = Some(mark);
+        }
+    }
+
+    /// Gives the last so many seconds before `now_ms`, those without any reading too; fewer in the beginning.
+    #[must_use]
+    pub fn last(&self, now_ms: u64, count: usize) -> Vec<Second> {
+        let mut whole = self.clone();
+        whole.at(now_ms);
+        let skip = whole.seconds.len().saturating_sub(count);
+        whole.seconds.into_iter().skip(skip).collect()
+    }
+
+    fn at(&mut self, t_ms: u64) -> &mut Second {
+        let now_s = t_ms / 1000;
+        let passed = if self.seconds.is_empty() { 1 } else { now_s.saturating_sub(self.now_s) };
+        for _ in 0..passed.min(RECENT as u64) {
+            if self.seconds.len() == RECENT {
+                self.seconds.pop_front();
+            }
+            self.seconds.push_back(Second::default());
+        }
+        self.now_s = self.now_s.max(now_s);
+        let last = self.seconds.len() - 1;
+        &mut self.seconds[last]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_minutes_are_kept_by_the_second_with_gaps_peaks_and_the_gravest_mark() {
+        let mut recent = Recent::default();
+        recent.power(0, 10);
+        recent.power(900, 30);
+        recent.power(950, 20);
+        recent.mark(2_000, Mark::Trip);
+        recent.mark(2_100, Mark::Alarm);
+        let second = |power_mw, mark| Second { power_mw, mark };
+        let all =
+            [second(Some(30), None), second(None, None), second(None, Some(Mark::Trip)), second(None, None)];
+        assert_eq!(recent.last(3_500, 10), all);
+        assert_eq!(recent.last(3_500, 2), all[2..]);
+        assert_eq!(recent.last(1_000_000, usize::MAX), [Second::default(); RECENT]);
+        recent.power(900_000, 5);
+        assert_eq!(recent.last(900_000, usize::MAX).len(), RECENT);
+    }
 
     #[test]
     fn a_history_of_any_length_keeps_its_peaks_in_bounded_memory() {

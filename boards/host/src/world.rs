@@ -7,6 +7,7 @@ use sockeye_metering::Reading;
 use sockeye_network_server::{Adr, Config, Downlink, NetworkServer, Plan, Region as NetworkRegion};
 use sockeye_settings::template::from_json;
 use sockeye_settings::{Identity, Key, LoRaWan, Region, Settings};
+use sockeye_state_machine::UplinkKind;
 use sockeye_virtual_hardware::air::Medium;
 use sockeye_virtual_hardware::flash::{Flash, Stm32wl};
 use sockeye_virtual_hardware::mains::{Inrush, Load};
@@ -21,7 +22,7 @@ use crate::observer::{Line, Log};
 use crate::report::{Event, Summary};
 use crate::script::{Queue, Schedule, Stimulus};
 use crate::socket::Socket;
-use crate::trace::Trace;
+use crate::trace::{Second, Trace};
 use crate::traffic::Traffic;
 
 /// How long `press` holds the button, in ms.
@@ -59,6 +60,10 @@ pub struct Status {
     pub mains_on: bool,
     /// The network hears and sends.
     pub gateway_on: bool,
+    /// The uplinks that wait in the socket, with the bytes still to be sent.
+    pub waiting: Vec<(UplinkKind, usize)>,
+    /// The power of the last minutes, a value a second, the last one now.
+    pub recent: Vec<Second>,
 }
 
 /// Names a channel plan as the network server does.
@@ -404,6 +409,9 @@ impl<D: Device> World<D> {
             downlinks: summary.downlinks,
             mains_on: socket.mains_on(),
             gateway_on,
+            waiting: socket.waiting(),
+            // The first reading of a second may still be on its way.
+            recent: seen.recent.last(self.now_ms().saturating_sub(200), usize::MAX),
         })
     }
 

@@ -175,6 +175,11 @@ impl Outbox {
         self.entries.is_empty()
     }
 
+    /// Shows what waits or is with the radio, in the order in which it came, each with the bytes still to be sent.
+    pub fn waiting(&self) -> impl Iterator<Item = (UplinkKind, usize)> {
+        self.entries.iter().map(|entry| (entry.kind, entry.len))
+    }
+
     /// Returns how many uplinks were dropped for lack of room, or as an outage alert that failed. A report
     /// that a newer one replaced is not counted.
     #[must_use]
