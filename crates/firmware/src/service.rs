@@ -1,7 +1,8 @@
 //! The service task: everything that may take long. It owns the flash, feeds the watchdog and restarts the chip.
 
 use embassy_futures::select::{Either, select};
-use sockeye_settings::{MAX_STORED, Settings};
+use sockeye_lorawan_mac as mac;
+use sockeye_settings::MAX_STORED;
 use sockeye_state_machine::{RebootCause, StoreItem};
 use sockeye_storage::{RecordId, Storage};
 
@@ -64,35 +65,39 @@ pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
     }
 }
 
+/// Who is told that a record is stored.
+enum Whose {
+    Control(StoreItem),
+    /// The radio task, which waits for it, whether or not it went well.
+    Awaited,
+}
+
 impl<B: Board> Service<B> {
-    /// Does all that was asked: what must not be lost with the supply first, then what the radio task waits for, a
-    /// restart last.
-    async fn work(&mut self, work: ServiceWork, shared: &Shared) {
+    /// Does all that was asked, a restart last.
+    async fn work(&mut self, mut work: ServiceWork, shared: &Shared) {
         if work.supply_lost {
             self.calm_from_ms = self.clock.now_ms().saturating_add(SUPPLY_LOST_MS);
         }
-        if let Some(on) = work.relay_on {
-            self.store_for_control(RecordId::RelayState, &[u8::from(on)], StoreItem::RelayState, shared)
-                .await;
-        }
-        if let Some(energy_uwh) = work.energy_uwh {
-            let bytes = records::encode_energy(energy_uwh);
-            self.store_for_control(RecordId::Energy, &bytes, StoreItem::Energy, shared).await;
-        }
-        if let Some((id, bytes)) = work.awaited {
-            let stored = self.store(id, &bytes).await;
-            shared.awaited_stored.signal(stored);
-        }
-        if let Some(settings) = work.settings {
-            self.store_settings(&settings, shared).await;
-        }
-        if let Some(task) = work.delay_task {
-            let bytes = records::encode_delay_task(task);
-            self.store_for_control(RecordId::DelayTask, &bytes, StoreItem::DelayTask, shared).await;
+        let (mut previous, mut bytes) = ([0; MAX_STORED], [0; MAX_STORED]);
+        let mut previous_length = None;
+        // One place that stores for all records: each one more would be another copy of the storage's state machine.
+        loop {
+            if previous_length.is_none() && settings_are_next(&work) {
+                let length = self.storage.load(RecordId::Settings, &mut previous).await;
+                previous_length = Some(length.ok().flatten().unwrap_or(0));
+            }
+            let previous = previous.get(..previous_length.unwrap_or(0)).unwrap_or_default();
+            let Some((id, length, whose)) = self.next_record(&mut work, previous, &mut bytes) else { break };
+            let stored = self.store(id, bytes.get(..length).unwrap_or_default()).await;
+            match whose {
+                Whose::Awaited => shared.awaited_stored.signal(stored),
+                Whose::Control(item) if stored => shared.events.send(ControlEvent::Stored(item)).await,
+                Whose::Control(_) => {}
+            }
         }
         if work.factory_reset {
             self.factory_reset().await;
-            self.restart(RebootCause::FactoryReset).await;
+            work.reboot = Some(RebootCause::FactoryReset);
         }
         if let Some(cause) = work.reboot {
             self.restart(cause).await;
@@ -100,34 +105,43 @@ impl<B: Board> Service<B> {
         self.prepare().await;
     }
 
+    /// Takes the record that is to be stored next and writes it down: what must not be lost with the supply first,
+    /// then what the radio task waits for.
+    fn next_record(
+        &self,
+        work: &mut ServiceWork,
+        previous_settings: &[u8],
+        out: &mut [u8; MAX_STORED],
+    ) -> Option<(RecordId, usize, Whose)> {
+        if let Some(on) = work.relay_on.take() {
+            return put(out, RecordId::RelayState, &[u8::from(on)], Whose::Control(StoreItem::RelayState));
+        }
+        if let Some(energy_uwh) = work.energy_uwh.take() {
+            let bytes = records::encode_energy(energy_uwh);
+            return put(out, RecordId::Energy, &bytes, Whose::Control(StoreItem::Energy));
+        }
+        if let Some((id, bytes)) = work.awaited.take() {
+            return put(out, id, &bytes, Whose::Awaited);
+        }
+        if let Some(settings) = work.settings.take() {
+            // Fields that a newer firmware has stored and this one does not know are kept.
+            match settings.encode_keeping(previous_settings, out) {
+                Ok(length) => {
+                    return Some((RecordId::Settings, length, Whose::Control(StoreItem::Settings)));
+                }
+                Err(_) => self.observer.observe(Notice::Error { what: "settings do not fit their record" }),
+            }
+        }
+        let task = work.delay_task.take()?;
+        let bytes = records::encode_delay_task(task);
+        put(out, RecordId::DelayTask, &bytes, Whose::Control(StoreItem::DelayTask))
+    }
+
     /// Keeps room in the flash for what is stored when the supply is lost, so that no erase lies in that path. While it
     /// is lost there is better to do.
     async fn prepare(&mut self) {
         if self.clock.now_ms() >= self.calm_from_ms && self.storage.prepare().await.is_err() {
             self.observer.observe(Notice::Error { what: "flash: no room could be kept" });
-        }
-    }
-
-    /// Stores the settings; fields that a newer firmware has stored and this one does not know are kept.
-    async fn store_settings(&mut self, settings: &Settings, shared: &Shared) {
-        let mut previous = [0; MAX_STORED];
-        let previous = match self.storage.load(RecordId::Settings, &mut previous).await {
-            Ok(Some(length)) => previous.get(..length).unwrap_or_default(),
-            _ => &[],
-        };
-        let mut bytes = [0; MAX_STORED];
-        match settings.encode_keeping(previous, &mut bytes) {
-            Ok(length) => {
-                let encoded = bytes.get(..length).unwrap_or_default();
-                self.store_for_control(RecordId::Settings, encoded, StoreItem::Settings, shared).await;
-            }
-            Err(_) => self.observer.observe(Notice::Error { what: "settings do not fit their record" }),
-        }
-    }
-
-    async fn store_for_control(&mut self, id: RecordId, bytes: &[u8], item: StoreItem, shared: &Shared) {
-        if self.store(id, bytes).await {
-            shared.events.send(ControlEvent::Stored(item)).await;
         }
     }
 
@@ -155,4 +169,23 @@ impl<B: Board> Service<B> {
         self.system.reset();
         core::future::pending().await
     }
+}
+
+/// Tells whether [`Service::next_record`] comes to the settings now.
+fn settings_are_next(work: &ServiceWork) -> bool {
+    work.settings.is_some() && work.relay_on.is_none() && work.energy_uwh.is_none() && work.awaited.is_none()
+}
+
+const _: () =
+    assert!(mac::MAX_RECORD <= MAX_STORED, "what the radio task stores fits the buffer of the settings");
+
+/// Writes a record down as it is.
+fn put(
+    out: &mut [u8; MAX_STORED],
+    id: RecordId,
+    bytes: &[u8],
+    whose: Whose,
+) -> Option<(RecordId, usize, Whose)> {
+    out.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some((id, bytes.len(), whose))
 }
