@@ -19,6 +19,7 @@ mod multicast;
 mod plans;
 mod random;
 mod rejoin;
+mod traps;
 mod windows;
 
 /// Every file that holds requirement tests.
@@ -37,6 +38,7 @@ const SOURCES: &[&str] = &[
     include_str!("multicast.rs"),
     include_str!("plans.rs"),
     include_str!("rejoin.rs"),
+    include_str!("traps.rs"),
     include_str!("windows.rs"),
     include_str!("../../src/fifo.rs"),
     // The same on a modelled chip, and on the whole socket.
