@@ -91,6 +91,7 @@ fn the_page_names_the_bounds_and_every_reason() {
     // The requirement for a plain command.
     const { assert!(MIN_FRAME <= 24) };
     for refusal in Refusal::ALL {
+        assert_eq!(refusal.to_string(), refusal.name());
         let short = refusal.name().strip_prefix("d2d: ").unwrap();
         let named = match refusal {
             Refusal::Malformed => "not the shape of a frame",
