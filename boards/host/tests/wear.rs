@@ -93,6 +93,8 @@ impl Day {
             let length = self.lengths.get(&id.key()).copied().unwrap_or(RARE);
             let bytes: Vec<u8> = counter.to_le_bytes().into_iter().chain(0..).take(length).collect();
             embassy_futures::block_on(storage.store(id, &bytes)).unwrap();
+            // As the service task does after each piece of work.
+            embassy_futures::block_on(storage.prepare()).unwrap();
         };
         RecordId::ALL.into_iter().for_each(&mut store);
         let mut days = 0_u32;

@@ -29,6 +29,8 @@ pub struct Service<B: Board> {
     pub(crate) storage: Storage<B::Flash>,
     pub(crate) system: B::System,
     pub(crate) observer: B::Observer,
+    /// Erasures of the whole storage that control and radio know of.
+    pub(crate) erasures: u32,
     /// Until then the supply may be lost.
     pub(crate) calm_from_ms: u64,
 }
@@ -44,7 +46,7 @@ impl<B: Board> core::fmt::Debug for Service<B> {
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept.
 pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
-    service.prepare().await;
+    service.prepare(shared).await;
     let mut feed_ms = service.clock.now_ms();
     loop {
         match select(shared.service.changed(), service.clock.until_ms(feed_ms)).await {
@@ -102,7 +104,7 @@ impl<B: Board> Service<B> {
         if let Some(cause) = work.reboot {
             self.restart(cause).await;
         }
-        self.prepare().await;
+        self.prepare(shared).await;
     }
 
     /// Takes the record that is to be stored next and writes it down: what must not be lost with the supply first,
@@ -139,9 +141,20 @@ impl<B: Board> Service<B> {
 
     /// Keeps room in the flash for what is stored when the supply is lost, so that no erase lies in that path. While it
     /// is lost there is better to do.
-    async fn prepare(&mut self) {
+    async fn prepare(&mut self, shared: &Shared) {
         if self.clock.now_ms() >= self.calm_from_ms && self.storage.prepare().await.is_err() {
             self.observer.observe(Notice::Error { what: "flash: no room could be kept" });
+        }
+        self.restore_lost(shared).await;
+    }
+
+    /// Has everything stored again that control and radio know, if the flash held nothing of sense and was erased.
+    async fn restore_lost(&mut self, shared: &Shared) {
+        let erasures = self.storage.erasures();
+        if core::mem::replace(&mut self.erasures, erasures) != erasures {
+            self.observer.observe(Notice::Error { what: "flash: it held nothing of sense and was erased" });
+            shared.radio.put(|work| work.records_lost = true);
+            shared.events.send(ControlEvent::RecordsLost).await;
         }
     }
 

@@ -105,7 +105,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             silent,
             can_read_counters,
         },
-        service: Service { clock, storage, system, observer, calm_from_ms: 0 },
+        service: Service { clock, storage, system, observer, erasures: 0, calm_from_ms: 0 },
     }
 }
 

@@ -77,6 +77,8 @@ pub enum Event<'a> {
     SupplyLost,
     /// The newest value of a record is in flash. It answers [`Effect::Store`].
     Stored(StoreItem),
+    /// The flash has lost the records.
+    RecordsLost,
     /// The instant of [`next_due_ms`](crate::Socket::next_due_ms) has come.
     Timer,
 }

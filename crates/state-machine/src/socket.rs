@@ -212,6 +212,7 @@ impl Socket {
             Event::SessionResumed => self.announce(now_ms, self.quiet_until_ms),
             Event::SupplyLost => self.supply_lost(now_ms),
             Event::Stored(item) => self.stored(now_ms, item),
+            Event::RecordsLost => StoreItem::ALL.into_iter().for_each(|item| self.want_store(item)),
             Event::Timer => {}
         }
         // What an event made due at once, such as a delay task of 0 s, is done with it.

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use embedded_storage_async::nor_flash::NorFlash;
+use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
 use sequential_storage::cache::key_pointers::ArrayKeyPointers;
 use sequential_storage::cache::{Cache, Uncached};
 use sequential_storage::map::{MapConfig, MapStorage};
@@ -23,6 +23,9 @@ const ITEM: usize = 32;
 /// and energy take 16 each, and may be stored twice, the counters of the MAC 40 (an item has 8 bytes before its key and
 /// value, and is filled up to words of 8).
 pub const RESERVE: u32 = 104;
+
+/// How many bytes are looked at once; every page has a multiple of it.
+const LOOK: usize = 256;
 
 /// How often a store is tried.
 const ATTEMPTS: u8 = 3;
@@ -72,6 +75,8 @@ pub struct Storage<F: NorFlash> {
     buffer: [u8; BUFFER],
     /// Whether the last call came to its end: if not, there may be something to recover.
     is_ready: bool,
+    /// Whether the contents are known to be a log.
+    is_log: bool,
     erasures: u32,
 }
 
@@ -93,7 +98,7 @@ impl<F: NorFlash> Storage<F> {
         let map = MapConfig::try_new(range.clone())
             .ok()
             .map(|config| MapStorage::new(Guard::new(flash, notes), config, key_cache()));
-        Self { map, range, buffer: [0; BUFFER], is_ready: false, erasures: 0 }
+        Self { map, range, buffer: [0; BUFFER], is_ready: false, is_log: false, erasures: 0 }
     }
 
     /// Copies a record into `out` and tells its length; `None` if it was never stored, or cleared.
@@ -258,10 +263,43 @@ impl<F: NorFlash> Storage<F> {
             return Ok(());
         }
         map.flash().recover(self.range.clone()).await.map_err(Error::Flash)?;
-        match self.finish_clearing().await {
-            Err(Error::Erased) => self.erase_all().await,
+        let found = match self.finish_clearing().await {
+            Ok(()) if !self.is_log => self.find_log().await,
             other => other,
+        };
+        match found {
+            Err(Error::Erased) => self.erase_all().await,
+            other => {
+                self.is_log = true;
+                other
+            }
         }
+    }
+
+    /// Looks whether the flash holds a log: more than one page that is not erased, without a single record, is another
+    /// program's data. The first store of all may have been cut, and leaves one page.
+    async fn find_log(&mut self) -> Result<(), Error<F::Error>> {
+        let map = self.map.as_mut().ok_or(Error::Layout)?;
+        for key in 0..=RecordId::ALL.len() as u8 {
+            if map.fetch_item::<&[u8]>(&mut self.buffer, &key).await.map_err(sort)?.is_some() {
+                return Ok(());
+            }
+        }
+        let mut used = None;
+        let mut at = self.range.start;
+        while at < self.range.end {
+            let word = self.buffer.get_mut(..LOOK).unwrap_or_default();
+            map.flash().read(at, word).await.map_err(Error::Flash)?;
+            if word.iter().any(|byte| *byte != 0xFF) {
+                let page = at.checked_div(F::ERASE_SIZE as u32);
+                if used.is_some() && used != page {
+                    return Err(Error::Erased);
+                }
+                used = page;
+            }
+            at = at.saturating_add(LOOK as u32);
+        }
+        Ok(())
     }
 
     async fn finish_clearing(&mut self) -> Result<(), Error<F::Error>> {
