@@ -102,3 +102,13 @@ fn an_answer_that_found_no_place_still_waits_for_settings_changed_meanwhile() {
     bench.after(1_000);
     bench.check(&["uplink"], &["100020 uplink Answer fe2300fffe2600"]);
 }
+
+#[test]
+fn records_that_the_flash_lost_are_all_stored_again() {
+    let mut bench = Bench::joined();
+    let now_ms = bench.now_ms;
+    bench.event(Event::RecordsLost);
+    let stores =
+        ["Settings", "RelayState", "Energy", "DelayTask"].map(|item| format!("{now_ms} store {item}"));
+    bench.check(&["store"], &stores.each_ref().map(String::as_str));
+}
