@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 pub struct Adr {
     /// What is kept in hand for fading, in dB.
     pub installation_margin_db: u8,
-    /// Uplinks heard before a data rate is raised or a power lowered, 1..20. The other way needs one.
+    /// Uplinks heard before a data rate is raised or a power lowered, 1..20. More power needs twenty, as in
+    /// ChirpStack: one weak uplink is no reason.
     pub history: u8,
     /// NbTrans asked for, 1..15.
     pub nb_trans: u8,
@@ -65,7 +66,8 @@ impl Adr {
         // Toward zero: a margin of less than a step changes nothing.
         let mut steps = margin_tenths / 30;
         let mut choice = now;
-        if steps > 0 && history.0.len() < usize::from(self.history) {
+        let needed = if steps > 0 { usize::from(self.history) } else { HISTORY };
+        if history.0.len() < needed {
             return now;
         }
         while steps > 0 && choice.data_rate < highest.data_rate {
@@ -118,13 +120,30 @@ mod tests {
     }
 
     #[test]
-    fn few_uplinks_raise_nothing_but_one_is_enough_for_more_power() {
+    fn few_uplinks_change_nothing() {
         check(10, 19, (0, 0), (0, 0));
         check(10, 0, (0, 0), (0, 0));
         // SF7's floor is -7.5 dB: -1 dB is 3.5 dB short of it and the margin.
-        check(-1, 1, (5, 3), (5, 2));
-        check(-20, 1, (5, 3), (5, 0));
-        check(-20, 1, (5, 0), (5, 0));
+        check(-1, 19, (5, 3), (5, 3));
+        check(-1, 20, (5, 3), (5, 2));
+        check(-20, 20, (5, 3), (5, 0));
+        check(-20, 20, (5, 0), (5, 0));
+    }
+
+    #[test]
+    fn a_network_in_a_hurry_raises_the_rate_at_once_and_yet_waits_before_it_raises_the_power() {
+        let adr = Adr { history: 1, ..Adr::default() };
+        let highest = Choice { data_rate: 5, tx_power: 7 };
+        let mut near = History::default();
+        near.add(5);
+        let slow = Choice { data_rate: 0, tx_power: 0 };
+        assert_eq!(adr.choose(&near, slow, 12, highest), Choice { data_rate: 5, tx_power: 0 });
+        let (mut far, low) = (History::default(), Choice { data_rate: 5, tx_power: 3 });
+        for uplinks in 1..=20 {
+            far.add(-1);
+            let tx_power = if uplinks < 20 { 3 } else { 2 };
+            assert_eq!(adr.choose(&far, low, 7, highest), Choice { data_rate: 5, tx_power }, "{uplinks}");
+        }
     }
 
     #[test]
