@@ -15,6 +15,7 @@ mod frames;
 mod give_way;
 mod join;
 mod laws;
+mod listen;
 mod multicast;
 mod plans;
 mod random;
@@ -35,6 +36,7 @@ const SOURCES: &[&str] = &[
     include_str!("frames.rs"),
     include_str!("join.rs"),
     include_str!("laws.rs"),
+    include_str!("listen.rs"),
     include_str!("multicast.rs"),
     include_str!("plans.rs"),
     include_str!("rejoin.rs"),
