@@ -63,8 +63,13 @@ where
     /// # Cancel safety
     /// Nothing is lost: the chip goes on listening, and the next call goes on where this one was dropped.
     async fn rx_continuous(&mut self, rx_buf: &mut [u8]) -> Result<(usize, RxQuality), Error> {
-        let result = self.receive_continuous(rx_buf).await;
-        self.note(result)
+        let config = match self.wanted {
+            Some(config) if config.mode == RxMode::Continuous => config,
+            _ => return Err(Error::NotSetUp),
+        };
+        let result = self.receive(config, rx_buf).await;
+        // A continuous receive does not end without a frame.
+        self.note(result)?.ok_or(Error::Overdue)
     }
 
     /// Opens the window that was set up, and waits for its frame or its end: at the latest after the
@@ -73,9 +78,13 @@ where
     /// # Cancel safety
     /// The next call goes on with the same window, unless `setup_rx` or `tx` came between.
     async fn rx_single(&mut self, buf: &mut [u8]) -> Result<RxStatus, Error> {
-        let Some(config) = self.wanted else { return Err(Error::NotSetUp) };
-        let result = self.receive_single(config, buf).await;
-        self.note(result)
+        let config = match self.wanted {
+            Some(config) if config.mode != RxMode::Continuous => config,
+            _ => return Err(Error::NotSetUp),
+        };
+        let result = self.receive(config, buf).await;
+        let frame = self.note(result)?;
+        Ok(frame.map_or(RxStatus::RxTimeout, |(len, quality)| RxStatus::Rx(len, quality)))
     }
 
     /// Goes to standby: a mains socket does not let its radio sleep, since waking it costs milliseconds of

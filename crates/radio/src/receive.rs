@@ -3,14 +3,28 @@
 use core::pin::pin;
 
 use embedded_hal_async::delay::DelayNs;
-use lora_phy::RxMode as ChipRxMode;
 use lora_phy::mod_traits::RadioKind;
-use lorawan_device::async_device::radio::{RxConfig, RxMode, RxQuality, RxStatus};
+use lorawan_device::async_device::radio::{RxConfig, RxMode, RxQuality};
 
-use crate::radio::{EMPTY_INTERRUPTS, Group, Radio, State, Target, chip_mode};
+use crate::radio::{EMPTY_INTERRUPTS, Group, Outcome, Radio, State, Target, chip_mode};
 use crate::report::{Counters, Error};
 use crate::tap::{HEADER_ERROR, RX_DONE, TIMEOUT};
-use crate::timing::{MAX_SYMBOLS, QUIET_LIMIT_MS, receive_limit_ms, search_symbols};
+use crate::timing::{MAX_SYMBOLS, receive_limit_ms, search_symbols};
+
+/// What a receive does next.
+#[derive(Clone, Copy)]
+enum Step {
+    Open,
+    Resume,
+    Fetch,
+    Process,
+    Leave,
+    Reopen,
+}
+
+async fn wait(mut delay: impl DelayNs, ms: u32) {
+    delay.delay_ms(ms).await;
+}
 
 impl<RK, D, const MAX_DBM: u8> Radio<RK, D, MAX_DBM>
 where
@@ -32,110 +46,110 @@ where
         Ok(frame)
     }
 
-    pub(crate) async fn receive_single(
+    /// Receives a frame; `None` when a single receive ends without one, which a continuous receive never does.
+    ///
+    /// Every pass finds out by the chip's state what is to be done next, and does it in one place: each command that
+    /// stood on its own would be another copy of the code that waits for it.
+    pub(crate) async fn receive(
         &mut self,
         config: RxConfig,
         buf: &mut [u8],
-    ) -> Result<RxStatus, Error> {
-        let RxMode::Single { ms } = config.mode else { return Err(Error::NotSetUp) };
-        let mut symbols = 0;
-        if self.state != State::Receiving(config) {
-            symbols = search_symbols(&config.rf.bb, ms);
-            symbols = self.open_for(config, symbols).await?;
-        }
-        let mut delay = self.delay.clone();
-        let mut timer = pin!(delay.delay_ms(receive_limit_ms(&config.rf.bb, config.mode)));
+    ) -> Result<Option<(usize, RxQuality)>, Error> {
         let mode = chip_mode(config.mode, 0);
+        let (single, mut symbols) = match config.mode {
+            RxMode::Continuous => (false, 0),
+            RxMode::Single { .. } if self.state == State::Receiving(config) => (true, 0),
+            RxMode::Single { ms } => (true, search_symbols(&config.rf.bb, ms)),
+        };
+        let limit_ms = receive_limit_ms(&config.rf.bb, config.mode);
+        // It runs from the first look at it.
+        let mut timer = pin!(wait(self.delay.clone(), limit_ms));
+        let mut interrupted = true;
+        let mut lost = false;
         let mut empty = 0;
         loop {
-            self.command(Group::Resume(mode)).await?;
-            if self.unread {
-                let frame = self.command(Group::Fetch(config, buf)).await?.frame;
-                self.state = State::Standby;
-                return Ok(frame.map_or(RxStatus::RxTimeout, |(len, quality)| RxStatus::Rx(len, quality)));
+            if !single && let Some(frame) = self.take_landed(buf) {
+                return Ok(Some(frame));
             }
-            let interrupted = self.interrupt(timer.as_mut()).await?;
-            let flags = self.command(Group::Process(mode)).await?.flags;
-            if !interrupted {
-                // The chip stands where no interrupt comes from any more, or its line is dead.
-                Counters::count(&mut self.counters.overdue);
-                if flags & (RX_DONE | TIMEOUT) != 0 {
-                    Counters::count(&mut self.counters.missed_interrupts);
-                }
-                if !self.unread {
-                    self.state = State::Unknown;
-                    return Ok(RxStatus::RxTimeout);
-                }
-                continue;
-            }
-            empty = if flags == 0 { empty + 1 } else { 0 };
-            if empty >= EMPTY_INTERRUPTS {
-                return Err(Error::Nonsense(flags));
-            }
-            if self.unread {
-                continue;
-            }
-            if flags & (RX_DONE | HEADER_ERROR) != 0 {
-                // The window's frame is lost: LoRaWAN sends no second one into it.
-                self.command(Group::Leave(config)).await?;
-                return Ok(RxStatus::RxTimeout);
-            }
-            if flags & TIMEOUT != 0 {
-                self.state = State::Ready(config);
-                if symbols == 0 {
-                    return Ok(RxStatus::RxTimeout);
-                }
-                symbols = self.open_for(config, symbols).await?;
-            }
-        }
-    }
-
-    /// Opens a single receive for as many of `symbols` as the chip can count, and tells how many are left.
-    async fn open_for(&mut self, config: RxConfig, symbols: u32) -> Result<u32, Error> {
-        let now = u16::try_from(symbols).unwrap_or(MAX_SYMBOLS).min(MAX_SYMBOLS);
-        self.command(Group::Go(Target::Receiving(config, now))).await?;
-        Ok(symbols.saturating_sub(u32::from(now)))
-    }
-
-    pub(crate) async fn receive_continuous(&mut self, buf: &mut [u8]) -> Result<(usize, RxQuality), Error> {
-        let mut empty = 0;
-        loop {
-            if let Some((len, quality)) = self.landed.frame.take() {
-                if let (Some(to), Some(from)) = (buf.get_mut(..len), self.landed.bytes.get(..len)) {
-                    to.copy_from_slice(from);
-                    Counters::count(&mut self.counters.received);
-                    return Ok((len, quality));
-                }
-                Counters::count(&mut self.counters.dropped);
-            }
-            let config = match self.wanted {
-                Some(config) if config.mode == RxMode::Continuous => config,
-                _ => return Err(Error::NotSetUp),
-            };
-            if self.state != State::Receiving(config) {
-                self.command(Group::Go(Target::Receiving(config, 0))).await?;
-                continue;
-            }
-            self.command(Group::Resume(ChipRxMode::Continuous)).await?;
-            if self.unread {
-                match self.command(Group::Fetch(config, buf)).await?.frame {
-                    Some(frame) => return Ok(frame),
-                    None => continue,
-                }
-            }
-            let mut delay = self.delay.clone();
-            let timer = pin!(delay.delay_ms(QUIET_LIMIT_MS));
-            let interrupted = self.interrupt(timer).await?;
-            if interrupted {
-                let flags = self.command(Group::Process(ChipRxMode::Continuous)).await?.flags;
-                empty = if flags == 0 { empty + 1 } else { 0 };
-                if empty >= EMPTY_INTERRUPTS {
-                    return Err(Error::Nonsense(flags));
-                }
+            let step = if self.state != State::Receiving(config) {
+                Step::Open
+            } else if lost {
+                Step::Leave
+            } else if self.commanding {
+                Step::Resume
+            } else if self.unread {
+                Step::Fetch
             } else {
-                self.command(Group::Reopen(config)).await?;
+                if !single {
+                    timer.set(wait(self.delay.clone(), limit_ms));
+                }
+                interrupted = self.interrupt(timer.as_mut()).await?;
+                if single || interrupted { Step::Process } else { Step::Reopen }
+            };
+            let group = match step {
+                Step::Open => {
+                    // The chip counts so many at a time.
+                    let now = u16::try_from(symbols).unwrap_or(MAX_SYMBOLS).min(MAX_SYMBOLS);
+                    symbols = symbols.saturating_sub(u32::from(now));
+                    Group::Go(Target::Receiving(config, now))
+                }
+                Step::Leave => Group::Leave(config),
+                Step::Resume => Group::Resume(mode),
+                Step::Fetch => Group::Fetch(config, &mut *buf),
+                Step::Process => Group::Process(mode),
+                Step::Reopen => Group::Reopen(config),
+            };
+            let Outcome { flags, frame, .. } = self.command(group).await?;
+            match step {
+                Step::Open | Step::Resume | Step::Reopen => {}
+                Step::Leave => return Ok(None),
+                Step::Fetch if single => {
+                    self.state = State::Standby;
+                    return Ok(frame);
+                }
+                Step::Fetch if frame.is_some() => return Ok(frame),
+                Step::Fetch => {}
+                Step::Process if !interrupted => {
+                    // The chip stands where no interrupt comes from any more, or its line is dead.
+                    Counters::count(&mut self.counters.overdue);
+                    if flags & (RX_DONE | TIMEOUT) != 0 {
+                        Counters::count(&mut self.counters.missed_interrupts);
+                    }
+                    if !self.unread {
+                        self.state = State::Unknown;
+                        return Ok(None);
+                    }
+                }
+                Step::Process => {
+                    empty = if flags == 0 { empty + 1 } else { 0 };
+                    if empty >= EMPTY_INTERRUPTS {
+                        return Err(Error::Nonsense(flags));
+                    }
+                    if single && !self.unread {
+                        // The window's frame is lost: LoRaWAN sends no second one into it.
+                        lost = flags & (RX_DONE | HEADER_ERROR) != 0;
+                        if !lost && flags & TIMEOUT != 0 {
+                            self.state = State::Ready(config);
+                            if symbols == 0 {
+                                return Ok(None);
+                            }
+                        }
+                    }
+                }
             }
         }
+    }
+
+    /// Hands over the frame that landed in the continuous receive as it was left.
+    fn take_landed(&mut self, buf: &mut [u8]) -> Option<(usize, RxQuality)> {
+        let (len, quality) = self.landed.frame.take()?;
+        if let (Some(to), Some(from)) = (buf.get_mut(..len), self.landed.bytes.get(..len)) {
+            to.copy_from_slice(from);
+            Counters::count(&mut self.counters.received);
+            return Some((len, quality));
+        }
+        Counters::count(&mut self.counters.dropped);
+        None
     }
 
     /// Closes the continuous receive and opens it again; resets the chip when the interrupt line has kept
