@@ -11,12 +11,12 @@ use embedded_hal::digital::{ErrorType, OutputPin};
 use crate::Irqs;
 use crate::line::Line;
 use crate::radio::Antenna;
-use crate::wiring::Wiring;
+use crate::wiring::{Relay, Wiring};
 
 /// Names the pins.
 pub fn wire(p: Peripherals) -> Wiring {
     Wiring {
-        relay: Output::new(p.PB10, Level::Low, Speed::Low),
+        relay: Relay::new(p.PB10),
         led: Led(Output::new(p.PB5, Level::High, Speed::Low)),
         button: ExtiInput::new(p.PA0, p.EXTI0, Pull::Up, Irqs),
         meter: Line::new(p.USART1, p.PA10, p.PA9, p.DMA1_CH1, p.DMA1_CH2, Irqs),

@@ -28,7 +28,6 @@ use embassy_executor::{Executor, InterruptExecutor, Spawner};
 use embassy_futures::block_on;
 use embassy_stm32::exti::{self, ExtiInput};
 use embassy_stm32::flash::{self, Flash};
-use embassy_stm32::gpio::Output;
 use embassy_stm32::interrupt;
 use embassy_stm32::interrupt::{InterruptExt, Priority};
 use embassy_stm32::mode::Async;
@@ -74,7 +73,7 @@ struct Stm32wl;
 
 impl Board for Stm32wl {
     type Clock = EmbassyClock;
-    type Relay = Output<'static>;
+    type Relay = wiring::Relay;
     type Led = variant::Led;
     type Button = ExtiInput<'static, Async>;
     type Meter = Bl0942<Line, Delay>;

@@ -8,7 +8,7 @@ use embassy_stm32::spi::Spi;
 use crate::Irqs;
 use crate::line::Line;
 use crate::radio::Antenna;
-use crate::wiring::Wiring;
+use crate::wiring::{Relay, Wiring};
 
 /// The blue LED LD1, lit by a high level.
 pub type Led = Output<'static>;
@@ -16,7 +16,7 @@ pub type Led = Output<'static>;
 /// Names the pins.
 pub fn wire(p: Peripherals) -> Wiring {
     Wiring {
-        relay: Output::new(p.PB10, Level::Low, Speed::Low),
+        relay: Relay::new(p.PB10),
         led: Output::new(p.PB15, Level::Low, Speed::Low),
         // B1.
         button: ExtiInput::new(p.PC0, p.EXTI0, Pull::Up, Irqs),
