@@ -117,6 +117,8 @@ pub struct World<D = Socket> {
     traffic: Traffic,
     /// Sends the D2D commands of a script.
     controller: Controller,
+    /// Some socket started with D2D enabled.
+    d2d_enabled: bool,
     /// The button of the first socket is that of a controller: nobody presses the others.
     one_button: bool,
 }
@@ -227,7 +229,20 @@ impl<D: Device> World<D> {
             sim.spawn(driver.follow_button(log.clone()));
         }
         let one_button = options.d2d_controller;
-        Ok(Self { sim, medium, network, bridge, sockets, groups, log, traffic, controller, one_button })
+        let d2d_enabled = one_button || first.d2d.enabled;
+        Ok(Self {
+            sim,
+            medium,
+            network,
+            bridge,
+            sockets,
+            groups,
+            log,
+            traffic,
+            controller,
+            d2d_enabled,
+            one_button,
+        })
     }
 
     /// Tells the time since power-up.
@@ -339,7 +354,12 @@ impl<D: Device> World<D> {
                     .with_server(|now_us, server| server.send_to_group(now_us, dev_addr, *port, payload))
                     .map_err(|error| format!("multicast: {error}"))?;
             }
-            Stimulus::D2d { command } => self.controller.send(u16::from_be_bytes(*command))?,
+            Stimulus::D2d { command } => {
+                self.controller.send(u16::from_be_bytes(*command))?;
+                if !self.d2d_enabled {
+                    return Err("d2d: no socket has it enabled in its settings; see docs/RUN.md".into());
+                }
+            }
             Stimulus::NfcWrite { .. } | Stimulus::NfcRead => return Err("nfc: not in this version".into()),
         }
         Ok(())

@@ -7,6 +7,7 @@ use bench::Bench;
 use embassy_futures::block_on;
 use sockeye_d2d_agent::{Agent, Keys, Message, PERIOD_MS};
 use sockeye_host::report::Event;
+use sockeye_host::script::parse_command;
 use sockeye_settings::template::{Secrets, to_json};
 use sockeye_settings::{Action, ChannelSet, D2d, D2dCommand, Identity, Key, Model, Region, Settings};
 use sockeye_storage::{RecordId, Storage};
@@ -93,8 +94,11 @@ fn a_command_of_a_script_switches_the_relay_and_is_reported_within_2_s() {
 #[test]
 fn by_default_the_agent_is_disabled() {
     let mut bench = Bench::joined("");
-    bench.forget().act("d2d 1510").run(10_000);
-    assert_eq!((relay(&bench), d2d_errors(&bench)), (vec![], vec!["d2d: the agent is disabled"]));
+    let told = bench.world.apply(&parse_command("d2d 1511").unwrap()).unwrap_err();
+    assert!(told.contains("enabled in its settings"), "{told}");
+    bench.forget().run(10_000);
+    // The frame was on the air: a neighbour's, of which nothing is told.
+    assert_eq!((relay(&bench), bench.errors()), (vec![], vec![]));
 }
 
 #[test]

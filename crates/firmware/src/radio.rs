@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use embassy_futures::select::{Either3, select, select3};
 use heapless::Vec;
 use lorawan_device::async_device::radio::Timer;
-use sockeye_d2d_agent::Agent;
+use sockeye_d2d_agent::{Agent, Refusal};
 use sockeye_lorawan_mac as mac;
 use sockeye_state_machine::UplinkKind;
 use sockeye_storage::RecordId;
@@ -192,6 +192,8 @@ impl<B: Board> RadioTask<B> {
                     shared.events.send(ControlEvent::D2d(order.once_stored())).await;
                 }
             }
+            // Counted only: to this device it is a neighbour's traffic.
+            Err(Refusal::Disabled) => {}
             Err(refusal) => self.observer.observe(Notice::Error { what: refusal.name() }),
         }
     }
