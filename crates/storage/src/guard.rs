@@ -129,7 +129,7 @@ impl<F: NorFlash> Guard<F> {
 
     /// Gives an offset as it is, or one that every flash refuses.
     fn unless_locked(&self, offset: u32) -> u32 {
-        if self.unfinished.is_some() { u32::MAX } else { offset }
+        if self.unfinished.is_some() { self.flash.capacity() as u32 } else { offset }
     }
 
     /// Reads what can be read, word by word, with zeros for the rest.
@@ -197,7 +197,8 @@ impl<F: NorFlash> NorFlash for Guard<F> {
         let mut page = from;
         while page < to {
             if self.unfinished.is_some() {
-                return self.flash.erase(u32::MAX, u32::MAX).await;
+                let end = self.flash.capacity() as u32;
+                return self.flash.erase(end, end.saturating_add(F::ERASE_SIZE as u32)).await;
             }
             self.erase_page(page).await?;
             page = page.saturating_add(F::ERASE_SIZE as u32);

@@ -6,7 +6,8 @@
 //! chips do not give (see `guard.rs`): words that cannot be read, and an erase that was cut short.
 //!
 //! Whatever the flash holds, nothing here panics or runs for ever: contents that make no sense are erased,
-//! and [`Error::Erased`] says so.
+//! and [`Error::Erased`] says so. What is stored is read back; a page that cannot be erased any more leaves
+//! the records readable.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
