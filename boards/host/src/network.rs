@@ -94,6 +94,16 @@ impl Network {
         self.0.silent.borrow_mut().insert(socket, None);
     }
 
+    /// Tells a session that such a socket has just been let into, if its radio received a join-accept.
+    pub fn accepted(&self, socket: usize, dev_eui: [u8; 8], phy: &[u8]) {
+        // MHDR, MType 001 (LoRaWAN 1.0.3 section 4.2.1).
+        if phy.first().is_some_and(|mhdr| mhdr >> 5 == 1)
+            && let Some(dev_addr) = self.0.server.borrow().offered_address(dev_eui)
+        {
+            self.tell_session(socket, dev_addr);
+        }
+    }
+
     /// Tells a frame that the radio of such a socket has received, and gives it if it is for this socket or a group.
     pub fn received(&self, socket: usize, phy: &[u8]) -> Option<Delivery> {
         let delivery = self.0.server.borrow().sniff_delivery(phy)?;

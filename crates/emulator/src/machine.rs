@@ -12,7 +12,7 @@ use unicorn_engine::unicorn_const::{HookType, MemType};
 use unicorn_engine::{Arch, ArmCpuModel, Context, Mode, Prot, RegisterARM, Unicorn};
 
 use crate::elf::Image;
-use crate::outside::Outside;
+use crate::outside::{Change, Outside};
 use crate::stm32wl::{
     CODE_BYTES, Chip, DATA, DATA_BYTES, EUI64, FLASH, RAM, RAM_BYTES, Reset, ResetKind, SYSTEM,
 };
@@ -202,6 +202,8 @@ impl Machine {
     }
 
     fn reset(&mut self, kind: ResetKind) -> Result<(), Error> {
+        let function = self.function().to_owned();
+        self.chip.borrow_mut().tell(Change::Reset(kind, function));
         let fresh = {
             let before = self.chip.borrow();
             Chip::new(&self.time, &self.outside, kind, Some(&before), 0)

@@ -41,7 +41,7 @@ impl Pins {
 }
 
 /// What the chip's pins show that somebody may want to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The pin of the relay is driven to this level.
     Relay(bool),
@@ -49,8 +49,8 @@ pub enum Change {
     Led(bool),
     /// The radio has received a packet.
     Received,
-    /// The chip was reset.
-    Reset(ResetKind),
+    /// The chip was reset, while the CPU was in the function of this name.
+    Reset(ResetKind, String),
 }
 
 /// The parts. Clones are the same parts.

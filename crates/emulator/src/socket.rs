@@ -217,16 +217,17 @@ impl EmulatedSocket {
             }
             Change::Received => {
                 let phy = self.outside.radio.last_packet();
+                self.network.accepted(self.index, self.identity.dev_eui, &phy);
                 if let Some(delivery) = self.network.received(self.index, &phy) {
                     witness.delivery(now_us, delivery.multicast, &delivery.payload);
                 }
             }
-            Change::Reset(kind) => {
+            Change::Reset(kind, function) => {
                 if kind == ResetKind::Watchdog {
                     self.watchdog_resets.set(self.watchdog_resets.get() + 1);
                     self.tell(Event::Error { what: "the watchdog ended a hang".to_owned() });
                 }
-                self.tell(Event::Reboot { cause: witness.reboot(now_us, kind) });
+                self.tell(Event::Reboot { cause: witness.reboot(now_us, kind, &function) });
             }
         }
     }
@@ -244,8 +245,14 @@ impl EmulatedSocket {
     /// Adds what the meter has counted to what went through the socket.
     fn count_energy(&self) {
         let now = self.outside.circuit.with_meter(|_, meter| meter.counts().cf_cnt);
-        // The counter has 24 bits.
-        let more = now.wrapping_sub(self.pulses.replace(now)) & 0x00FF_FFFF;
+        let before = self.pulses.replace(now);
+        // The counter has 24 bits, and begins anew with a reset of the meter.
+        let has_wrapped = before > 0x00F0_0000 && now < 0x0010_0000;
+        let more = match now.checked_sub(before) {
+            Some(more) => more,
+            None if has_wrapped => now + 0x0100_0000 - before,
+            None => now,
+        };
         let pulse_nwh = Calibration::bl0942(FrontEnd::TYPICAL).pulse_nwh;
         let nwh = self.witness.borrow_mut().count(u64::from(more) * u64::from(pulse_nwh));
         self.observer.with_seen(|seen| seen.energy_uwh = nwh / 1000);

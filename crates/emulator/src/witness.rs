@@ -16,6 +16,9 @@ const FRAME_US: u64 = 50_000;
 /// How long before a restart the frame was received that asked for it: its answer goes out first.
 const REBOOT_US: u64 = 30_000_000;
 
+/// Parts of the names of functions that end in a reset because something went wrong.
+const FAULTS: [&str; 4] = ["panic", "rust_begin_unwind", "HardFault", "restart_after_fault"];
+
 /// Who is seen to have switched the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -117,7 +120,8 @@ impl Witness {
     }
 
     /// Says why the chip was reset just now.
-    pub fn reboot(&mut self, now_us: u64, kind: ResetKind) -> &'static str {
+    /// The image resets itself when it is asked to, after a factory reset, and after a fault or a panic.
+    pub fn reboot(&mut self, now_us: u64, kind: ResetKind, function: &str) -> &'static str {
         self.restarted();
         match (kind, self.reboot_asked.take()) {
             (ResetKind::Power, _) => "power_on",
@@ -129,7 +133,8 @@ impl Witness {
                     "downlink"
                 }
             }
-            (ResetKind::Software, _) => "software",
+            _ if FAULTS.iter().any(|name| function.contains(name)) => "fault",
+            (ResetKind::Software, _) => "factory_reset",
         }
     }
 
@@ -177,8 +182,9 @@ mod tests {
     fn a_restart_was_asked_for_by_the_frame_before_it() {
         let mut witness = Witness::new(Model::Eu);
         witness.delivery(1_000_000, false, &[0xFF, 0x10, 0xFF]);
-        assert_eq!(witness.reboot(5_000_000, ResetKind::Software), "downlink");
-        assert_eq!(witness.reboot(6_000_000, ResetKind::Software), "software");
-        assert_eq!(witness.reboot(7_000_000, ResetKind::Watchdog), "watchdog");
+        assert_eq!(witness.reboot(5_000_000, ResetKind::Software, "service"), "downlink");
+        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, "service"), "factory_reset");
+        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, "HardFault_"), "fault");
+        assert_eq!(witness.reboot(7_000_000, ResetKind::Watchdog, "service"), "watchdog");
     }
 }

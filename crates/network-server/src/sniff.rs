@@ -21,6 +21,13 @@ pub struct Delivery {
 }
 
 impl NetworkServer {
+    /// Tells the address that a join-accept has just given a device, before its first uplink shows that it has it.
+    #[must_use]
+    pub fn offered_address(&self, dev_eui: [u8; 8]) -> Option<u32> {
+        let device = self.devices.iter().find(|device| device.dev_eui == dev_eui)?;
+        Some(device.joining.as_ref()?.dev_addr)
+    }
+
     /// Deciphers application data of the network's own, with a right MIC and a counter near the last one sent. `None`
     /// for everything else, MAC commands among it.
     #[must_use]

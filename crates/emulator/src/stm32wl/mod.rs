@@ -141,13 +141,12 @@ impl Chip {
             rng: Rng::new(before.map_or(seed, |before| before.rng.next_seed())),
             meter_due_us: None,
             reset: None,
-            changes: before
-                .map(|before| before.changes.iter().copied().chain([Change::Reset(kind)]).collect())
-                .unwrap_or_default(),
+            changes: before.map(|before| before.changes.clone()).unwrap_or_default(),
             packets: 0,
-            // A hold circuit keeps the relay where it was while the chip restarts.
-            relay: before.and_then(|before| before.relay),
-            led: before.and_then(|before| before.led),
+            // A hold circuit keeps the relay where it was while the chip restarts, and the first level that the
+            // image then gives the pin is told, whether it is another one or not.
+            relay: None,
+            led: None,
             unknown: before.map(|before| before.unknown.clone()).unwrap_or_default(),
             faults: before.map(|before| before.faults.clone()).unwrap_or_default(),
         };
@@ -171,6 +170,11 @@ impl Chip {
     /// Takes what was seen since the last call.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Adds something that was seen.
+    pub fn tell(&mut self, change: Change) {
+        self.changes.push(change);
     }
 
     /// Tells whether something was seen that nobody has taken.
