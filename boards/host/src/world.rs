@@ -403,6 +403,12 @@ impl<D: Device> World<D> {
         &self.sim
     }
 
+    /// Shows a socket.
+    #[must_use]
+    pub fn device(&self, socket: usize) -> Option<&D> {
+        self.sockets.get(socket)
+    }
+
     /// Gives a socket's DevEUI.
     #[must_use]
     pub fn dev_eui(&self, socket: usize) -> Option<[u8; 8]> {
