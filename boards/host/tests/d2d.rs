@@ -116,6 +116,23 @@ fn no_network_is_needed() {
 }
 
 #[test]
+fn commands_one_right_after_the_other_are_all_obeyed() {
+    // Before the join, so that nothing is sent meanwhile: what is left is the flash, with its pages' turns.
+    let mut bench = Bench::new(&enabled("row"));
+    let air = Sender::beside(&bench);
+    bench.run(100).forget();
+    for counter in 0..40 {
+        air.send(&frame(KEY, 7, counter, TOGGLE));
+        // 185.4 ms on the air.
+        bench.run(186);
+    }
+    bench.run(100);
+    let relay = relay(&bench);
+    assert_eq!(relay.len(), 40, "{:?}", bench.errors());
+    assert!(relay.iter().zip([(false, "d2d"), (true, "d2d")].iter().cycle()).all(|(is, due)| is == due));
+}
+
+#[test]
 fn a_socket_that_is_set_to_send_nothing_obeys() {
     let silent = enabled_and("silent", |settings| settings.lorawan.channels.enabled = ChannelSet::EMPTY);
     let mut bench = Bench::new(&silent);
