@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::cli::Options;
 use crate::device::Device;
+use crate::interrupt::Interrupt;
 use crate::lines::Lines;
 use crate::live;
 use crate::pace::Pace;
@@ -48,14 +49,16 @@ fn run<D: Device>(
 ) -> Result<(), Failure> {
     check_plot(options).map_err(Failure::Usage)?;
     let schedule = read_script(options).map_err(Failure::Usage)?;
+    let interrupt = Interrupt::catch()
+        .map_err(|error| Failure::Device(format!("Ctrl-C cannot be waited for: {error}")))?;
     let mut world = make(options).map_err(Failure::Usage)?;
     let started = Instant::now();
     let result = match options.duration_ms {
         // A real network server keeps real time.
         Some(end_ms) if !options.realtime && options.gateway.is_none() => {
-            batch(&mut world, options, &schedule, end_ms)
+            batch(&mut world, options, &schedule, end_ms, &interrupt)
         }
-        _ => paced(&mut world, options, &schedule),
+        _ => paced(&mut world, options, &schedule, &interrupt),
     };
     result.and_then(|()| finish(&world, options, started)).or_else(ignore_closed_pipe)?;
     plot(&world, options).map_err(Failure::Device)?;
@@ -101,21 +104,32 @@ fn lines<W: Write>(options: &Options, out: W) -> Lines<W> {
     Lines { out, json: options.json, several: options.sockets > 1 }
 }
 
-/// Runs as fast as it can.
+/// Runs as fast as it can, to its end or to Ctrl-C.
 fn batch<D: Device>(
     world: &mut World<D>,
     options: &Options,
     schedule: &Schedule,
     end_ms: u64,
+    interrupt: &Interrupt,
 ) -> io::Result<()> {
     let mut lines = lines(options, BufWriter::new(io::stdout().lock()));
-    world.run_script(schedule, end_ms, |(t_ms, socket, event)| lines.event(t_ms, socket, &event))?;
+    let mut queue = schedule.queue().peekable();
+    while !interrupt.is_pressed() && world.step(&mut queue, end_ms) {
+        for (t_ms, socket, event) in world.take_events() {
+            lines.event(t_ms, socket, &event)?;
+        }
+    }
     lines.out.flush()
 }
 
 /// Runs at the pace of the clock: on a terminal as a live view, else as lines. Both take commands typed in.
-fn paced<D: Device>(world: &mut World<D>, options: &Options, schedule: &Schedule) -> io::Result<()> {
-    let pace = Pace::new(schedule, options.duration_ms);
+fn paced<D: Device>(
+    world: &mut World<D>,
+    options: &Options,
+    schedule: &Schedule,
+    interrupt: &Interrupt,
+) -> io::Result<()> {
+    let pace = Pace::new(schedule, options.duration_ms, interrupt);
     if !options.json && io::stdout().is_terminal() && io::stdin().is_terminal() {
         return live::run(world, pace);
     }

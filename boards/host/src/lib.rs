@@ -9,6 +9,7 @@ pub mod cli;
 pub mod command;
 pub mod device;
 pub mod human;
+pub mod interrupt;
 pub mod lines;
 pub mod live;
 pub mod network;

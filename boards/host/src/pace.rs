@@ -4,6 +4,7 @@ use std::iter::Peekable;
 use std::time::{Duration, Instant};
 
 use crate::device::Device;
+use crate::interrupt::Interrupt;
 use crate::script::{Queue, Schedule};
 use crate::world::World;
 
@@ -17,20 +18,21 @@ pub struct Pace<'a> {
     started: Instant,
     queue: Peekable<Queue<'a>>,
     end_ms: u64,
+    interrupt: &'a Interrupt,
 }
 
 impl<'a> Pace<'a> {
-    /// Starts now, and ends after `duration_ms` if that is given.
+    /// Starts now, and ends after `duration_ms` if that is given, or with Ctrl-C.
     #[must_use]
-    pub fn new(schedule: &'a Schedule, duration_ms: Option<u64>) -> Self {
+    pub fn new(schedule: &'a Schedule, duration_ms: Option<u64>, interrupt: &'a Interrupt) -> Self {
         let queue = schedule.queue().peekable();
-        Self { started: Instant::now(), queue, end_ms: duration_ms.unwrap_or(u64::MAX) }
+        Self { started: Instant::now(), queue, end_ms: duration_ms.unwrap_or(u64::MAX), interrupt }
     }
 
-    /// Brings the world up to the clock; tells whether there is time left.
+    /// Brings the world up to the clock; tells whether the run goes on.
     pub fn catch_up<D: Device>(&mut self, world: &mut World<D>) -> bool {
         let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         world.play(&mut self.queue, elapsed_ms.min(self.end_ms));
-        elapsed_ms < self.end_ms
+        elapsed_ms < self.end_ms && !self.interrupt.is_pressed()
     }
 }

@@ -294,14 +294,21 @@ impl<D: Device> World<D> {
         mut sink: impl FnMut(Line) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut queue = schedule.queue().peekable();
-        loop {
-            // In steps, so that a long run shows what happens while it happens.
-            self.play(&mut queue, self.now_ms().saturating_add(STEP_MS).min(end_ms));
+        while self.step(&mut queue, end_ms) {
             self.take_events().into_iter().try_for_each(&mut sink)?;
-            if self.now_ms() >= end_ms {
-                return Ok(());
-            }
         }
+        Ok(())
+    }
+
+    /// Plays a part of what is left until the clock shows `end_ms`, so that a long run shows what happens while it
+    /// happens; tells whether there was any.
+    pub fn step(&mut self, queue: &mut Peekable<Queue<'_>>, end_ms: u64) -> bool {
+        let now_ms = self.now_ms();
+        if now_ms >= end_ms {
+            return false;
+        }
+        self.play(queue, now_ms.saturating_add(STEP_MS).min(end_ms));
+        true
     }
 
     /// Adds an error to the events: something that was asked of this world, and not done.

@@ -1,7 +1,7 @@
 //! The command behind `cargo xtask run`, as a shell sees it.
 #![allow(missing_docs, reason = "tests")]
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
 fn run(arguments: &[&str], input: &str) -> Output {
@@ -169,4 +169,46 @@ fn a_bad_settings_file_is_refused_by_field_before_anything_runs() {
     std::fs::remove_dir_all(&folder).unwrap();
     let output = run(&["--for", "1m", "--settings", path], "");
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// Presses Ctrl-C when a line tells `event`; the lines that the run wrote, and its exit status.
+#[cfg(unix)]
+fn interrupted_at(event: &str, arguments: &[&str]) -> (Vec<serde_json::Value>, Option<i32>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sockeye-host"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (pid, mut lines, mut pressed) = (child.id().to_string(), Vec::new(), false);
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        // The second Ctrl-C would end it at once.
+        if line["event"] == event && !std::mem::replace(&mut pressed, true) {
+            assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        }
+        lines.push(line);
+    }
+    (lines, child.wait().unwrap().code())
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_with_its_summary_and_exit_status_0() {
+    for (event, arguments) in [
+        ("led", &["--json"][..]),
+        ("led", &["--json", "--for", "1d", "--realtime"]),
+        ("joined", &["--json", "--for", "9999d"]),
+    ] {
+        let (lines, status) = interrupted_at(event, arguments);
+        assert_eq!(status, Some(0), "{arguments:?}");
+        let summary = lines.last().unwrap();
+        assert_eq!(summary["event"], "summary", "{arguments:?}");
+        assert!(lines.is_sorted_by_key(|line| line["t"].as_f64().unwrap().to_bits()));
+        // It counts what the lines told, and nothing besides.
+        for (event, counted) in [("uplink", "uplinks"), ("joined", "joins")] {
+            let told = lines.iter().filter(|line| line["event"] == event).count();
+            assert_eq!(summary[counted], told, "{arguments:?}");
+        }
+    }
 }
