@@ -67,11 +67,11 @@ impl Settings {
     /// # Errors
     /// [`StoredError::NoRoom`] if `out` is too short.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, StoredError> {
-        let common = Self::common(self.lorawan.region);
+        let (mut settings, mut common) = (self.clone(), Self::common(self.lorawan.region));
         let mut form = Writer { out, len: 0 };
         form.put(&[VERSION])?;
         for &(field, tag) in &Field::TAGS {
-            let value = self.value(field);
+            let value = settings.value(field);
             if always_written(field) || value != common.value(field) {
                 form.put_field(tag, &value)?;
             }
@@ -122,7 +122,7 @@ impl Settings {
             }
             None => region,
         };
-        let defaults = Self::default_for(region, identity);
+        let mut defaults = Self::default_for(region, identity);
         let mut settings = defaults.clone();
 
         let mut unknown: u16 = 0;
@@ -143,7 +143,7 @@ impl Settings {
         // One field at a time back to its default, until the rules hold; at worst that is all of them.
         for _ in 0..=Field::COUNT {
             let Err(error) = settings.validate(identity.model) else { break };
-            let is_default = |field| settings.value(field) == defaults.value(field);
+            let mut is_default = |field| settings.value(field) == defaults.value(field);
             let field = if is_default(error.field) { error.other_field() } else { error.field };
             fall_back(field);
             if is_default(field) {

@@ -19,6 +19,7 @@ use crate::general::{ButtonLock, General, PowerRestore, Threshold};
 use crate::lorawan::{Activation, LoRaWan, Version};
 use crate::region::PlanKind;
 use crate::secret::{Key, Password};
+use crate::value::group_of;
 use crate::{Model, MulticastGroup, Region, Settings};
 
 use json::Object;
@@ -251,7 +252,7 @@ pub fn from_json(text: &str, model: Model, present: &Settings) -> Result<Setting
     top.object("lorawan", |object| lorawan_from(object, &mut settings.lorawan))?;
     top.object("multicast", |groups| {
         for (name, group) in GROUPS {
-            groups.object(name, |object| group_from(object, settings.group_mut(group)))?;
+            groups.object(name, |object| group_from(object, group_of(&mut settings.multicast, group)))?;
         }
         Ok(())
     })?;
