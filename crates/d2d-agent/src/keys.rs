@@ -17,8 +17,9 @@ enum Purpose {
 /// The keys of one D2D key: one to encipher, one for the MIC.
 ///
 /// Each is a labelled block, enciphered with the D2D key. The label begins with 0xE0, with which no block begins that
-/// LoRaWAN enciphers under a key (its blocks begin with 0x00, 0x01, 0x02, 0x20 or 0x49): where the D2D key is also the
-/// AppKey, as by the guide's defaults, no key of one is a key of the other.
+/// a LoRaWAN device makes up to encipher (0x00, 0x01, 0x02, 0x20 and 0x49 they begin with; those of a join-accept come
+/// from the air, and what they give is shown to nobody): where the D2D key is also the AppKey, as by the guide's
+/// defaults, no key of one is a key of the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     pub(crate) cipher: Key,
