@@ -89,3 +89,80 @@ fn the_alert_is_on_the_air_at_once_whatever_the_radio_does_and_after_the_energy_
         assert!(longest_ms <= 100, "DR{data_rate}: {longest_ms} ms");
     }
 }
+
+/// What a step needs of the capacitor, and what there is. docs/SUPPLY-LOSS.md names the sources and the assumptions.
+struct Chip {
+    name: &'static str,
+    /// The MCU at work with the radio receiving, in mA.
+    idle_ma: f64,
+    /// The same with the radio sending.
+    tx_ma: f64,
+    /// Programming what is stored, in ms: 4 words of 8 bytes at 82 µs, or two pages for each of two records at 0.4 ms.
+    store_ms: f64,
+    supply: Supply,
+}
+
+enum Supply {
+    /// The capacitor is the chip's supply: so many V at the detector's threshold, and at the end.
+    Direct { from_v: f64, to_v: f64 },
+    /// A converter of this efficiency makes 3.3 V of it.
+    Converter { from_v: f64, to_v: f64, efficiency: f64 },
+}
+
+const CHIPS: [Chip; 2] = [
+    Chip {
+        name: "STM32WL, 14 dBm",
+        idle_ma: 15.0,
+        tx_ma: 86.0,
+        store_ms: 4.0 * 0.082,
+        supply: Supply::Direct { from_v: 2.9, to_v: 1.9 },
+    },
+    Chip {
+        name: "RP2040 with SX1262, 22 dBm",
+        idle_ma: 30.0,
+        tx_ma: 143.0,
+        store_ms: 4.0 * 0.4,
+        supply: Supply::Converter { from_v: 5.0, to_v: 2.0, efficiency: 0.85 },
+    },
+];
+
+/// From the loss to the start of the frame, and the frame, in ms: as the first test of this file finds them.
+const BEFORE_MS: f64 = 10.0;
+const AIRTIMES_MS: [(&str, f64); 2] = [("SF7", 52.0), ("SF12", 1_319.0)];
+
+impl Chip {
+    /// One row for a capacitor in F: needs and has as charge in mC, or as energy in mJ.
+    fn row(&self, capacitor_f: f64, rate: &str, airtime_ms: f64) -> String {
+        // mA · ms are µC.
+        let store_mc = self.idle_ma * self.store_ms / 1e3;
+        let alert_mc = (self.idle_ma * BEFORE_MS + self.tx_ma * airtime_ms) / 1e3;
+        let (factor, has, unit) = match self.supply {
+            Supply::Direct { from_v, to_v } => (1.0, capacitor_f * (from_v - to_v) * 1e3, "mC"),
+            Supply::Converter { from_v, to_v, efficiency } => {
+                (3.3 / efficiency, capacitor_f * (from_v * from_v - to_v * to_v) / 2.0 * 1e3, "mJ")
+            }
+        };
+        let (store, alert) = (store_mc * factor, alert_mc * factor);
+        let fits = if store + alert <= has { "yes" } else { "**no**" };
+        format!(
+            "| {} | {capacitor_f} F | {rate} | {:.1} ms, {store:.3} {unit} | {:.0} ms, {alert:.1} {unit} | {has:.0} {unit} | {fits} |",
+            self.name,
+            self.store_ms,
+            BEFORE_MS + airtime_ms,
+        )
+    }
+}
+
+#[test]
+fn the_budgets_in_the_documentation_are_those_computed_here() {
+    let page = include_str!("../../../docs/SUPPLY-LOSS.md");
+    for chip in CHIPS {
+        for capacitor_f in [0.1, 1.0] {
+            for (rate, airtime_ms) in AIRTIMES_MS {
+                let row = chip.row(capacitor_f, rate, airtime_ms);
+                println!("{row}");
+                assert!(page.contains(&row), "docs/SUPPLY-LOSS.md lacks:\n{row}");
+            }
+        }
+    }
+}
