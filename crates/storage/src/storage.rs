@@ -270,7 +270,7 @@ impl<F: NorFlash> Storage<F> {
         match found {
             Err(Error::Erased) => self.erase_all().await,
             other => {
-                self.is_log = true;
+                self.is_log |= other.is_ok();
                 other
             }
         }
@@ -288,9 +288,9 @@ impl<F: NorFlash> Storage<F> {
         let mut used = None;
         let mut at = self.range.start;
         while at < self.range.end {
-            let word = self.buffer.get_mut(..LOOK).unwrap_or_default();
-            map.flash().read(at, word).await.map_err(Error::Flash)?;
-            if word.iter().any(|byte| *byte != 0xFF) {
+            let bytes = self.buffer.get_mut(..LOOK).unwrap_or_default();
+            map.flash().read(at, bytes).await.map_err(Error::Flash)?;
+            if bytes.iter().any(|byte| *byte != 0xFF) {
                 let page = at.checked_div(F::ERASE_SIZE as u32);
                 if used.is_some() && used != page {
                     return Err(Error::Erased);
