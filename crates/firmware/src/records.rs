@@ -20,13 +20,13 @@ pub(crate) fn mac_record(record: Record) -> RecordId {
     }
 }
 
-/// Writes a delay task as presence, state and remaining time.
+/// Writes a delay task as presence, state (bit 0: on, bit 1: it came by multicast) and remaining time.
 pub(crate) fn encode_delay_task(task: Option<DelayTask>) -> [u8; DELAY_TASK_LENGTH] {
     let mut bytes = [0; DELAY_TASK_LENGTH];
-    if let Some(DelayTask { on, remaining_ms }) = task {
+    if let Some(DelayTask { on, spread, remaining_ms }) = task {
         let [present, state, rest @ ..] = &mut bytes;
         *present = 1;
-        *state = u8::from(on);
+        *state = u8::from(on) | u8::from(spread) << 1;
         *rest = remaining_ms.to_le_bytes();
     }
     bytes
@@ -35,9 +35,11 @@ pub(crate) fn encode_delay_task(task: Option<DelayTask>) -> [u8; DELAY_TASK_LENG
 /// Reads a delay task; bytes of another form are no task.
 pub(crate) fn decode_delay_task(bytes: &[u8]) -> Option<DelayTask> {
     match bytes {
-        [1, state @ (0 | 1), rest @ ..] => {
-            Some(DelayTask { on: *state == 1, remaining_ms: u64::from_le_bytes(rest.try_into().ok()?) })
-        }
+        [1, state @ 0..=3, rest @ ..] => Some(DelayTask {
+            on: state & 1 != 0,
+            spread: state & 2 != 0,
+            remaining_ms: u64::from_le_bytes(rest.try_into().ok()?),
+        }),
         _ => None,
     }
 }
@@ -63,8 +65,9 @@ mod tests {
     fn a_delay_task_survives_its_record() {
         for task in [
             None,
-            Some(DelayTask { on: true, remaining_ms: 0 }),
-            Some(DelayTask { on: false, remaining_ms: 65_535_000 }),
+            Some(DelayTask { on: true, spread: false, remaining_ms: 0 }),
+            Some(DelayTask { on: false, spread: true, remaining_ms: 65_535_000 }),
+            Some(DelayTask { on: true, spread: true, remaining_ms: 1 }),
         ] {
             assert_eq!(decode_delay_task(&encode_delay_task(task)), task);
         }
@@ -89,7 +92,7 @@ mod tests {
     #[test]
     fn bytes_of_another_form_are_no_delay_task() {
         for bytes in
-            [&[][..], &[1], &[1, 2, 0, 0, 0, 0, 0, 0, 0, 0], &[2; 10], &[1, 1, 0], &[0xFF; 10], &[1; 11]]
+            [&[][..], &[1], &[1, 4, 0, 0, 0, 0, 0, 0, 0, 0], &[2; 10], &[1, 1, 0], &[0xFF; 10], &[1; 11]]
         {
             assert_eq!(decode_delay_task(bytes), None, "{bytes:?}");
         }

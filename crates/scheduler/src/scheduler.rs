@@ -67,6 +67,8 @@ impl Job {
 pub struct DelayTask {
     /// Supply power when the time is over; otherwise cut it.
     pub on: bool,
+    /// It came by multicast: other sockets have the same, so what it leads to on the air is spread.
+    pub spread: bool,
     /// Time that is left, in ms.
     pub remaining_ms: u64,
 }
@@ -84,6 +86,7 @@ pub struct Scheduler {
     /// The last instant of the report interval's grid.
     interval_start_ms: u64,
     delayed_on: bool,
+    delayed_spread: bool,
     random: Random,
 }
 
@@ -97,6 +100,7 @@ impl Scheduler {
             interval_ms: interval_ms(report_interval_s),
             interval_start_ms: 0,
             delayed_on: false,
+            delayed_spread: false,
             random: Random::new(seed),
         }
     }
@@ -185,6 +189,7 @@ impl Scheduler {
     /// Sets the delay task, in place of one that is set.
     pub fn set_delay_task(&mut self, now_ms: u64, task: DelayTask) {
         self.delayed_on = task.on;
+        self.delayed_spread = task.spread;
         self.set(Job::DelayTask, now_ms.saturating_add(task.remaining_ms));
     }
 
@@ -192,13 +197,20 @@ impl Scheduler {
     #[must_use]
     pub fn delay_task(&self, now_ms: u64) -> Option<DelayTask> {
         let due_ms = self.due_ms(Job::DelayTask)?;
-        Some(DelayTask { on: self.delayed_on, remaining_ms: due_ms.saturating_sub(now_ms) })
+        let remaining_ms = due_ms.saturating_sub(now_ms);
+        Some(DelayTask { on: self.delayed_on, spread: self.delayed_spread, remaining_ms })
     }
 
     /// Returns what the delay task that was set last switches to.
     #[must_use]
     pub const fn delayed_on(&self) -> bool {
         self.delayed_on
+    }
+
+    /// Tells whether the delay task that was set last came by multicast.
+    #[must_use]
+    pub const fn delayed_spread(&self) -> bool {
+        self.delayed_spread
     }
 }
 
@@ -345,9 +357,12 @@ mod tests {
     fn a_delay_task_tells_what_is_left_of_it() {
         let mut scheduler = Scheduler::new(1, 60);
         assert_eq!(scheduler.delay_task(0), None);
-        scheduler.set_delay_task(1_000, DelayTask { on: true, remaining_ms: 60_000 });
-        assert_eq!(scheduler.delay_task(21_000), Some(DelayTask { on: true, remaining_ms: 40_000 }));
-        assert_eq!(scheduler.delay_task(99_000), Some(DelayTask { on: true, remaining_ms: 0 }));
+        scheduler.set_delay_task(1_000, DelayTask { on: true, spread: true, remaining_ms: 60_000 });
+        assert_eq!(
+            scheduler.delay_task(21_000),
+            Some(DelayTask { on: true, spread: true, remaining_ms: 40_000 })
+        );
+        assert_eq!(scheduler.delay_task(99_000), Some(DelayTask { on: true, spread: true, remaining_ms: 0 }));
         assert_eq!(run(&mut scheduler, [60_999, 61_000]), [(61_000, Job::DelayTask)]);
         assert_eq!(scheduler.delay_task(61_000), None);
     }
@@ -355,10 +370,10 @@ mod tests {
     #[test]
     fn a_later_delay_task_replaces_the_earlier_one() {
         let mut scheduler = Scheduler::new(1, 60);
-        scheduler.set_delay_task(0, DelayTask { on: true, remaining_ms: 5_000 });
-        scheduler.set_delay_task(1_000, DelayTask { on: false, remaining_ms: 9_000 });
+        scheduler.set_delay_task(0, DelayTask { on: true, spread: true, remaining_ms: 5_000 });
+        scheduler.set_delay_task(1_000, DelayTask { on: false, spread: false, remaining_ms: 9_000 });
         assert_eq!(run(&mut scheduler, [5_000, 10_000]), [(10_000, Job::DelayTask)]);
-        assert!(!scheduler.delayed_on());
+        assert!(!scheduler.delayed_on() && !scheduler.delayed_spread());
     }
 
     #[test]
@@ -366,7 +381,7 @@ mod tests {
         let mut scheduler = with_interval(u32::MAX, u64::MAX - 5);
         scheduler.set_interval(u64::MAX - 4, 1);
         scheduler.report_change(u64::MAX - 1);
-        scheduler.set_delay_task(u64::MAX - 1, DelayTask { on: true, remaining_ms: u64::MAX });
+        scheduler.set_delay_task(u64::MAX - 1, DelayTask { on: true, spread: true, remaining_ms: u64::MAX });
         assert_eq!(scheduler.next_due_ms(), None);
     }
 

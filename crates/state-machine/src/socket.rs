@@ -64,8 +64,6 @@ pub struct Socket {
     relay_cause: Cause,
     /// Many sockets changed with this one.
     relay_spread: bool,
-    /// The delay task came by multicast.
-    delay_task_spread: bool,
     /// What the relay and the LED were told last.
     relay_told: Option<bool>,
     led_told: Option<bool>,
@@ -132,7 +130,6 @@ impl Socket {
             relay_on,
             relay_cause: Cause::PowerUp,
             relay_spread: false,
-            delay_task_spread: false,
             relay_told: None,
             led_told: None,
             led: Led::default(),
@@ -304,9 +301,8 @@ impl Socket {
         }
     }
 
-    /// Sets the delay task, in place of one that is set. `spread`: other sockets have the same.
-    fn set_delay_task(&mut self, now_ms: u64, task: DelayTask, spread: bool) {
-        self.delay_task_spread = spread;
+    /// Sets the delay task, in place of one that is set.
+    fn set_delay_task(&mut self, now_ms: u64, task: DelayTask) {
         self.scheduler.set_delay_task(now_ms, task);
         self.scheduler.set(Job::StoreDelayTask, now_ms.saturating_add(DELAY_TASK_STORE_MS));
         self.want_store(StoreItem::DelayTask);
@@ -341,7 +337,8 @@ impl Socket {
             match job {
                 Job::Button => self.button_due(now_ms),
                 Job::DelayTask => {
-                    self.set_relay(self.scheduler.delayed_on(), Cause::DelayTask, self.delay_task_spread);
+                    let (on, spread) = (self.scheduler.delayed_on(), self.scheduler.delayed_spread());
+                    self.set_relay(on, Cause::DelayTask, spread);
                     self.delay_task_ended();
                 }
                 Job::LockEnd => {

@@ -56,7 +56,7 @@ impl Socket {
             }
             Command::AddDelayTask { delay_s, on, .. } => {
                 let remaining_ms = u64::from(delay_s).saturating_mul(1000);
-                self.set_delay_task(now_ms, DelayTask { on, remaining_ms }, multicast);
+                self.set_delay_task(now_ms, DelayTask { on, spread: multicast, remaining_ms });
                 true
             }
             Command::DeleteDelayTask { .. } => {

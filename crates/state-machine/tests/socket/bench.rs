@@ -203,7 +203,7 @@ impl Bench {
 }
 
 pub fn task(on: bool, remaining_ms: u64) -> Option<DelayTask> {
-    Some(DelayTask { on, remaining_ms })
+    Some(DelayTask { on, spread: false, remaining_ms })
 }
 
 /// One effect as a line: kind, then details.

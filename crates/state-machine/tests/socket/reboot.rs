@@ -1,8 +1,8 @@
 //! The reboot command.
 
-use sockeye_state_machine::{Event, StoreItem};
+use sockeye_state_machine::{Boot, Event, ResetCause, StoreItem};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, boot};
 
 const WATCHED: [&str; 3] = ["reboot", "store", "uplink Answer"];
 
@@ -73,4 +73,37 @@ fn a_reboot_by_multicast_is_spread_over_30_s_and_not_answered() {
     }
     assert!(times.iter().all(|ms| (5_000..=35_020).contains(ms)));
     assert!(times.iter().any(|&ms| ms < 8_000) && times.iter().any(|&ms| ms > 32_000), "{times:?}");
+}
+
+#[test]
+fn a_delay_task_by_multicast_spreads_its_report_even_after_a_reboot() {
+    let reports = |multicast: bool| {
+        let mut times = Vec::new();
+        for seed in 0..20 {
+            let mut bench = Bench::joined_with(|boot| boot.seed = seed);
+            match multicast {
+                true => bench.multicast("ff22003c0010"),
+                false => bench.downlink("ff22003c0010"),
+            };
+            bench.after(20_000);
+            let delay_task = bench.socket.delay_task(bench.now_ms);
+            let mut after = Bench::new(Boot {
+                relay_was_on: true,
+                session_stored: true,
+                cause: ResetCause::Reboot,
+                delay_task,
+                seed,
+                ..boot()
+            });
+            after.event(Event::SessionResumed).at(30_000).effects.clear();
+            after.at(80_000);
+            assert_eq!(after.lines(&["relay"]), ["40000 relay off delay_task"]);
+            times.push(after.uplinks().next().expect("a report").0 - 40_000);
+        }
+        times.sort_unstable();
+        (times[0], times[19])
+    };
+    assert_eq!(reports(false), (1_800, 1_800));
+    let (first_ms, last_ms) = reports(true);
+    assert!(first_ms < 8_000 && (20_000..=30_000).contains(&last_ms), "{first_ms} to {last_ms} ms");
 }
