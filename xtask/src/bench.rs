@@ -25,6 +25,8 @@ enum What {
     Instructions,
     /// Millions of random frames, commands and crashes against the MAC: some minutes
     Counted,
+    /// A thousand sockets on one gateway: joins, delivery, time on the air; some minutes
+    Crowd,
 }
 
 /// Runs the benches, which print their method and their result themselves.
@@ -40,6 +42,7 @@ pub fn bench(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
             What::Speed => speed(workspace)?,
             What::Instructions => instructions(workspace)?,
             What::Counted => counted(workspace)?,
+            What::Crowd => crowd(workspace)?,
         }
     }
     Ok(())
@@ -132,6 +135,11 @@ fn counted(workspace: &Workspace) -> Result<(), Failure> {
         .args(["--config", "profile.release.overflow-checks=true"])
         .args(["--", "--ignored", "--nocapture", "--test-threads", "1", "counted_"]);
     process::run(&mut cargo)
+}
+
+fn crowd(workspace: &Workspace) -> Result<(), Failure> {
+    let mut cargo = workspace.cargo();
+    process::run(cargo.args(["bench", "--quiet", "--package", "sockeye-host", "--bench", "crowd"]))
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use std::net::{ToSocketAddrs, UdpSocket};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sockeye_network_server::{ForwarderConfig, ForwarderOutput, PacketForwarder};
+use sockeye_network_server::{
+    Emission, EmissionModulation, ForwarderConfig, ForwarderOutput, PacketForwarder,
+};
 use sockeye_virtual_hardware::air::{Gateway, Medium, Modulation};
 use sockeye_virtual_hardware::sim::Sim;
 
@@ -25,6 +27,7 @@ pub struct Bridge(Rc<Inner>);
 
 struct Inner {
     sim: Sim,
+    medium: Medium,
     gateway: Gateway,
     forwarder: RefCell<PacketForwarder>,
     socket: UdpSocket,
@@ -59,6 +62,7 @@ impl Bridge {
         let config = ForwarderConfig { unix_time_at_start_s: now_s, ..ForwarderConfig::new(gateway_eui) };
         let bridge = Self(Rc::new(Inner {
             sim: sim.clone(),
+            medium: medium.clone(),
             gateway: medium.gateway(),
             forwarder: RefCell::new(PacketForwarder::new(config, sim.now_us())),
             socket,
@@ -95,20 +99,34 @@ impl Bridge {
 
     /// Sends what the gateway has for its server, and what is due on the air.
     pub fn pump(&self) {
-        let Inner { sim, gateway, forwarder, socket, .. } = &*self.0;
+        let Inner { sim, forwarder, socket, .. } = &*self.0;
         loop {
             let output = forwarder.borrow_mut().poll(sim.now_us());
             match output {
                 Some(ForwarderOutput::Datagram(bytes)) => drop(socket.send(&bytes)),
                 Some(ForwarderOutput::Emission(frame)) => {
-                    let modulation = Modulation {
-                        iq_inverted: frame.iq_inverted,
-                        crc: frame.has_crc,
-                        ..Modulation::downlink(frame.freq_hz, frame.sf, frame.bw_hz)
-                    };
-                    gateway.send(modulation, i32::from(frame.power_dbm), &frame.phy);
+                    self.emit(&frame);
                 }
                 None => return,
+            }
+        }
+    }
+
+    /// Puts a frame on the air.
+    fn emit(&self, frame: &Emission) {
+        let Inner { sim, gateway, medium, .. } = &*self.0;
+        match frame.modulation {
+            EmissionModulation::LoRa { sf, bw_hz, iq_inverted } => {
+                let downlink = Modulation::downlink(frame.freq_hz, sf, bw_hz);
+                let modulation = Modulation { iq_inverted, crc: frame.has_crc, ..downlink };
+                gateway.send(modulation, i32::from(frame.power_dbm), &frame.phy);
+            }
+            EmissionModulation::Fsk { .. } => {
+                // This air has LoRa only; what is left of the frame is that its sender hears nothing meanwhile.
+                let air_us = frame.end_us().saturating_sub(frame.at_us);
+                medium.air().set_deaf(gateway.station(), sim.now_us(), sim.now_us() + air_us);
+                let what = "gateway: the server sends a frame in FSK, which no socket hears".to_owned();
+                self.0.log.push(0, Event::Error { what });
             }
         }
     }

@@ -12,11 +12,19 @@ use sockeye_host::cli::Options;
 use sockeye_host::report::Event;
 use sockeye_host::script::parse_command;
 use sockeye_host::world::World;
-use sockeye_network_server::{Config, Downlink, Heard, NetworkServer, UplinkMeta};
+use sockeye_network_server::{Config, Downlink, Heard, Kind, NetworkServer, UplinkMeta, Window};
 
 const DEV_EUI: [u8; 8] = [0x24, 0xE1, 0x24, 0x14, 0x8C, 0x37, 0x19, 0x43];
 const JOIN_EUI: [u8; 8] = [0x24, 0xE1, 0x24, 0xC0, 0x00, 0x2A, 0x00, 0x01];
 const APP_KEY: [u8; 16] = *b"Ur@LinkLoRa2018#";
+
+/// DevEUI and AppKey of socket number `socket`.
+fn keys_of(socket: u8) -> ([u8; 8], [u8; 16]) {
+    let (mut dev_eui, mut app_key) = (DEV_EUI, APP_KEY);
+    dev_eui[7] += socket;
+    app_key[15] += socket;
+    (dev_eui, app_key)
+}
 const GATEWAY_EUI: [u8; 8] = [0x24, 0xE1, 0x24, 0xFF, 0xFE, 0x00, 0x00, 0x01];
 
 /// How long before its instant the server hands a frame to the gateway, in µs.
@@ -37,11 +45,13 @@ struct Server {
 }
 
 impl Server {
-    fn new() -> Self {
+    fn new(sockets: u8) -> Self {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         udp.set_nonblocking(true).unwrap();
         let mut network = NetworkServer::new(Config::default(), 1).unwrap();
-        network.add_otaa(DEV_EUI, JOIN_EUI, APP_KEY).unwrap();
+        for (dev_eui, app_key) in (0..sockets).map(keys_of) {
+            network.add_otaa(dev_eui, JOIN_EUI, app_key).unwrap();
+        }
         Self { udp, network, gateway: None, heard: vec![], stats: vec![], acknowledged: vec![], token: 0 }
     }
 
@@ -56,9 +66,10 @@ impl Server {
                 "datr": format!("SF{}BW{}", frame.sf, frame.bw_hz / 1000), "codr": "4/5", "ipol": true,
                 "size": frame.phy.len(), "data": BASE64_STANDARD.encode(&frame.phy), "ncrc": true,
             });
-            match frame.at_us > now_us + 50_000 {
-                true => txpk["tmst"] = json!(frame.at_us as u32),
-                false => txpk["imme"] = json!(true),
+            // What is not for a window goes when the gateway can, as ChirpStack has it.
+            match frame.kind {
+                Kind::Unicast { window: Window::Rxc, .. } => txpk["imme"] = json!(true),
+                _ => txpk["tmst"] = json!(frame.at_us as u32),
             }
             self.pull_resp(&json!({ "txpk": txpk }));
         }
@@ -119,14 +130,20 @@ impl Server {
 struct Bench {
     server: Server,
     world: World,
-    events: Vec<Event>,
+    /// Each with its socket.
+    events: Vec<(usize, Event)>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let server = Server::new();
-        let address = server.udp.local_addr().unwrap().to_string();
-        let options = Options::try_parse_from(["run", "--gateway", &address]).unwrap();
+        Self::with_sockets(1)
+    }
+
+    fn with_sockets(sockets: u8) -> Self {
+        let server = Server::new(sockets);
+        let (address, sockets) = (server.udp.local_addr().unwrap().to_string(), sockets.to_string());
+        let options = ["run", "--realtime", "--gateway", &address, "--sockets", &sockets];
+        let options = Options::try_parse_from(options).unwrap();
         Self { server, world: World::new(&options).unwrap(), events: vec![] }
     }
 
@@ -135,12 +152,18 @@ impl Bench {
         while self.world.now_ms() < end_ms {
             self.world.run_until_ms(self.world.now_ms() + STEP_MS);
             self.server.exchange(self.world.now_ms() * 1000);
-            self.events.extend(self.world.take_events().into_iter().map(|(_, _, event)| event));
+            self.events
+                .extend(self.world.take_events().into_iter().map(|(_, socket, event)| (socket, event)));
         }
     }
 
     fn count(&self, is: impl Fn(&Event) -> bool) -> usize {
-        self.events.iter().filter(|event| is(event)).count()
+        self.events.iter().filter(|(_, event)| is(event)).count()
+    }
+
+    /// The sockets that such events are of, in their order.
+    fn sockets_with(&self, is: impl Fn(&Event) -> bool) -> Vec<usize> {
+        self.events.iter().filter(|(_, event)| is(event)).map(|(socket, _)| *socket).collect()
     }
 }
 
@@ -176,6 +199,70 @@ fn a_socket_joins_reports_and_obeys_through_a_gateway_of_a_server_elsewhere() {
     assert_eq!(bench.count(|event| matches!(event, Event::Relay { on: false, cause: "downlink" })), 1);
     assert!(bench.server.acknowledged.len() >= 2);
     assert!(bench.server.acknowledged.iter().all(|error| error == "NONE"), "{:?}", bench.server.acknowledged);
+}
+
+#[test]
+fn three_sockets_behind_one_gateway_join_and_report_and_each_obeys_its_own_downlink() {
+    let mut bench = Bench::with_sockets(3);
+    bench.run(180_000);
+    let mut joined = bench.sockets_with(|event| matches!(event, Event::Joined { .. }));
+    joined.sort_unstable();
+    assert_eq!(joined, [0, 1, 2]);
+    for dev_eui in [0, 1, 2].map(|socket| keys_of(socket).0) {
+        let mut of_it = bench.server.heard.iter().filter_map(|heard| match heard {
+            Heard::Data(uplink) if uplink.dev_eui == dev_eui => uplink.port,
+            _ => None,
+        });
+        assert!(of_it.any(|port| port == 85), "{dev_eui:02x?}: {:?}", bench.server.heard);
+    }
+
+    let switch = |bench: &mut Bench, socket: u8, on: u8| {
+        let now_us = bench.world.now_ms() * 1000;
+        let downlink = Downlink { port: 85, payload: vec![0x08, on, 0x00, 0xFF], confirmed: false };
+        bench.server.network.enqueue(now_us, keys_of(socket).0, downlink).unwrap();
+    };
+    bench.events.clear();
+    // One by one, and then the two that are left at once: the gateway sends one frame at a time.
+    switch(&mut bench, 1, 0);
+    bench.run(10_000);
+    let is_off = |event: &Event| matches!(event, Event::Relay { on: false, cause: "downlink" });
+    assert_eq!(bench.sockets_with(is_off), [1]);
+    switch(&mut bench, 2, 0);
+    switch(&mut bench, 0, 0);
+    bench.run(20_000);
+    let mut off = bench.sockets_with(is_off);
+    off.sort_unstable();
+    assert_eq!(off, [0, 1, 2]);
+    switch(&mut bench, 2, 1);
+    bench.run(10_000);
+    let is_on = |event: &Event| matches!(event, Event::Relay { on: true, cause: "downlink" });
+    assert_eq!(bench.sockets_with(is_on), [2]);
+    let answers = &bench.server.acknowledged;
+    assert!(answers.len() >= 7 && answers.iter().all(|error| error == "NONE"), "{answers:?}");
+}
+
+#[test]
+fn a_frame_in_fsk_is_sent_and_told_and_one_that_lacks_a_field_is_not_answered() {
+    let mut bench = Bench::new();
+    bench.run(1_000);
+    let fsk = json!({
+        "imme": true, "freq": 868.8, "rfch": 0, "powe": 14, "modu": "FSK", "datr": 50_000, "fdev": 25_000,
+        "size": 4, "data": "YAECAw==", "ncrc": true,
+    });
+    let mut less = fsk.clone();
+    less.as_object_mut().unwrap().remove("fdev");
+    bench.server.pull_resp(&json!({ "txpk": less }));
+    bench.run(100);
+    assert_eq!(bench.server.acknowledged, [""; 0]);
+    bench.server.pull_resp(&json!({ "txpk": fsk }));
+    bench.run(100);
+    assert_eq!(bench.server.acknowledged, ["NONE"]);
+    assert_eq!(
+        bench.count(|event| matches!(event, Event::Error { what } if what.contains("FSK"))),
+        1,
+        "{:?}",
+        bench.events
+    );
 }
 
 #[test]

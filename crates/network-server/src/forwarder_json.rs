@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
 use crate::config::UplinkMeta;
-use crate::packet_forwarder::ForwarderCounts;
+use crate::packet_forwarder::{EmissionModulation, ForwarderCounts};
 
 /// Base64 with padding as written, and with or without as read (§6, `data`).
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -17,8 +17,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The most bytes of a LoRa frame.
+/// The most bytes of a frame, LoRa or FSK.
 const MAX_PHY: usize = 255;
+/// Bit rates of FSK, as in Semtech's concentrators (loragw_hal.h).
+const FSK_BIT_RATES: std::ops::RangeInclusive<u32> = 500..=250_000;
+/// The shortest preamble of FSK and the usual one, in bytes, as in Semtech's packet forwarder.
+const FSK_PREAMBLE: (u16, u16) = (3, 5);
 
 /// Why a downlink is not sent (§6, `error`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +47,8 @@ pub(crate) enum When {
 pub(crate) struct Txpk {
     pub(crate) when: When,
     pub(crate) freq_hz: u32,
-    pub(crate) sf: u8,
-    pub(crate) bw_hz: u32,
+    pub(crate) modulation: EmissionModulation,
     pub(crate) power_dbm: Option<i8>,
-    pub(crate) iq_inverted: bool,
     pub(crate) has_crc: bool,
     pub(crate) phy: Vec<u8>,
 }
@@ -114,8 +116,9 @@ pub(crate) fn power_warning(power_dbm: i8) -> String {
     format!(r#"{{"txpk_ack":{{"warn":"TX_POWER","value":{power_dbm}}}}}"#)
 }
 
-/// Reads a downlink (§6, `txpk`); `None` for what is no LoRa frame. Servers leave out what is false, and some
-/// end the text with a zero byte.
+/// Reads a downlink (§6, `txpk`); `None` for what is none, or lacks a field: Semtech's packet forwarder
+/// (lora_pkt_fwd.c, thread_down) does not answer it at all. Servers leave out what is false, and some end the text
+/// with a zero byte.
 pub(crate) fn txpk(json: &[u8]) -> Option<Txpk> {
     let json = json.strip_suffix(&[0]).unwrap_or(json);
     let root: Value = serde_json::from_slice(json).ok()?;
@@ -130,10 +133,29 @@ pub(crate) fn txpk(json: &[u8]) -> Option<Txpk> {
         (false, _, Some(Value::Number(_))) => When::GpsTime,
         _ => return None,
     };
-    if txpk.get("modu")?.as_str()? != "LORA" {
-        return None;
-    }
-    let (sf, bw_hz) = data_rate(txpk.get("datr")?.as_str()?)?;
+    let modulation = match txpk.get("modu")?.as_str()? {
+        "LORA" => {
+            let (sf, bw_hz) = data_rate(txpk.get("datr")?.as_str()?)?;
+            // Downlinks of LoRaWAN have 4/5; what else a server asks for must be one of these.
+            let rates = ["4/5", "4/6", "2/3", "4/7", "4/8", "1/2"];
+            rates.contains(&txpk.get("codr")?.as_str()?).then_some(())?;
+            EmissionModulation::LoRa { sf, bw_hz, iq_inverted: flag("ipol")? }
+        }
+        "FSK" => {
+            let bit_rate = u32::try_from(txpk.get("datr")?.as_u64()?).ok()?;
+            // The frequency deviation: nobody here listens to FSK, and yet it must be there.
+            txpk.get("fdev")?.as_f64()?;
+            let (shortest, usual) = FSK_PREAMBLE;
+            let preamble = match txpk.get("prea") {
+                None | Some(Value::Null) => usual,
+                Some(bytes) => u16::try_from(bytes.as_u64()?).ok()?.max(shortest),
+            };
+            FSK_BIT_RATES.contains(&bit_rate).then_some(EmissionModulation::Fsk { bit_rate, preamble })?
+        }
+        _ => return None,
+    };
+    // The radio chain that sends: there is one here.
+    txpk.get("rfch")?.as_u64()?;
     let freq_hz = txpk.get("freq")?.as_f64()? * 1_000_000.0;
     if !(1.0..=4_000_000_000.0).contains(&freq_hz) {
         return None;
@@ -142,14 +164,14 @@ pub(crate) fn txpk(json: &[u8]) -> Option<Txpk> {
         None | Some(Value::Null) => None,
         Some(power) => Some(power.as_f64()?.clamp(-100.0, 100.0).round() as i8),
     };
-    let phy = BASE64.decode(txpk.get("data")?.as_str()?).ok()?;
-    (1..=MAX_PHY).contains(&phy.len()).then_some(Txpk {
+    let mut phy = BASE64.decode(txpk.get("data")?.as_str()?).ok()?;
+    // `size` is what is sent, whatever `data` has.
+    phy.resize(usize::try_from(txpk.get("size")?.as_u64()?).ok().filter(|size| *size <= MAX_PHY)?, 0);
+    (!phy.is_empty()).then_some(Txpk {
         when,
         freq_hz: freq_hz.round() as u32,
-        sf,
-        bw_hz,
+        modulation,
         power_dbm,
-        iq_inverted: flag("ipol")?,
         has_crc: !flag("ncrc")?,
         phy,
     })
@@ -236,25 +258,34 @@ mod tests {
         let expected = Txpk {
             when: When::Tmst(7),
             freq_hz: 864_123_456,
-            sf: 11,
-            bw_hz: 125_000,
+            modulation: EmissionModulation::LoRa { sf: 11, bw_hz: 125_000, iq_inverted: true },
             power_dbm: Some(14),
-            iq_inverted: true,
             has_crc: true,
             phy: vec![1, 2],
         };
         assert_eq!(read, expected);
         // What is put for what, and what is read then.
         type Change = fn(Txpk) -> Txpk;
-        let changes: [(&str, &str, Change); 9] = [
+        let changes: [(&str, &str, Change); 13] = [
             (r#""imme":false,"#, "", |read| read),
             (r#""imme":false"#, r#""imme":true"#, |read| Txpk { when: When::Immediately, ..read }),
             (r#""tmst":7"#, r#""tmms":7"#, |read| Txpk { when: When::GpsTime, ..read }),
             (r#","powe":14"#, "", |read| Txpk { power_dbm: None, ..read }),
             (r#""powe":14"#, r#""powe":-3"#, |read| Txpk { power_dbm: Some(-3), ..read }),
             (r#""powe":14"#, r#""powe":16.15"#, |read| Txpk { power_dbm: Some(16), ..read }),
-            (r#","ipol":true"#, "", |read| Txpk { iq_inverted: false, ..read }),
-            (r#""size":2"#, r#""ncrc":true"#, |read| Txpk { has_crc: false, ..read }),
+            (r#","ipol":true"#, "", |read| {
+                let modulation = EmissionModulation::LoRa { sf: 11, bw_hz: 125_000, iq_inverted: false };
+                Txpk { modulation, ..read }
+            }),
+            (r#""size":2"#, r#""size":2,"ncrc":true"#, |read| Txpk { has_crc: false, ..read }),
+            (r#""size":2"#, r#""size":1"#, |read| Txpk { phy: vec![1], ..read }),
+            (r#""size":2"#, r#""size":3"#, |read| Txpk { phy: vec![1, 2, 0], ..read }),
+            (r#""modu":"LORA","datr":"SF11BW125""#, r#""modu":"FSK","datr":50000,"fdev":25000"#, |read| {
+                Txpk { modulation: EmissionModulation::Fsk { bit_rate: 50_000, preamble: 5 }, ..read }
+            }),
+            (r#""modu":"LORA","datr":"SF11BW125""#, r#""modu":"FSK","datr":500,"fdev":5,"prea":1"#, |read| {
+                Txpk { modulation: EmissionModulation::Fsk { bit_rate: 500, preamble: 3 }, ..read }
+            }),
             ("AQI=", "AQI", |read| read),
         ];
         for (old, new, change) in changes {
@@ -268,7 +299,10 @@ mod tests {
 
     #[test]
     fn what_is_no_downlink_is_not_read() {
-        let good = r#"{"txpk":{"tmst":7,"freq":868.1,"modu":"LORA","datr":"SF7BW125","data":"AQI="}}"#;
+        let good = concat!(
+            r#"{"txpk":{"tmst":7,"freq":868.1,"rfch":0,"modu":"LORA","datr":"SF7BW125","codr":"4/5","#,
+            r#""size":2,"data":"AQI="}}"#
+        );
         assert!(txpk(good.as_bytes()).is_some());
         for (old, new) in [
             (r#""tmst":7,"#, ""),
@@ -278,14 +312,26 @@ mod tests {
             (r#""freq":868.1,"#, ""),
             ("868.1", "-1"),
             ("868.1", "1e300"),
+            (r#""rfch":0,"#, ""),
+            (r#""modu":"LORA","#, ""),
+            (r#""codr":"4/5","#, ""),
+            ("4/5", "5/4"),
+            (r#""size":2,"#, ""),
+            (r#""size":2"#, r#""size":0"#),
+            (r#""size":2"#, r#""size":256"#),
+            ("LORA", "LR_FHSS"),
             ("LORA", "FSK"),
+            (r#""LORA","datr":"SF7BW125""#, r#""FSK","datr":50000"#),
+            (r#""LORA","datr":"SF7BW125""#, r#""FSK","fdev":25000"#),
+            (r#""LORA","datr":"SF7BW125""#, r#""FSK","datr":"50000","fdev":25000"#),
+            (r#""LORA","datr":"SF7BW125""#, r#""FSK","datr":499,"fdev":25000"#),
+            (r#""LORA","datr":"SF7BW125""#, r#""FSK","datr":250001,"fdev":25000"#),
             (r#""SF7BW125""#, "50000"),
             ("SF7BW125", "SF13BW125"),
             ("SF7BW125", "SF7BW203"),
             ("SF7BW125", "SF\u{e9}7BW1"),
             ("SF7BW125", ""),
             ("AQI=", "A?"),
-            ("AQI=", ""),
             ("txpk", "rxpk"),
             ("}}", "}"),
         ] {
@@ -293,7 +339,7 @@ mod tests {
             assert_ne!(text, good);
             assert_eq!(txpk(text.as_bytes()), None, "{text}");
         }
-        let long = good.replace("AQI=", &"AAAA".repeat(86));
+        let long = good.replace("AQI=", &"AAAA".repeat(86)).replace(r#""size":2"#, r#""size":258"#);
         assert_eq!(txpk(long.as_bytes()), None, "258 bytes");
     }
 }

@@ -38,7 +38,8 @@ pub use frames::{DataDown, Keys};
 pub use heard::{Heard, MacRequest, MacUp, RejectReason, Uplink};
 pub use multicast::MulticastGroup;
 pub use packet_forwarder::{
-    Emission, ForwarderConfig, ForwarderCounts, ForwarderOutput, MAX_LEAD_US, MIN_LEAD_US, PacketForwarder,
+    Emission, EmissionModulation, ForwarderConfig, ForwarderCounts, ForwarderOutput, MAX_LEAD_US,
+    MIN_LEAD_US, PacketForwarder,
 };
 pub use plan::{Channel, Plan, Rate, Region};
 pub use server::{Error, NetworkServer};

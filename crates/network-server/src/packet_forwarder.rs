@@ -31,6 +31,8 @@ pub const MAX_LEAD_US: u64 = 512_000_000;
 const GAP_US: u64 = 2_500;
 /// The most frames that wait, as in Semtech's JIT queue.
 const MAX_WAITING: usize = 32;
+/// Of an FSK frame: sync word of three bytes, and the length (LoRaWAN Regional Parameters 1.0.3rA §2.2.3).
+const FSK_SYNC_AND_LENGTH_BYTES: u64 = 4;
 /// PUSH_DATA that still may be acknowledged.
 const MAX_UNACKNOWLEDGED: usize = 64;
 /// Power where the server names none, in dBm EIRP.
@@ -72,6 +74,27 @@ impl ForwarderConfig {
     }
 }
 
+/// How a frame is to be modulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmissionModulation {
+    /// LoRa, as nearly all of LoRaWAN.
+    LoRa {
+        /// Spreading factor, 5..12.
+        sf: u8,
+        /// Bandwidth in Hz.
+        bw_hz: u32,
+        /// Whether IQ is inverted, as for all downlinks of LoRaWAN.
+        iq_inverted: bool,
+    },
+    /// FSK, as DR7 of EU868.
+    Fsk {
+        /// Bits a second, 500..250000.
+        bit_rate: u32,
+        /// Preamble in bytes, 3 or more.
+        preamble: u16,
+    },
+}
+
 /// A frame that the server wants on the air.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emission {
@@ -79,14 +102,10 @@ pub struct Emission {
     pub at_us: u64,
     /// Frequency in Hz.
     pub freq_hz: u32,
-    /// Spreading factor, 5..12.
-    pub sf: u8,
-    /// Bandwidth in Hz.
-    pub bw_hz: u32,
+    /// LoRa or FSK.
+    pub modulation: EmissionModulation,
     /// Power in dBm.
     pub power_dbm: i8,
-    /// Whether IQ is inverted, as for all downlinks of LoRaWAN.
-    pub iq_inverted: bool,
     /// Whether the frame has a payload CRC.
     pub has_crc: bool,
     /// The PHYPayload, 1..255 bytes.
@@ -94,10 +113,19 @@ pub struct Emission {
 }
 
 impl Emission {
-    fn end_us(&self) -> u64 {
+    /// Tells when the frame is off the air, in microseconds.
+    #[must_use]
+    pub fn end_us(&self) -> u64 {
         // A payload CRC lasts as long as two bytes more.
         let bytes = self.phy.len() + 2 * usize::from(self.has_crc);
-        self.at_us.saturating_add(crate::airtime_us(self.sf, self.bw_hz, bytes))
+        let air_us = match self.modulation {
+            EmissionModulation::LoRa { sf, bw_hz, .. } => crate::airtime_us(sf, bw_hz, bytes),
+            EmissionModulation::Fsk { bit_rate, preamble } => {
+                let bits = 8 * (u64::from(preamble) + FSK_SYNC_AND_LENGTH_BYTES + bytes as u64);
+                (bits * 1_000_000).div_ceil(u64::from(bit_rate.max(1)))
+            }
+        };
+        self.at_us.saturating_add(air_us)
     }
 }
 
@@ -262,10 +290,8 @@ impl PacketForwarder {
         let emission = Emission {
             at_us: 0,
             freq_hz: asked.freq_hz,
-            sf: asked.sf,
-            bw_hz: asked.bw_hz,
+            modulation: asked.modulation,
             power_dbm: power_dbm.min(max_power_dbm),
-            iq_inverted: asked.iq_inverted,
             has_crc: asked.has_crc,
             phy: asked.phy,
         };

@@ -7,8 +7,8 @@ use semtech_udp::{
     tx_ack,
 };
 use sockeye_network_server::{
-    Emission, ForwarderConfig, ForwarderOutput, MAX_LEAD_US, MIN_LEAD_US, PacketForwarder, UplinkMeta,
-    airtime_us,
+    Emission, EmissionModulation, ForwarderConfig, ForwarderOutput, MAX_LEAD_US, MIN_LEAD_US,
+    PacketForwarder, UplinkMeta, airtime_us,
 };
 
 const EUI: [u8; 8] = [0x24, 0xE1, 0x24, 0xFF, 0xFE, 0xF0, 0x12, 0x34];
@@ -225,10 +225,8 @@ fn a_downlink_goes_out_at_its_microsecond_also_when_the_counter_wraps() {
         let expected = Emission {
             at_us: now_us + SECOND,
             freq_hz: 868_100_000,
-            sf: 7,
-            bw_hz: 125_000,
+            modulation: EmissionModulation::LoRa { sf: 7, bw_hz: 125_000, iq_inverted: true },
             power_dbm: 14,
-            iq_inverted: true,
             has_crc: false,
             phy: vec![0x60, 1, 2],
         };
@@ -311,6 +309,70 @@ fn too_much_power_is_lowered_with_a_warning() {
     let answer = datagram(&mut gateway, 0);
     assert_eq!(json(&answer), r#"{"txpk_ack":{"warn":"TX_POWER","value":27}}"#);
     assert_eq!(emission(&mut gateway, SECOND).power_dbm, 27);
+}
+
+/// What a gateway says to a `txpk`: the `error` of its TX_ACK; `None` for no answer.
+fn answer(gateway: &mut PacketForwarder, txpk: &str) -> Option<String> {
+    gateway.datagram(0, &[&[2, 0xBE, 0xEF, 3], format!(r#"{{"txpk":{txpk}}}"#).as_bytes()].concat());
+    let answer = match gateway.poll(0)? {
+        ForwarderOutput::Datagram(bytes) => bytes,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(answer[..4], [2, 0xBE, 0xEF, 5]);
+    let error = json(&answer).strip_prefix(r#"{"txpk_ack":{"error":""#).expect("an error field");
+    error.strip_suffix(r#""}}"#).map(str::to_owned)
+}
+
+#[test]
+fn what_lacks_a_field_is_not_answered_and_fsk_is_taken_as_by_semtechs_packet_forwarder() {
+    let lora = concat!(
+        r#"{"imme":true,"freq":868.1,"rfch":0,"powe":14,"modu":"LORA","datr":"SF7BW125","codr":"4/5","#,
+        r#""ipol":true,"size":2,"data":"AQI="}"#
+    );
+    let fsk = concat!(
+        r#"{"imme":true,"freq":868.8,"rfch":0,"powe":14,"modu":"FSK","datr":50000,"fdev":25000,"#,
+        r#""size":2,"data":"AQI="}"#
+    );
+    for good in [lora, fsk] {
+        assert_eq!(answer(&mut pulled(), good).as_deref(), Some("NONE"), "{good}");
+        for (fault, expected) in
+            [("862.9", Some("TX_FREQ")), ("null", None), ("\"868.1\"", None), ("[]", None), ("-868.1", None)]
+        {
+            let odd = good.replace(["868.1", "868.8"].into_iter().find(|f| good.contains(f)).unwrap(), fault);
+            let mut gateway = pulled();
+            assert_eq!(answer(&mut gateway, &odd).as_deref(), expected, "{odd}");
+            assert_eq!(gateway.counts().not_understood, u64::from(expected.is_none()));
+            assert_eq!(gateway.counts().asked, u64::from(expected.is_some()));
+        }
+        // One mandatory field after the other left out.
+        let value: serde_json::Value = serde_json::from_str(good).expect("good");
+        for field in ["imme", "freq", "rfch", "modu", "datr", "size", "data"] {
+            let mut less = value.clone();
+            less.as_object_mut().expect("an object").remove(field);
+            assert_eq!(answer(&mut pulled(), &less.to_string()), None, "without {field}");
+        }
+    }
+    assert_eq!(answer(&mut pulled(), &lora.replace("LORA", "LR_FHSS")), None);
+    assert_eq!(answer(&mut pulled(), &lora.replace(r#""codr":"4/5","#, "")), None);
+    assert_eq!(answer(&mut pulled(), &fsk.replace(r#""fdev":25000,"#, "")), None);
+}
+
+#[test]
+fn an_fsk_frame_has_its_place_among_the_others() {
+    let mut gateway = pulled();
+    let fsk = concat!(
+        r#"{"imme":true,"freq":868.8,"rfch":0,"modu":"FSK","datr":50000,"fdev":25000,"#,
+        r#""size":20,"data":"AQEBAQEBAQEBAQEBAQEBAQEBAQE="}"#
+    );
+    for _ in 0..2 {
+        assert_eq!(answer(&mut gateway, fsk).as_deref(), Some("NONE"));
+    }
+    let (first, second) = (emission(&mut gateway, SECOND), emission(&mut gateway, SECOND));
+    assert_eq!(first.modulation, EmissionModulation::Fsk { bit_rate: 50_000, preamble: 5 });
+    assert_eq!(first.phy, [1; 20]);
+    // Five bytes of preamble, three of sync word, one of length, 20 and two of CRC, at 160 us each.
+    assert_eq!(first.end_us() - first.at_us, 31 * 160);
+    assert_eq!(second.at_us, first.end_us() + 2_500);
 }
 
 #[test]
@@ -396,7 +458,7 @@ proptest! {
             while let Some(output) = gateway.poll(now_us) {
                 if let ForwarderOutput::Emission(sent) = output {
                     prop_assert!(sent.at_us <= now_us && sent.at_us >= free_us);
-                    free_us = sent.at_us + airtime_us(sent.sf, sent.bw_hz, sent.phy.len());
+                    free_us = sent.end_us();
                     taken += 1;
                 }
             }
