@@ -1,10 +1,13 @@
 //! The async driver: a [`Mac`] on a radio and a timer.
 
-use core::future::{Future, pending};
+use core::future::{Future, pending, poll_fn};
 use core::pin::{Pin, pin};
+use core::task::Poll;
 
-use embassy_futures::select::{Either, Either3, select, select3};
-use lorawan_device::async_device::radio::{PhyRxTx, RfConfig, RxConfig, RxMode, RxStatus, Timer, TxConfig};
+use embassy_futures::select::{Either3, select3};
+use lorawan_device::async_device::radio::{
+    PhyRxTx, RfConfig, RxConfig, RxMode, RxQuality, RxStatus, Timer, TxConfig,
+};
 
 use crate::duty::AirTime;
 use crate::event::{Error, Event};
@@ -72,6 +75,45 @@ impl<R, T> core::fmt::Debug for Driver<R, T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Driver").field("mac", &self.mac).field("armed", &self.armed).finish_non_exhaustive()
     }
+}
+
+/// What an action of the MAC is for the radio; times in ms of the clock.
+enum Purpose {
+    /// Sends the MAC's frame, for so long.
+    Send(TxConfig, Option<ListenBeforeTalk>, u64),
+    /// RX1 or RX2, until then.
+    Window(Window, u64),
+    /// RXC, until then: left only for what is due, for `wake`, and with a frame.
+    Rxc(Rf, u64),
+    /// Until then.
+    Idle(u64),
+}
+
+/// What the radio is to do.
+enum Task {
+    SetUp(RxConfig),
+    /// Sends the MAC's frame, if nobody is heard before where that is asked for.
+    Send(TxConfig, Option<ListenBeforeTalk>),
+    Window,
+    Rxc,
+    Nothing,
+}
+
+/// What the radio has done.
+enum Done {
+    /// It is set up, has sent, or has heard nothing.
+    Nothing,
+    /// Somebody else sends.
+    Busy,
+    Frame(usize, RxQuality),
+}
+
+/// How what the radio does ended.
+enum Ended {
+    Done(Done),
+    Failed,
+    Woken,
+    TimeOut,
 }
 
 /// How a wait ended.
@@ -144,19 +186,27 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
         loop {
             let now_ms = self.timer.now_ms();
             self.last_progress_ms = now_ms;
-            let waited = match self.mac.poll(now_ms) {
+            let action = match self.mac.poll(now_ms) {
                 Action::Event(event) => return event,
                 Action::Store(record) => return Event::Store { record, bytes: self.mac.record(record) },
-                Action::Transmit { rf, power_dbm, airtime_ms, listen_before_talk } => {
-                    self.transmit(rf, power_dbm, airtime_ms, listen_before_talk).await
+                action => action,
+            };
+            // What waits is here and nothing else: an `async fn` for each action would be a state machine each.
+            let waited = match self.prepare(now_ms, action) {
+                Err(waited) => waited,
+                Ok((purpose, set_up)) => {
+                    let ready = match set_up {
+                        None => Ended::Done(Done::Nothing),
+                        Some(config) => self.run(Task::SetUp(config), SETUP_MS, false, wake.as_mut()).await,
+                    };
+                    match self.begin(now_ms, &purpose, ready) {
+                        Err(waited) => waited,
+                        Ok((task, limit_ms, may_wake)) => {
+                            let ended = self.run(task, limit_ms, may_wake, wake.as_mut()).await;
+                            self.finish(&purpose, ended)
+                        }
+                    }
                 }
-                Action::Listen { window: Window::Rxc, rf, until_ms } => {
-                    self.listen_on(now_ms, rf, until_ms, wake.as_mut()).await
-                }
-                Action::Listen { window, rf, until_ms } => {
-                    self.listen_once(window, rf, until_ms.unwrap_or(now_ms)).await
-                }
-                Action::Idle { until_ms } => self.idle(now_ms, until_ms, wake.as_mut()).await,
             };
             match waited {
                 Waited::Poll => {}
@@ -166,45 +216,129 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
         }
     }
 
-    async fn transmit(
-        &mut self,
-        rf: Rf,
-        power_dbm: i8,
-        airtime_ms: u64,
-        listen: Option<ListenBeforeTalk>,
-    ) -> Waited {
-        let Some(rf) = self.rf_config(rf) else { return self.transmission_failed(Error::Radio) };
-        let strongest = i8::try_from(R::MAX_RADIO_POWER).unwrap_or(i8::MAX);
-        let pw = power_dbm.saturating_sub(R::ANTENNA_GAIN).min(strongest);
-        self.armed = None;
-        self.transmitting = true;
-        self.timer.keep(&self.mac.air_time());
-        let sending = async {
-            // A channel of which nothing is known is not sent on.
-            if let Some(listen) = listen
-                && !self.radio.is_clear(rf.frequency, listen).await?
-            {
-                return Ok(false);
+    /// Finds out what an action of the MAC is for the radio, and whether the radio is to be set up for it first.
+    fn prepare(&mut self, now_ms: u64, action: Action) -> Result<(Purpose, Option<RxConfig>), Waited> {
+        match action {
+            Action::Event(_) | Action::Store(_) => Err(Waited::Poll),
+            Action::Transmit { rf, power_dbm, airtime_ms, listen_before_talk } => {
+                let Some(rf) = self.rf_config(rf) else {
+                    return Err(self.transmission_failed(Error::Radio));
+                };
+                let strongest = i8::try_from(R::MAX_RADIO_POWER).unwrap_or(i8::MAX);
+                let pw = power_dbm.saturating_sub(R::ANTENNA_GAIN).min(strongest);
+                let limit_ms = airtime_ms.saturating_add(TX_MARGIN_MS);
+                Ok((Purpose::Send(TxConfig { pw, rf }, listen_before_talk, limit_ms), None))
             }
-            self.radio.tx(TxConfig { pw, rf }, self.mac.frame()).await.map(|_| true)
-        };
-        let limit_ms = airtime_ms.saturating_add(TX_MARGIN_MS);
-        let sent = select(sending, self.timer.delay_ms(limit_ms)).await;
-        self.transmitting = false;
-        match sent {
-            Either::First(Ok(sent)) => {
-                let now_ms = self.timer.now_ms();
-                if sent {
-                    self.mac.tx_done(now_ms)
-                } else {
-                    self.mac.channel_busy(now_ms)
+            Action::Listen { window: Window::Rxc, rf, until_ms } => {
+                let until_ms = until_ms.unwrap_or(u64::MAX);
+                if now_ms < self.retry_at_ms {
+                    return Ok((Purpose::Idle(until_ms.min(self.retry_at_ms)), None));
                 }
-                self.radio_is_well();
-                Waited::Poll
+                let set_up = match self.armed {
+                    Some((armed, since_ms)) if armed == rf && now_ms.saturating_sub(since_ms) < REARM_MS => {
+                        None
+                    }
+                    _ => {
+                        self.armed = None;
+                        let Some(rf) = self.rf_config(rf) else {
+                            return Err(self.receiving_failed(Error::Radio));
+                        };
+                        Some(RxConfig { rf, mode: RxMode::Continuous })
+                    }
+                };
+                Ok((Purpose::Rxc(rf, until_ms), set_up))
             }
-            Either::First(Err(_)) => self.transmission_failed(Error::Radio),
-            Either::Second(()) => self.transmission_failed(Error::RadioTimeout),
+            Action::Listen { window, rf, until_ms } => {
+                self.armed = None;
+                let Some(rf) = self.rf_config(rf) else {
+                    self.mac.window_closed(now_ms, window);
+                    return Err(Waited::Failed(Error::Radio));
+                };
+                // The window may open early by the lead and late by as much.
+                let ms = u32::try_from(RX_LEAD_MS.saturating_mul(2)).unwrap_or(0);
+                let set_up = RxConfig { rf, mode: RxMode::Single { ms } };
+                Ok((Purpose::Window(window, until_ms.unwrap_or(now_ms)), Some(set_up)))
+            }
+            Action::Idle { until_ms } => Ok((Purpose::Idle(until_ms.unwrap_or(u64::MAX)), None)),
         }
+    }
+
+    /// Says what the radio is to do once it is set up, for how long, and whether it may be woken from it.
+    fn begin(&mut self, now_ms: u64, purpose: &Purpose, ready: Ended) -> Result<(Task, u64, bool), Waited> {
+        let failed = match ready {
+            Ended::Done(_) => None,
+            Ended::Failed => Some(Error::Radio),
+            Ended::Woken | Ended::TimeOut => Some(Error::RadioTimeout),
+        };
+        // Setting up took the time that a TCXO needs, and RX1 may be what is due.
+        let later_ms = self.timer.now_ms();
+        match *purpose {
+            Purpose::Send(config, listen, limit_ms) => {
+                self.armed = None;
+                self.transmitting = true;
+                self.timer.keep(&self.mac.air_time());
+                Ok((Task::Send(config, listen), limit_ms, false))
+            }
+            Purpose::Window(window, until_ms) => {
+                if let Some(error) = failed {
+                    self.mac.window_closed(later_ms, window);
+                    return Err(Waited::Failed(error));
+                }
+                Ok((Task::Window, until_ms.saturating_sub(later_ms), false))
+            }
+            Purpose::Rxc(rf, until_ms) => {
+                if let Some(error) = failed {
+                    return Err(self.receiving_failed(error));
+                }
+                let (_, since_ms) = *self.armed.get_or_insert((rf, now_ms));
+                let until_ms = until_ms.min(since_ms.saturating_add(REARM_MS));
+                Ok((Task::Rxc, until_ms.saturating_sub(later_ms), !self.mac.is_in_transaction()))
+            }
+            Purpose::Idle(until_ms) => {
+                let wait_ms = until_ms.saturating_sub(now_ms).min(REARM_MS);
+                Ok((Task::Nothing, wait_ms, !self.mac.is_in_transaction()))
+            }
+        }
+    }
+
+    /// Tells the MAC how it went.
+    fn finish(&mut self, purpose: &Purpose, ended: Ended) -> Waited {
+        let now_ms = self.timer.now_ms();
+        if let Purpose::Send(..) = purpose {
+            self.transmitting = false;
+        }
+        match (purpose, ended) {
+            (_, Ended::Woken) => return Waited::Woken,
+            (Purpose::Send(..), Ended::Done(Done::Busy)) => self.mac.channel_busy(now_ms),
+            (Purpose::Send(..), Ended::Done(_)) => self.mac.tx_done(now_ms),
+            (Purpose::Send(..), Ended::Failed) => return self.transmission_failed(Error::Radio),
+            (Purpose::Send(..), Ended::TimeOut) => return self.transmission_failed(Error::RadioTimeout),
+            (Purpose::Window(window, _), Ended::Done(Done::Frame(len, quality))) => {
+                self.received(now_ms, *window, len, quality);
+            }
+            (Purpose::Window(window, _), ended) => {
+                self.mac.window_closed(now_ms, *window);
+                match ended {
+                    Ended::Failed => return Waited::Failed(Error::Radio),
+                    Ended::TimeOut => return Waited::Failed(Error::RadioTimeout),
+                    Ended::Done(_) | Ended::Woken => {}
+                }
+            }
+            (Purpose::Rxc(rf, _), Ended::Done(Done::Frame(len, quality))) => {
+                self.received(now_ms, Window::Rxc, len, quality);
+                self.armed = Some((*rf, now_ms));
+            }
+            (Purpose::Rxc(..), Ended::Failed) => return self.receiving_failed(Error::Radio),
+            (Purpose::Rxc(..) | Purpose::Idle(_), _) => return Waited::Poll,
+        }
+        self.radio_is_well();
+        Waited::Poll
+    }
+
+    fn received(&mut self, end_ms: u64, window: Window, len: usize, quality: RxQuality) {
+        let frame = self.buffer.get(..len).unwrap_or_default();
+        let quality = Quality { rssi_dbm: quality.rssi(), snr_db: quality.snr() };
+        self.mac.received(end_ms, window, frame, quality);
     }
 
     fn transmission_failed(&mut self, error: Error) -> Waited {
@@ -212,111 +346,51 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
         Waited::Failed(error)
     }
 
-    /// RX1 or RX2.
-    async fn listen_once(&mut self, window: Window, rf: Rf, until_ms: u64) -> Waited {
-        // The window may open early by the lead and late by as much.
-        let ms = u32::try_from(RX_LEAD_MS.saturating_mul(2)).unwrap_or(0);
-        self.armed = None;
-        if let Err(error) = self.set_up(rf, RxMode::Single { ms }).await {
-            self.mac.window_closed(self.timer.now_ms(), window);
-            return Waited::Failed(error);
-        }
-        let left_ms = until_ms.saturating_sub(self.timer.now_ms());
-        let heard = select(self.radio.rx_single(&mut self.buffer), self.timer.delay_ms(left_ms)).await;
-        let end_ms = self.timer.now_ms();
-        match heard {
-            Either::First(Ok(RxStatus::Rx(len, quality))) => {
-                let frame = self.buffer.get(..len).unwrap_or_default();
-                let quality = Quality { rssi_dbm: quality.rssi(), snr_db: quality.snr() };
-                self.mac.received(end_ms, window, frame, quality);
-                self.radio_is_well();
-                Waited::Poll
-            }
-            Either::First(Ok(RxStatus::RxTimeout)) => {
-                self.mac.window_closed(end_ms, window);
-                self.radio_is_well();
-                Waited::Poll
-            }
-            Either::First(Err(_)) => {
-                self.mac.window_closed(end_ms, window);
-                Waited::Failed(Error::Radio)
-            }
-            Either::Second(()) => {
-                self.mac.window_closed(end_ms, window);
-                Waited::Failed(Error::RadioTimeout)
-            }
-        }
-    }
-
-    /// RXC: left only for what is due, for `wake`, and with a frame.
-    async fn listen_on(
+    /// Has the radio do something for a limited time, and listens to `wake` meanwhile if it may end that.
+    ///
+    /// One function for all that the radio does: each wait of its own would be another copy of this code in the image.
+    async fn run(
         &mut self,
-        now_ms: u64,
-        rf: Rf,
-        until_ms: Option<u64>,
-        wake: Pin<&mut impl Future<Output = ()>>,
-    ) -> Waited {
-        if now_ms < self.retry_at_ms {
-            let until_ms = until_ms.unwrap_or(u64::MAX).min(self.retry_at_ms);
-            return self.idle(now_ms, Some(until_ms), wake).await;
-        }
-        let since_ms = match self.armed {
-            Some((armed, since_ms)) if armed == rf && now_ms.saturating_sub(since_ms) < REARM_MS => since_ms,
-            _ => {
-                self.armed = None;
-                if let Err(error) = self.set_up(rf, RxMode::Continuous).await {
-                    return self.receiving_failed(error);
+        task: Task,
+        limit_ms: u64,
+        may_wake: bool,
+        mut wake: Pin<&mut impl Future<Output = ()>>,
+    ) -> Ended {
+        let Self { mac, radio, timer, buffer, .. } = self;
+        let doing = async {
+            Ok::<_, R::PhyError>(match task {
+                Task::SetUp(config) => {
+                    radio.setup_rx(config).await?;
+                    Done::Nothing
                 }
-                self.armed = Some((rf, now_ms));
-                now_ms
-            }
+                Task::Send(config, listen) => {
+                    // A channel of which nothing is known is not sent on.
+                    if let Some(listen) = listen
+                        && !radio.is_clear(config.rf.frequency, listen).await?
+                    {
+                        Done::Busy
+                    } else {
+                        radio.tx(config, mac.frame()).await?;
+                        Done::Nothing
+                    }
+                }
+                Task::Window => match radio.rx_single(buffer).await? {
+                    RxStatus::Rx(len, quality) => Done::Frame(len, quality),
+                    RxStatus::RxTimeout => Done::Nothing,
+                },
+                Task::Rxc => {
+                    let (len, quality) = radio.rx_continuous(buffer).await?;
+                    Done::Frame(len, quality)
+                }
+                Task::Nothing => pending().await,
+            })
         };
-        let until_ms = until_ms.unwrap_or(u64::MAX).min(since_ms.saturating_add(REARM_MS));
-        // Counted from now: setting up took the time that a TCXO needs, and RX1 may be what is due.
-        let left_ms = until_ms.saturating_sub(self.timer.now_ms());
-        let may_wake = !self.mac.is_in_transaction();
-        let heard = select3(
-            self.radio.rx_continuous(&mut self.buffer),
-            only_if(may_wake, wake),
-            self.timer.delay_ms(left_ms),
-        )
-        .await;
-        match heard {
-            Either3::First(Ok((len, quality))) => {
-                let end_ms = self.timer.now_ms();
-                let frame = self.buffer.get(..len).unwrap_or_default();
-                let quality = Quality { rssi_dbm: quality.rssi(), snr_db: quality.snr() };
-                self.mac.received(end_ms, Window::Rxc, frame, quality);
-                self.armed = Some((rf, end_ms));
-                self.radio_is_well();
-                Waited::Poll
-            }
-            Either3::First(Err(_)) => self.receiving_failed(Error::Radio),
-            Either3::Second(()) => Waited::Woken,
-            Either3::Third(()) => Waited::Poll,
-        }
-    }
-
-    async fn idle(
-        &mut self,
-        now_ms: u64,
-        until_ms: Option<u64>,
-        wake: Pin<&mut impl Future<Output = ()>>,
-    ) -> Waited {
-        let wait_ms = until_ms.map_or(REARM_MS, |until_ms| until_ms.saturating_sub(now_ms).min(REARM_MS));
-        let may_wake = !self.mac.is_in_transaction();
-        match select(only_if(may_wake, wake), self.timer.delay_ms(wait_ms)).await {
-            Either::First(()) => Waited::Woken,
-            Either::Second(()) => Waited::Poll,
-        }
-    }
-
-    async fn set_up(&mut self, rf: Rf, mode: RxMode) -> Result<(), Error> {
-        let Some(rf) = self.rf_config(rf) else { return Err(Error::Radio) };
-        match select(self.radio.setup_rx(RxConfig { rf, mode }), self.timer.delay_ms(SETUP_MS)).await {
-            Either::First(Ok(())) => Ok(()),
-            Either::First(Err(_)) => Err(Error::Radio),
-            Either::Second(()) => Err(Error::RadioTimeout),
+        let woken = poll_fn(|context| if may_wake { wake.as_mut().poll(context) } else { Poll::Pending });
+        match select3(doing, woken, timer.delay_ms(limit_ms)).await {
+            Either3::First(Ok(done)) => Ended::Done(done),
+            Either3::First(Err(_)) => Ended::Failed,
+            Either3::Second(()) => Ended::Woken,
+            Either3::Third(()) => Ended::TimeOut,
         }
     }
 
@@ -340,8 +414,4 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
     fn rf_config(&self, rf: Rf) -> Option<RfConfig> {
         Some(RfConfig { frequency: rf.frequency_hz, bb: self.mac.modulation(rf)? })
     }
-}
-
-async fn only_if(allowed: bool, future: Pin<&mut impl Future<Output = ()>>) {
-    if allowed { future.await } else { pending().await }
 }

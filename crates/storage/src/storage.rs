@@ -151,17 +151,17 @@ impl<F: NorFlash> Storage<F> {
             return Err(Error::TooLong { length: bytes.len() });
         }
         self.begin().await?;
-        match self.put(id.key(), bytes).await {
-            Err(Error::Erased) => {
-                self.erase_all().await?;
-                self.put(id.key(), bytes).await?;
-            }
-            Err(Error::Full) if self.is_full_of_nonsense(bytes.len()).await? => {
-                self.erase_all().await?;
-                self.put(id.key(), bytes).await?;
-            }
-            other => other?,
+        let mut outcome = self.put(id.key(), bytes).await;
+        let is_nonsense = match outcome {
+            Err(Error::Erased) => true,
+            Err(Error::Full) => self.is_full_of_nonsense(bytes.len()).await?,
+            _ => false,
+        };
+        if is_nonsense {
+            self.erase_all().await?;
+            outcome = self.put(id.key(), bytes).await;
         }
+        outcome?;
         self.is_ready = true;
         Ok(())
     }
