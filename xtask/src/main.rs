@@ -15,6 +15,7 @@ mod process;
 mod run;
 mod setup;
 mod size;
+mod soak;
 mod test;
 mod thumb;
 mod tidy;
@@ -62,6 +63,8 @@ enum Command {
     Size(size::Options),
     /// Measures speed, instructions and the MAC among millions of random frames, commands and crashes
     Bench(bench::Options),
+    /// Lives a socket's life at random, for 30 days of its time
+    Soak(soak::Options),
     /// Draws the pictures in docs/ anew
     Figures,
     /// Feeds a parser with inputs that a fuzzer makes up
@@ -86,6 +89,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Flash(options) => flash::flash(&workspace, &options),
         Command::Size(options) => size::size(&workspace, &options),
         Command::Bench(options) => bench::bench(&workspace, &options),
+        Command::Soak(options) => soak::soak(&workspace, &options),
         Command::Figures => figures::figures(&workspace),
         Command::Fuzz(options) => fuzz::fuzz(&workspace, &options),
     }

@@ -18,6 +18,7 @@ pub mod pace;
 pub mod plot;
 pub mod report;
 pub mod script;
+pub mod soak;
 pub mod trace;
 pub mod traffic;
 pub mod typed;

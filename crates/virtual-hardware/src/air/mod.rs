@@ -187,6 +187,11 @@ impl Air {
         self.stations[station.0].erasure_permille = permille;
     }
 
+    /// Makes every station that there is now miss `permille` of a thousand frames.
+    pub fn set_all_erasures_permille(&mut self, permille: u16) {
+        self.stations.iter_mut().for_each(|station| station.erasure_permille = permille);
+    }
+
     /// Makes a station hear nothing that starts from `from_us` to before `to_us`.
     pub fn set_deaf(&mut self, station: StationId, from_us: u64, to_us: u64) {
         self.stations[station.0].deaf.push((from_us, to_us));
