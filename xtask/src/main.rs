@@ -5,6 +5,7 @@ mod bench;
 mod board;
 mod build;
 mod crates;
+mod emulate;
 mod failure;
 mod figures;
 mod flash;
@@ -51,6 +52,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Runs a board's image on a modelled chip: `--board stm32wl`, and the options of `run`
+    #[command(disable_help_flag = true)]
+    Emulate {
+        /// Handed to the emulator, but for --board
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Checks everything, as CI does; `--quick` for daily work
     Test(test::Options),
     /// Checks the rules of docs/STYLE.md that a program can check
@@ -83,6 +91,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Setup => setup::setup(&workspace),
         Command::Run { args } => run::run(&workspace, &args),
+        Command::Emulate { args } => emulate::emulate(&workspace, &args),
         Command::Test(options) => test::test(&workspace, &options),
         Command::Tidy => tidy::check(&workspace),
         Command::Build(options) => build::build(&workspace, &options),

@@ -26,15 +26,23 @@ pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<(), Failure> {
     replace(&mut host)
 }
 
+/// Becomes another program, where the system can do that.
+///
+/// # Errors
+/// It cannot be started, or ended with another status than 0.
 #[cfg(unix)]
-fn replace(host: &mut Command) -> Result<(), Failure> {
+pub fn replace(host: &mut Command) -> Result<(), Failure> {
     use std::os::unix::process::CommandExt;
     let error = host.exec();
     Err(Failure::Failed(format!("`{}` cannot be started ({error})", process::show(host))))
 }
 
+/// Runs another program and takes over its exit status.
+///
+/// # Errors
+/// It cannot be started, or ended with another status than 0.
 #[cfg(not(unix))]
-fn replace(host: &mut Command) -> Result<(), Failure> {
+pub fn replace(host: &mut Command) -> Result<(), Failure> {
     let status = host
         .status()
         .map_err(|error| Failure::Failed(format!("{} cannot be started ({error})", process::show(host))))?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde::Deserialize;
@@ -34,6 +35,7 @@ pub fn setup(workspace: &Workspace) -> Result<(), Failure> {
     cpp()?;
     cargo_fuzz(workspace)?;
     valgrind();
+    emulator();
     match process::find("probe-rs") {
         Some(path) => say("found", &format!("probe-rs at {}", path.display())),
         None => say(
@@ -117,6 +119,46 @@ fn valgrind() {
     } else if !debian_package("valgrind").unwrap_or(false) {
         say("not there", "valgrind, only needed by `cargo xtask bench`: `sudo apt-get install valgrind`");
     }
+}
+
+/// The emulator's CPU engine is built by cmake, and its bindings by libclang.
+fn emulator() {
+    let cmake = process::find("cmake").map(|path| format!("cmake at {}", path.display()));
+    let libclang = libclang().map(|path| format!("libclang at {}", path.display()));
+    for (found, package) in [(cmake, "cmake"), (libclang, "libclang-dev")] {
+        match found {
+            Some(what) => say("found", &what),
+            None => {
+                say("missing", package);
+                if !debian_package(package).unwrap_or(false) {
+                    say(
+                        "not there",
+                        &format!(
+                            "{package}, needed to build crates/emulator: `sudo apt-get install {package}`"
+                        ),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Finds libclang where bindgen looks for it.
+fn libclang() -> Option<PathBuf> {
+    let is_libclang = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let rest =
+            name.strip_prefix("libclang").filter(|rest| rest.contains(".so") || rest.contains(".dylib"));
+        // Not libclang-cpp, which has no C interface.
+        rest.is_some_and(|rest| !rest.starts_with("-cpp"))
+    };
+    let in_folder = |folder: PathBuf| {
+        fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path()).find(is_libclang)
+    };
+    let llvm =
+        fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
+    let llvm = llvm.flat_map(|path| [path.join("lib"), path]);
+    std::env::var_os("LIBCLANG_PATH").map(PathBuf::from).into_iter().chain(llvm).find_map(in_folder)
 }
 
 /// Installs a package of Debian where that is possible; says whether it was.

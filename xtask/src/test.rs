@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 
 use crate::board::Board;
+use crate::emulate;
 use crate::failure::Failure;
 use crate::fuzz;
 use crate::process;
@@ -21,11 +22,11 @@ use crate::workspace::Workspace;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Steps: setup, format, tidy, clippy (host), tests, docs, boards (clippy for each board on its target), images (release images
-and crates against their budgets), soak (30 days of one socket at random),
+and crates against their budgets), emulation (the STM32WL image on a modelled chip), soak (30 days of one socket at random),
 fuzz (30 s of each target, 60 s of the MAC).
 A step that fails does not keep the others from running; the exit status is 0 when all passed.")]
 pub struct Options {
-    /// For daily work: without `images`, `soak` and `fuzz`
+    /// For daily work: without `images`, `emulation`, `soak` and `fuzz`
     #[arg(long)]
     quick: bool,
     /// Leaves one step out; may be given several times
@@ -46,13 +47,14 @@ enum Step {
     Docs,
     Boards,
     Images,
+    Emulation,
     Soak,
     Fuzz,
 }
 
 impl Options {
     fn wants(&self, step: Step) -> bool {
-        let slow = matches!(step, Step::Images | Step::Soak | Step::Fuzz);
+        let slow = matches!(step, Step::Images | Step::Emulation | Step::Soak | Step::Fuzz);
         !self.skip.contains(&step)
             && (self.only.is_empty() || self.only.contains(&step))
             && !(self.quick && slow)
@@ -102,6 +104,7 @@ pub fn test(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
             Step::Docs => ("docs", docs),
             Step::Boards => ("boards", boards),
             Step::Images => ("images", images),
+            Step::Emulation => ("emulation", emulation),
             Step::Soak => ("soak", |workspace| soak::soak(workspace, &soak::Options::one()).into()),
             Step::Fuzz => ("fuzz", fuzz_all),
         };
@@ -172,6 +175,21 @@ fn boards(workspace: &Workspace) -> Count {
 
 fn images(workspace: &Workspace) -> Count {
     size::size(workspace, &size::Options { board: None, crates: false, one: None }).into()
+}
+
+/// The emulator is no default member, as the CPU engine takes a minute to build: here it is checked and tested, with the
+/// image as it is flashed.
+fn emulation(workspace: &Workspace) -> Count {
+    let mut count = Count::default();
+    let clippy = ["clippy", "--quiet", "-p", "sockeye-emulator", "--all-targets", "--", "-D", "warnings"];
+    count.add(process::run(workspace.cargo().args(clippy)).into());
+    let docs = ["doc", "--quiet", "--no-deps", "-p", "sockeye-emulator"];
+    count.add(process::run(workspace.cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings")).into());
+    match emulate::image(workspace, emulate::BOARD) {
+        Ok(_) => count.add(tests_of(workspace, &["test", "--no-fail-fast", "-p", "sockeye-emulator"])),
+        Err(failure) => count.add(Err(failure).into()),
+    }
+    count
 }
 
 fn fuzz_all(workspace: &Workspace) -> Count {
@@ -301,7 +319,7 @@ mod tests {
             let chosen: Vec<_> = chosen.map(|step| format!("{step:?}").to_lowercase()).collect();
             assert_eq!(chosen.join(" "), expected, "{args}");
         };
-        check("", "setup format tidy clippy tests docs boards images soak fuzz");
+        check("", "setup format tidy clippy tests docs boards images emulation soak fuzz");
         check("--quick", "setup format tidy clippy tests docs boards");
         check("--quick --skip boards --skip docs", "setup format tidy clippy tests");
         check("--only tests --only fuzz", "tests fuzz");

@@ -11,6 +11,8 @@ pub struct Image {
     pub segments: Vec<(u32, Vec<u8>)>,
     /// Start addresses and names of functions, by address.
     symbols: Vec<(u32, String)>,
+    /// Where code (`true`) and data begin among it, by address.
+    kinds: Vec<(u32, bool)>,
 }
 
 impl Image {
@@ -32,15 +34,49 @@ impl Image {
         let sections = header.sections(endian, elf)?;
         let table = sections.symbols(endian, elf, object::elf::SHT_SYMTAB)?;
         let mut symbols = Vec::new();
+        let mut kinds = Vec::new();
         for symbol in table.iter() {
-            if symbol.st_type() == STT_FUNC
-                && let Ok(name) = symbol.name(endian, table.strings())
-            {
-                symbols.push((symbol.st_value(endian) & !1, String::from_utf8_lossy(name).into_owned()));
+            let (Ok(name), value) = (symbol.name(endian, table.strings()), symbol.st_value(endian)) else {
+                continue;
+            };
+            // ELF for the Arm architecture, 5.5.5: mapping symbols.
+            match name {
+                [b'$', b't', ..] => kinds.push((value & !1, true)),
+                [b'$', b'd', ..] => kinds.push((value, false)),
+                _ if symbol.st_type() == STT_FUNC => {
+                    symbols.push((value & !1, String::from_utf8_lossy(name).into_owned()));
+                }
+                _ => {}
             }
         }
         symbols.sort();
-        Ok(Self { segments, symbols })
+        kinds.sort_unstable();
+        Ok(Self { segments, symbols, kinds })
+    }
+
+    /// Gives every Thumb instruction of 16 bits: its address and its half-word.
+    pub fn short_instructions(&self) -> impl Iterator<Item = (u32, u16)> + '_ {
+        self.segments.iter().flat_map(|(start, bytes)| {
+            let mut found = Vec::new();
+            let mut skip = false;
+            for (address, half) in (*start..).step_by(2).zip(bytes.chunks_exact(2)) {
+                let half = half.first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
+                if std::mem::take(&mut skip) || !self.is_code(address) {
+                    continue;
+                }
+                // ARMv7-M ARM, A5.1: such a half-word begins an instruction of 32 bits.
+                skip = half >> 11 > 0b11100;
+                if !skip {
+                    found.push((address, half));
+                }
+            }
+            found
+        })
+    }
+
+    fn is_code(&self, address: u32) -> bool {
+        let after = self.kinds.partition_point(|(start, _)| *start <= address);
+        after.checked_sub(1).and_then(|at| self.kinds.get(at)).is_some_and(|(_, is_code)| *is_code)
     }
 
     /// Names the function at an address.

@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use unicorn_engine::unicorn_const::{HookType, MemType};
 use unicorn_engine::{Arch, ArmCpuModel, Context, Mode, Prot, RegisterARM, Unicorn};
 
 use crate::elf::Image;
@@ -27,6 +26,9 @@ const POWER_UP_US: u64 = 500;
 /// While an interrupt waits for PRIMASK the CPU runs in slices of so many cycles.
 const MASKED_SLICE: u64 = 32;
 
+/// BKPT #0.
+const BREAKPOINT: [u8; 2] = [0x00, 0xBE];
+
 /// An error of the machine itself, not of the image.
 pub type Error = unicorn_engine::uc_error;
 
@@ -36,15 +38,6 @@ enum Hint {
     Wfe,
     Wfi,
     Sev,
-}
-
-/// What stops the CPU where it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Halt {
-    /// BKPT or an undefined instruction.
-    Trap,
-    /// An access where nothing is.
-    Fault { address: u32 },
 }
 
 /// Why the CPU does nothing.
@@ -64,7 +57,8 @@ pub struct Machine {
     cpu: Unicorn<'static, ()>,
     chip: Rc<RefCell<Chip>>,
     time: Rc<Time>,
-    halt: Rc<Cell<Option<Halt>>>,
+    /// The CPU has met a breakpoint, or an instruction that there is not.
+    trapped: Rc<Cell<bool>>,
     hints: HashMap<u32, Hint>,
     image: Rc<Image>,
     outside: Outside,
@@ -93,22 +87,23 @@ impl Machine {
     pub fn new(image: &Rc<Image>, outside: &Outside, eui64: [u8; 8], seed: u64) -> Result<Self, Error> {
         let time = Rc::new(Time::new(ticks_of_us(outside.sim.now_us() + POWER_UP_US), 24));
         let chip = Rc::new(RefCell::new(Chip::new(&time, outside, ResetKind::Power, None, seed)));
-        let halt = Rc::new(Cell::new(None));
+        let trapped = Rc::new(Cell::new(false));
         let mut cpu = Unicorn::new(Arch::ARM, Mode::THUMB | Mode::MCLASS)?;
         cpu.ctl_set_cpu_model(ArmCpuModel::CORTEX_M4 as i32)?;
         map_memory(&mut cpu, image, eui64, seed)?;
         map_registers(&mut cpu, &chip)?;
-        add_hooks(&mut cpu, &time, &halt)?;
+        add_hooks(&mut cpu, &time, &trapped)?;
         let hints = hints(image);
-        // Exits, and no hooks on these instructions: with such a hook the engine does not know where it was stopped.
-        let exits: Vec<u64> = hints.keys().map(|address| u64::from(*address)).chain([RETURN]).collect();
-        cpu.ctl_exits_enable()?;
-        cpu.ctl_set_exits(&exits)?;
+        // Breakpoints in their place: with a hook on an instruction the engine does not know where it was stopped, and
+        // addresses to exit at it translates anew after each stop.
+        for address in hints.keys() {
+            cpu.mem_write(u64::from(*address), &BREAKPOINT)?;
+        }
         let mut machine = Self {
             cpu,
             chip,
             time,
-            halt,
+            trapped,
             hints,
             image: image.clone(),
             outside: outside.clone(),
@@ -330,24 +325,27 @@ impl Machine {
         self.slices += 1;
         let result = self.cpu.emu_start(u64::from(self.pc | 1), RETURN, 0, 0);
         self.pc = self.register(RegisterARM::PC)?;
-        if let Some(halt) = self.halt.take() {
-            self.hard_fault(match halt {
-                Halt::Trap => "a trap".to_owned(),
-                Halt::Fault { address } => format!("an access to {address:#010x}"),
-            });
+        if self.trapped.take() {
+            match self.hints.get(&(self.pc & !1)).copied() {
+                Some(hint) => self.obey(hint),
+                None => self.hard_fault("a trap".to_owned()),
+            }
         } else if let Err(error) = result {
+            // An access where nothing is, most of all.
             self.hard_fault(format!("{error:?}"));
         } else if u64::from(self.pc & !1) == RETURN {
             self.leave()?;
-        } else if let Some(hint) = self.hints.get(&(self.pc & !1)) {
-            self.pc += 2;
-            match hint {
-                Hint::Wfe => self.sleep = Some(Sleep::UntilEvent),
-                Hint::Wfi => self.sleep = Some(Sleep::UntilInterrupt),
-                Hint::Sev => self.chip.borrow_mut().nvic.set_event(),
-            }
         }
         Ok(())
+    }
+
+    fn obey(&mut self, hint: Hint) {
+        self.pc += 2;
+        match hint {
+            Hint::Wfe => self.sleep = Some(Sleep::UntilEvent),
+            Hint::Wfi => self.sleep = Some(Sleep::UntilInterrupt),
+            Hint::Sev => self.chip.borrow_mut().nvic.set_event(),
+        }
     }
 
     fn hard_fault(&mut self, what: String) {
@@ -375,7 +373,7 @@ fn map_memory(cpu: &mut Unicorn<'static, ()>, image: &Image, eui64: [u8; 8], see
     cpu.mem_map(u64::from(FLASH), u64::from(CODE_BYTES), Prot::READ | Prot::EXEC)?;
     cpu.mem_write(u64::from(FLASH), &vec![0xFF; CODE_BYTES as usize])?;
     // At reset the flash is seen at 0 as well, but the image uses its own address.
-    cpu.mem_map(u64::from(RAM), u64::from(RAM_BYTES), Prot::READ | Prot::WRITE | Prot::EXEC)?;
+    cpu.mem_map(u64::from(RAM), u64::from(RAM_BYTES), Prot::READ | Prot::WRITE)?;
     cpu.mem_write(u64::from(RAM), &noise(seed, RAM_BYTES as usize))?;
     cpu.mem_map(u64::from(SYSTEM), 0x1_0000, Prot::READ)?;
     let [a, b, c, d, e, f, g, h] = eui64;
@@ -433,11 +431,7 @@ fn map_registers(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<Chip>>) -> Re
     Ok(())
 }
 
-fn add_hooks(
-    cpu: &mut Unicorn<'static, ()>,
-    time: &Rc<Time>,
-    halt: &Rc<Cell<Option<Halt>>>,
-) -> Result<(), Error> {
+fn add_hooks(cpu: &mut Unicorn<'static, ()>, time: &Rc<Time>, trapped: &Rc<Cell<bool>>) -> Result<(), Error> {
     let clock = time.clone();
     cpu.add_block_hook(1, 0, move |cpu, _, size| {
         // A cycle for each half-word: instructions of two and four bytes take one and two on the average, with the
@@ -446,35 +440,25 @@ fn add_hooks(
             let _ = cpu.emu_stop();
         }
     })?;
-    let trap = halt.clone();
+    let trapped = trapped.clone();
     cpu.add_intr_hook(move |cpu, _| {
-        trap.set(Some(Halt::Trap));
+        trapped.set(true);
         let _ = cpu.emu_stop();
-    })?;
-    let fault = halt.clone();
-    cpu.add_mem_hook(HookType::MEM_INVALID, 1, 0, move |cpu, _: MemType, address, _, _| {
-        fault.set(Some(Halt::Fault { address: address as u32 }));
-        let _ = cpu.emu_stop();
-        false
     })?;
     Ok(())
 }
 
-/// Finds every half-word that may be one of the instructions to stop at. One that is data, or the second half of an
-/// instruction, is never at the program counter.
+/// Finds the hints that a chip obeys and the CPU engine passes over.
 fn hints(image: &Image) -> HashMap<u32, Hint> {
-    let mut found = HashMap::new();
-    for (address, bytes) in &image.segments {
-        for (place, half) in (*address..).step_by(2).zip(bytes.chunks_exact(2)) {
-            // ARMv7-M ARM, A5.2.5: hints.
-            let hint = match half {
-                [0x20, 0xBF] => Hint::Wfe,
-                [0x30, 0xBF] => Hint::Wfi,
-                [0x40, 0xBF] => Hint::Sev,
-                _ => continue,
-            };
-            found.insert(place, hint);
-        }
-    }
-    found
+    let hint = |(address, half)| {
+        // ARMv7-M ARM, A5.2.5: hints.
+        let hint = match half {
+            0xBF20 => Hint::Wfe,
+            0xBF30 => Hint::Wfi,
+            0xBF40 => Hint::Sev,
+            _ => return None,
+        };
+        Some((address, hint))
+    };
+    image.short_instructions().filter_map(hint).collect()
 }

@@ -1,0 +1,252 @@
+//! The STM32WL image as it is flashed, on the modelled chip.
+#![allow(missing_docs, reason = "tests")]
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use clap::Parser;
+use sockeye_emulator::elf::Image;
+use sockeye_emulator::machine::Machine;
+use sockeye_emulator::nvic::NMI;
+use sockeye_emulator::socket::EmulatedSocket;
+use sockeye_host::cli::Options;
+use sockeye_host::report::{DownlinkKind, Event};
+use sockeye_host::script::Schedule;
+use sockeye_host::world::World;
+use sockeye_virtual_hardware::flash::Cut;
+
+/// Where the image is: where `SOCKEYE_STM32WL_ELF` says, or where `cargo xtask build --board stm32wl` leaves it.
+fn image() -> Rc<Image> {
+    let path = std::env::var_os("SOCKEYE_STM32WL_ELF").map_or_else(
+        || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../thumbv7em-none-eabi/firmware/sockeye-stm32wl"),
+        PathBuf::from,
+    );
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}; build the image first: cargo xtask build --board stm32wl", path.display())
+    });
+    Rc::new(Image::parse(&bytes).unwrap())
+}
+
+struct Bench {
+    world: World<EmulatedSocket>,
+}
+
+impl Bench {
+    fn new(seed: u64) -> Self {
+        let image = image();
+        let options = Options::parse_from(["test".to_owned(), format!("--seed={seed}")]);
+        Self { world: World::with(&options, |place| EmulatedSocket::new(&image, &place)).unwrap() }
+    }
+
+    /// Runs a script to its end, and gives the events with their times in ms.
+    fn run(&mut self, script: &str, end_ms: u64) -> Vec<(u64, Event)> {
+        let schedule = Schedule::from_bytes(script.as_bytes()).unwrap();
+        let mut events = Vec::new();
+        self.world
+            .run_script(&schedule, end_ms, |(t_ms, _, event)| {
+                events.push((t_ms, event));
+                Ok::<_, ()>(())
+            })
+            .unwrap();
+        events
+    }
+
+    fn socket(&self) -> &EmulatedSocket {
+        self.world.device(0).unwrap()
+    }
+
+    /// The image has touched no register without a model, and done nothing that a chip would not have let pass.
+    fn is_clean(&self) {
+        let (unknown, faults) = self
+            .socket()
+            .with_machine(|machine| {
+                let chip = machine.chip();
+                (chip.unknown.to_string(), chip.faults().clone())
+            })
+            .unwrap();
+        assert_eq!(unknown, "");
+        assert!(faults.is_empty(), "{faults:?}");
+        assert_eq!(self.world.watchdog_resets(), 0);
+    }
+}
+
+/// The first instant at which an event of a kind is told.
+fn first(events: &[(u64, Event)], is: impl Fn(&Event) -> bool) -> u64 {
+    events.iter().find(|(_, event)| is(event)).unwrap_or_else(|| panic!("not in {events:#?}")).0
+}
+
+fn relays(events: &[(u64, Event)]) -> Vec<(u64, bool, &'static str)> {
+    let relay = |(t_ms, event): &(u64, Event)| match event {
+        Event::Relay { on, cause } => Some((*t_ms, *on, *cause)),
+        _ => None,
+    };
+    events.iter().filter_map(relay).collect()
+}
+
+fn uplinks(events: &[(u64, Event)]) -> Vec<&[u8]> {
+    let events = events.iter().map(|(_, event)| event);
+    events.filter(|event| matches!(event, Event::Uplink { .. })).map(payload_of).collect()
+}
+
+fn payload_of(event: &Event) -> &[u8] {
+    match event {
+        Event::Uplink { payload, .. } => payload,
+        _ => &[],
+    }
+}
+
+#[test]
+fn the_relay_is_set_within_200_ms_of_power_and_once() {
+    let mut bench = Bench::new(1);
+    let events = bench.run("", 5_000);
+    let relays = relays(&events);
+    assert!(matches!(relays[..], [(0..=200, true, "power_up")]), "{relays:?}");
+    bench.is_clean();
+}
+
+#[test]
+fn it_joins_and_sends_basic_information_and_a_report_of_what_it_measures() {
+    let mut bench = Bench::new(1);
+    let events = bench.run("at 5s load 1150W", 60_000);
+    let joined = first(&events, |event| matches!(event, Event::Joined { .. }));
+    assert!(joined <= 45_000, "{joined}");
+    let uplinks = uplinks(&events);
+    assert_eq!(uplinks[0][..5], [0xFF, 0x0B, 0xFF, 0xFF, 0x01]);
+    // 230.0 V, 5 A, on.
+    let report = uplinks[1];
+    assert!(report.starts_with(&[0x08, 0x70, 0x01]), "{report:x?}");
+    assert!(report.windows(4).any(|record| record == [0x03, 0x74, 0xFC, 0x08]), "{report:x?}");
+    assert!(
+        report.windows(4).any(|record| matches!(record, [0x07, 0xC9, low, high]
+        if (4_950..=5_050).contains(&u16::from_le_bytes([*low, *high])))),
+        "{report:x?}"
+    );
+    bench.is_clean();
+}
+
+#[test]
+fn a_downlink_switches_the_relay_within_10_ms_of_its_end() {
+    let mut bench = Bench::new(2);
+    let events = bench.run("at 50s downlink 85 080000ff\nat 60s downlink 85 080100ff", 70_000);
+    let downlinks: Vec<u64> = events
+        .iter()
+        .filter(|(_, event)| matches!(event, Event::Downlink { port: 85, kind: DownlinkKind::Unicast, .. }))
+        .map(|(t_ms, _)| *t_ms)
+        .collect();
+    let relays = relays(&events);
+    assert_eq!(downlinks.len(), 2);
+    for (downlink, (relay, on, cause), expected) in
+        [(downlinks[0], relays[1], false), (downlinks[1], relays[2], true)]
+    {
+        assert!((downlink..=downlink + 10).contains(&relay), "{downlink} {relay}");
+        assert_eq!((on, cause), (expected, "downlink"));
+    }
+    bench.is_clean();
+}
+
+#[test]
+fn the_button_toggles_and_a_long_press_resets_to_the_factory_settings() {
+    let mut bench = Bench::new(3);
+    let events =
+        bench.run("at 10s press\nat 12s press\nat 40s downlink 85 ff03b400\nat 50s hold 11s", 80_000);
+    let relays = relays(&events);
+    assert!(
+        matches!(
+            relays[1..],
+            [(10_030..=10_150, false, "button"), (12_030..=12_150, true, "button"), (_, true, "power_up"),]
+        ),
+        "{relays:?}"
+    );
+    let reboot = first(&events, |event| *event == Event::Reboot { cause: "factory_reset" });
+    assert!((61_500..=62_500).contains(&reboot), "{reboot}");
+    // The number of the next join is not forgotten.
+    let nonces: Vec<u16> = events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::JoinRequest { dev_nonce, .. } => Some(*dev_nonce),
+            _ => None,
+        })
+        .collect();
+    assert!(nonces.len() >= 2 && nonces.is_sorted_by(|one, other| one < other), "{nonces:?}");
+    bench.is_clean();
+}
+
+/// From a current to the first reading of it: a period of readings, and the meter's window of 20 ms before and its answer
+/// of 25 ms behind.
+const TO_READING_MS: u64 = 145;
+
+#[test]
+fn above_130_percent_of_the_rated_current_the_relay_opens_350_ms_after_the_first_reading_at_the_latest() {
+    for (seed, start_ms) in [(1, 4_000), (2, 4_037), (3, 26_011), (4, 33_333)] {
+        let mut bench = Bench::new(seed);
+        let events = bench.run(&format!("at {start_ms}ms load 5000W"), start_ms + 2_000);
+        let tripped = first(&events, |event| matches!(event, Event::Trip { cause: "hard_limit", .. }));
+        assert!((200..=350 + TO_READING_MS).contains(&(tripped - start_ms)), "{tripped}");
+        assert!(!bench.socket().outside().circuit.flow().current_a.is_normal());
+        bench.is_clean();
+    }
+}
+
+#[test]
+fn a_restart_by_command_does_not_move_the_relay() {
+    let mut bench = Bench::new(5);
+    let mut events = bench.run("at 5s load 2300W\nat 50s downlink 85 ff10ff", 52_000);
+    while bench.world.now_ms() < 60_000 {
+        let now_ms = bench.world.now_ms();
+        events.extend(bench.run("", now_ms + 1));
+        assert!(bench.socket().outside().circuit.flow().current_a > 9.9, "{now_ms}");
+    }
+    assert_eq!(relays(&events).last().map(|(_, on, cause)| (*on, *cause)), Some((true, "power_up")));
+    first(&events, |event| *event == Event::Reboot { cause: "downlink" });
+    bench.is_clean();
+}
+
+#[test]
+fn an_outage_is_told_and_session_relay_and_settings_are_there_when_the_mains_returns() {
+    let mut bench = Bench::new(6);
+    let script =
+        "at 40s downlink 85 080000ff\nat 45s downlink 85 ff030807\nat 60s power off\nat 65s power on";
+    let events = bench.run(script, 130_000);
+    assert!(uplinks(&events).contains(&&[0xFF, 0x3F, 0xFF][..]), "{events:#?}");
+    let relays = relays(&events);
+    assert!(
+        matches!(relays[..], [_, (_, false, "downlink"), (65_000..=65_200, false, "power_up")]),
+        "{relays:?}"
+    );
+    let joins = events.iter().filter(|(_, event)| matches!(event, Event::JoinRequest { .. })).count();
+    assert_eq!(joins, 1);
+    let after = events.iter().filter(|(t_ms, event)| *t_ms > 65_000 && matches!(event, Event::Uplink { .. }));
+    assert!(after.count() >= 2);
+    bench.is_clean();
+}
+
+#[test]
+fn a_word_of_flash_that_a_power_cut_has_torn_is_read_over() {
+    let nmi = |bench: &Bench| {
+        let taken =
+            |machine: &mut Machine| machine.chip().nvic.taken().any(|(number, _)| number == usize::from(NMI));
+        bench.socket().with_machine(taken).unwrap()
+    };
+    let mut seen = 0;
+    // The words that the store of the relay's state programs, each torn in turn, in two ways.
+    for (operations, seed) in [(0, 1), (0, 2), (1, 1), (1, 2)] {
+        let mut bench = Bench::new(7);
+        bench.run("", 1_000);
+        bench.socket().outside().flash.cut_after(operations, Cut::Inside { seed });
+        bench.run("at 2s press\nat 3s power off", 6_000);
+        bench.socket().outside().flash.power_on();
+        let events = bench.run("at 7s power on", 9_000);
+        assert!(matches!(relays(&events)[..], [(7_000..=7_200, _, "power_up")]), "{operations}: {events:#?}");
+        seen += u32::from(nmi(&bench));
+        bench.is_clean();
+    }
+    assert!(seen > 0, "no torn word was read");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let script = "at 20s press\nat 30s load 100W\nat 45s downlink 85 080100ff";
+    let run = |seed| Bench::new(seed).run(script, 60_000);
+    assert_eq!(run(8), run(8));
+    assert_ne!(run(8), run(9));
+}

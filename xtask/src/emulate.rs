@@ -1,0 +1,91 @@
+//! `emulate`: a board's image on a modelled chip.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::board::{Board, Choice};
+use crate::build;
+use crate::failure::Failure;
+use crate::process;
+use crate::run;
+use crate::workspace::Workspace;
+
+/// The one that is modelled.
+pub const BOARD: &str = "stm32wl";
+
+/// Builds the board's image and the emulator, and becomes it.
+///
+/// # Errors
+/// A board that is not modelled, an image or an emulator that does not build.
+pub fn emulate(workspace: &Workspace, args: &[OsString]) -> Result<(), Failure> {
+    let (board, rest) = take_board(args)?;
+    let mut emulator = Command::new(build_emulator(workspace)?);
+    if !rest.iter().any(|arg| arg == "--help" || arg == "-h") {
+        emulator.arg("--elf").arg(image(workspace, &board)?);
+    }
+    emulator.args(rest);
+    run::replace(&mut emulator)
+}
+
+/// Builds the image of a board that is modelled, and says where it is.
+///
+/// # Errors
+/// A board that is not modelled, an image that does not build.
+pub fn image(workspace: &Workspace, name: &str) -> Result<PathBuf, Failure> {
+    let choice = Choice { board: name.to_owned(), variant: None };
+    let (board, variant) = Board::choose(&workspace.root, &choice)?;
+    if name != BOARD {
+        return Err(Failure::Usage(format!("there is no model of {name} yet, only of {BOARD}")));
+    }
+    Ok(build::make(workspace, &board, &variant)?.elf)
+}
+
+fn build_emulator(workspace: &Workspace) -> Result<PathBuf, Failure> {
+    let program = format!("sockeye-emulate{}", std::env::consts::EXE_SUFFIX);
+    let program = workspace.target_dir()?.join("release").join(program);
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--release", "--package", "sockeye-emulator"]);
+    if program.is_file() {
+        cargo.arg("--quiet");
+    }
+    process::run(&mut cargo)?;
+    Ok(program)
+}
+
+/// Takes `--board` from the arguments; the others are the emulator's.
+fn take_board(args: &[OsString]) -> Result<(String, Vec<OsString>), Failure> {
+    let mut board = None;
+    let mut rest = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let text = arg.to_string_lossy();
+        if text == "--board" {
+            let name = args.next().ok_or_else(|| Failure::Usage("--board wants a name".to_owned()))?;
+            board = Some(name.to_string_lossy().into_owned());
+        } else if let Some(name) = text.strip_prefix("--board=") {
+            board = Some(name.to_owned());
+        } else {
+            rest.push(arg.clone());
+        }
+    }
+    Ok((board.unwrap_or_else(|| BOARD.to_owned()), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_board_is_found_anywhere_among_the_options_of_the_run() {
+        let check = |text: &str, board: &str, rest: &str| {
+            let args: Vec<OsString> = text.split_whitespace().map(OsString::from).collect();
+            let expected: Vec<OsString> = rest.split_whitespace().map(OsString::from).collect();
+            assert_eq!(take_board(&args).unwrap(), (board.to_owned(), expected), "{text}");
+        };
+        check("", "stm32wl", "");
+        check("--for 2h --board x --json", "x", "--for 2h --json");
+        check("--board=x --seed 3", "x", "--seed 3");
+        assert!(take_board(&["--board".into()]).is_err());
+    }
+}
