@@ -140,6 +140,19 @@ fn an_answer_on_channel_ff_reads_where_no_attribute_has_its_type() {
 }
 
 #[test]
+fn an_uplink_that_ends_in_an_unknown_or_cut_record_says_where() {
+    for (bytes, at, dropped, reason) in [
+        ("0870015500", 3, 2, Reason::Unknown { channel: 0x55, kind: 0x00 }),
+        ("087001 0683 0500", 3, 4, Reason::Truncated { needed: 6 }),
+    ] {
+        let bytes = hex(bytes);
+        let mut records = Records::new(&bytes);
+        assert_eq!(records.by_ref().count(), 1);
+        assert_eq!(records.stop(), Some(Stop { at, dropped, reason }));
+    }
+}
+
+#[test]
 fn every_command_reads_and_writes_and_has_its_answer() {
     let task = |on| Command::AddDelayTask { id: 0, delay_s: 60, on };
     let alarm = |enabled, current_a| Command::OvercurrentAlarm { enabled, current_a };

@@ -48,6 +48,19 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_are_those_of_xorshift64_star_after_splitmix64() {
+        // Computed from the two papers' formulas by a few lines of Python, with its big integers.
+        for (seed, expected) in [
+            (0, [0x7BBC_B40D, 0xDE7F_E413, 0xB3C6_3835, 0xE073_AFC0]),
+            (1, [0x4B46_A55D, 0xD7E1_F141, 0x5F14_EC66, 0x3B2C_74FA]),
+            (u64::MAX, [0x079C_E65D, 0x1587_F139, 0x3190_CF0B, 0xDEFA_E28A]),
+        ] {
+            let mut random = Random::new(seed);
+            assert_eq!(core::array::from_fn(|_| random.next_u32()), expected, "{seed}");
+        }
+    }
+
+    #[test]
     fn neighbouring_seeds_spread_over_the_whole_range() {
         let mut tenths = [0u32; 10];
         for seed in 0..1000 {

@@ -362,6 +362,7 @@ mod tests {
             scheduler.delay_task(21_000),
             Some(DelayTask { on: true, spread: true, remaining_ms: 40_000 })
         );
+        assert!(scheduler.delayed_on() && scheduler.delayed_spread());
         assert_eq!(scheduler.delay_task(99_000), Some(DelayTask { on: true, spread: true, remaining_ms: 0 }));
         assert_eq!(run(&mut scheduler, [60_999, 61_000]), [(61_000, Job::DelayTask)]);
         assert_eq!(scheduler.delay_task(61_000), None);
