@@ -72,7 +72,7 @@ pub enum Event {
     },
     /// The socket switched off to protect itself or the installation.
     Trip {
-        /// `protection` or `hard_limit`.
+        /// `protection`, `hard_limit` or `meter_fault`.
         cause: &'static str,
         /// What flowed before the relay opened.
         current_ma: u32,

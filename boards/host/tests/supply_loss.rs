@@ -76,6 +76,7 @@ fn the_alert_is_on_the_air_at_once_whatever_the_radio_does_and_after_the_energy_
             let uwh = bench.world.status().energy_uwh;
             let loss = lose(&mut bench, &sniffer);
             let loss = loss.unwrap_or_else(|| panic!("DR{data_rate}, {offset_ms} ms: no alert"));
+            assert_eq!(bench.errors(), [""; 0], "DR{data_rate}, {offset_ms} ms: what gives way is no error");
             assert!(stored_energy_uwh(&bench) >= uwh, "DR{data_rate}, {offset_ms} ms");
             let stored_ms = loss.stored_ms.unwrap_or(0);
             assert!(

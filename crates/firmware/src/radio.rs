@@ -53,6 +53,8 @@ pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
     }
     // True while a frame of the outbox is with the MAC.
     let mut in_flight = false;
+    // True when that frame is to give way to an outage alert: then it is no error that it does not go out.
+    let mut gives_way = false;
     loop {
         let send_at_ms = task.feed_mac(&mut in_flight, shared);
         let RadioTask { clock, driver, epoch, .. } = &mut *task;
@@ -65,6 +67,7 @@ pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
                 // Nobody will be there for the windows that this cuts short, nor for the end of what it cuts off.
                 let now_ms = driver.now_ms();
                 driver.mac().give_way(now_ms);
+                gives_way = in_flight;
                 mac::Event::Woken
             }
         };
@@ -82,11 +85,14 @@ pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
             mac::Event::Proprietary { frame } => task.judge(&frame, shared).await,
             mac::Event::UplinkDone { port, .. } if in_flight && is_application(port) => {
                 in_flight = false;
+                gives_way = false;
                 shared.radio.look(|work| work.outbox.sent());
             }
             mac::Event::UplinkFailed { port } if in_flight && is_application(port) => {
                 in_flight = false;
-                task.observer.observe(Notice::Error { what: "radio: an uplink could not be sent" });
+                if !core::mem::take(&mut gives_way) {
+                    task.observer.observe(Notice::Error { what: "radio: an uplink could not be sent" });
+                }
                 shared.radio.look(|work| work.outbox.failed());
             }
             event => task.tell(event, shared).await,
