@@ -62,12 +62,13 @@ fn of_forty_sockets_that_join_at_once_none_is_stuck_and_none_is_too_long_on_air(
 #[test]
 fn sockets_that_have_more_to_say_than_the_duty_cycle_allows_keep_to_it_and_go_on() {
     // At SF12 a report lasts 1.8 s: one a minute is 3 %, spread over the two bands of EU868 with 1 % each.
-    let settings = r#""general": { "reporting_interval_s": 60 }, "lorawan": { "adr": false, "data_rate": 0 }"#;
+    let settings =
+        r#""general": { "reporting_interval_s": 60 }, "lorawan": { "adr": false, "data_rate": 0 }"#;
     let mut world = run(4, settings, 4_500_000);
     let air = world.summary().traffic;
     assert_eq!(air.over_duty_cycle, 0, "{air:?}");
     assert!((9_000..=10_000).contains(&air.duty_cycle_ppm), "the limit was not reached: {air:?}");
-    // Also in the last quarter of an hour each was heard.
+    // Also in the last quarter of an hour each was heard of.
     let late: BTreeSet<usize> = (world.take_events().into_iter())
         .filter(|(t_ms, _, event)| *t_ms > 3_600_000 && matches!(event, Event::Uplink { port: 85, .. }))
         .map(|(_, socket, _)| socket)

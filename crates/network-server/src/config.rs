@@ -48,7 +48,8 @@ pub struct Config {
     /// LoRaWAN gives a Class C device 8 s (CLASS_C_RESP_TIMEOUT).
     pub ack_timeout_ms: u32,
     /// The pause after a frame before the next Class C frame to the same device, in milliseconds: while a device
-    /// answers a command it hears nothing. ChirpStack leaves 5 s (`class_c_lock_duration`), The Things Stack 1 s.
+    /// answers a command it hears nothing. ChirpStack leaves 5 s (`class_c_lock_duration`), The Things Stack
+    /// 1 s (`networkInitiatedDownlinkInterval`).
     pub class_c_pause_ms: u32,
     /// Seconds since the GPS epoch (6 January 1980) at instant 0.
     pub gps_time_at_start_s: u32,

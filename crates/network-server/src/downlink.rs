@@ -248,8 +248,8 @@ impl NetworkServer {
     }
 
     /// Gives up the next data of a device while it is longer than a data rate carries, and tells what that is, in
-    /// bytes. ChirpStack and The Things Stack do the same: what waited for a better rate could wait for ever, with
-    /// all behind it.
+    /// bytes. What waited for a better rate could wait for ever, with all behind it; ChirpStack (downlink/data.rs) and
+    /// The Things Stack (networkserver/downlink.go) drop it too.
     fn drop_too_long(&mut self, index: usize, dr: u8) -> Option<usize> {
         let device = self.devices.get_mut(index)?;
         let dwell = device.session.as_ref()?.downlink_dwell;
