@@ -98,11 +98,17 @@ fn store(now_ms: u64, item: StoreItem, socket: &Socket, shared: &Shared) {
         let interval_s = socket.settings().general.reporting_interval_s;
         shared.radio.put(|work| work.reporting_interval_s = Some(interval_s));
     }
-    shared.service.put(|work| match item {
-        StoreItem::Settings => work.settings = Some(socket.settings().clone()),
-        StoreItem::RelayState => work.relay_on = Some(socket.relay_on()),
-        StoreItem::Energy => work.energy_uwh = Some(socket.energy_uwh()),
-        StoreItem::DelayTask => work.delay_task = Some(socket.delay_task(now_ms)),
+    let number = socket.store_number(item);
+    shared.service.put(|work| {
+        match item {
+            StoreItem::Settings => work.settings = Some(socket.settings().clone()),
+            StoreItem::RelayState => work.relay_on = Some(socket.relay_on()),
+            StoreItem::Energy => work.energy_uwh = Some(socket.energy_uwh()),
+            StoreItem::DelayTask => work.delay_task = Some(socket.delay_task(now_ms)),
+        }
+        if let Some(place) = work.numbers.get_mut(item as usize) {
+            *place = number;
+        }
     });
 }
 
@@ -194,7 +200,9 @@ async fn decide<B: Board>(
                     shared.service.put(|work| work.supply_lost = true);
                     socket.handle(now_ms, Event::SupplyLost, &mut effects);
                 }
-                ControlEvent::Stored(item) => socket.handle(now_ms, Event::Stored(*item), &mut effects),
+                ControlEvent::Stored { item, number } => {
+                    socket.handle(now_ms, Event::Stored { item: *item, number: *number }, &mut effects);
+                }
                 ControlEvent::RecordsLost => socket.handle(now_ms, Event::RecordsLost, &mut effects),
             },
             Either4::Third(level) => {

@@ -93,7 +93,10 @@ impl<B: Board> Service<B> {
             let stored = self.store(id, bytes.get(..length).unwrap_or_default()).await;
             match whose {
                 Whose::Awaited => shared.awaited_stored.signal(stored),
-                Whose::Control(item) if stored => shared.events.send(ControlEvent::Stored(item)).await,
+                Whose::Control(item) if stored => {
+                    let number = work.numbers.get(item as usize).copied().unwrap_or(0);
+                    shared.events.send(ControlEvent::Stored { item, number }).await;
+                }
                 Whose::Control(_) => {}
             }
         }

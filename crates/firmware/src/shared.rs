@@ -27,7 +27,7 @@ pub(crate) enum ControlEvent {
     Joined,
     SessionResumed,
     SupplyLost,
-    Stored(StoreItem),
+    Stored { item: StoreItem, number: u8 },
     RecordsLost,
 }
 
@@ -51,6 +51,8 @@ pub(crate) struct ServiceWork {
     pub(crate) relay_on: Option<bool>,
     pub(crate) energy_uwh: Option<u64>,
     pub(crate) delay_task: Option<Option<DelayTask>>,
+    /// The number of the store that asked for each of these, by [`StoreItem`].
+    pub(crate) numbers: [u8; StoreItem::ALL.len()],
     /// A record that the radio task waits for.
     pub(crate) awaited: Option<(RecordId, mac::RecordBytes)>,
     pub(crate) supply_lost: bool,

@@ -51,7 +51,11 @@ fn main() {
             socket.handle(now_ms, Event::Reading(black_box(reading)), &mut effects);
             if !effects.is_empty() {
                 made += effects.len();
-                socket.handle(now_ms, Event::Stored(StoreItem::Energy), &mut effects);
+                socket.handle(
+                    now_ms,
+                    Event::Stored { item: StoreItem::Energy, number: socket.store_number(StoreItem::Energy) },
+                    &mut effects,
+                );
             }
         }
         best_ns = best_ns.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(READINGS));

@@ -75,8 +75,14 @@ pub enum Event<'a> {
     SessionResumed,
     /// The supply monitor saw the mains go.
     SupplyLost,
-    /// The newest value of a record is in flash. It answers [`Effect::Store`].
-    Stored(StoreItem),
+    /// A record is in flash with the value that [`Effect::Store`] asked for, or a newer one.
+    Stored {
+        /// Which record.
+        item: StoreItem,
+        /// What [`store_number`](crate::Socket::store_number) was with that effect. A store that was given up for being
+        /// late may end after all, and must not pass for a newer one.
+        number: u8,
+    },
     /// The flash has lost the records.
     RecordsLost,
     /// The instant of [`next_due_ms`](crate::Socket::next_due_ms) has come.
@@ -274,8 +280,8 @@ pub enum Effect {
     Uplink(Uplink),
     /// Join, or resume the stored session.
     StartNetwork,
-    /// Store the newest value of a record, then hand in [`Event::Stored`]. At most one of each item is under
-    /// way; several may be answered by one event.
+    /// Store the newest value of a record, then hand in [`Event::Stored`] with the
+    /// [`store_number`](crate::Socket::store_number) of now. A newer one may overtake it, whose event then answers both.
     Store(StoreItem),
     /// Restart. What had to be stored is stored.
     Reboot {

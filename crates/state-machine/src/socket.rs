@@ -208,7 +208,7 @@ impl Socket {
             Event::Joined => self.joined(now_ms),
             Event::SessionResumed => self.announce(now_ms, self.quiet_until_ms),
             Event::SupplyLost => self.supply_lost(now_ms),
-            Event::Stored(item) => self.stored(now_ms, item),
+            Event::Stored { item, number } => self.stored(now_ms, item, number),
             Event::RecordsLost => StoreItem::ALL.into_iter().for_each(|item| self.want_store(item)),
             Event::Timer => {}
         }
@@ -248,6 +248,12 @@ impl Socket {
     #[must_use]
     pub fn delay_task(&self, now_ms: u64) -> Option<DelayTask> {
         self.scheduler.delay_task(now_ms)
+    }
+
+    /// Returns the number of the newest store of a record: [`Event::Stored`] brings it back.
+    #[must_use]
+    pub fn store_number(&self, item: StoreItem) -> u8 {
+        self.stores.number(item)
     }
 
     /// Returns what was counted since the start.
@@ -476,8 +482,8 @@ impl Socket {
         self.pending |= pending::OUTAGE;
     }
 
-    fn stored(&mut self, now_ms: u64, item: StoreItem) {
-        self.stores.end(item);
+    fn stored(&mut self, now_ms: u64, item: StoreItem, number: u8) {
+        self.stores.end(item, number);
         if self.stores.ready().is_some() {
             self.pending |= pending::STORE;
         }

@@ -3,19 +3,23 @@
 use crate::StoreItem;
 
 impl StoreItem {
-    pub(crate) const ALL: [Self; 4] = [Self::Settings, Self::RelayState, Self::Energy, Self::DelayTask];
+    /// All of them, each in the place of its number.
+    pub const ALL: [Self; 4] = [Self::Settings, Self::RelayState, Self::Energy, Self::DelayTask];
 
     const fn bit(self) -> u8 {
         1 << self as u8
     }
 }
 
-/// The records that wait, and those that are being stored. Of one record at most one store is under way, so
-/// that its end tells which value is in flash: the one of that moment's start, or a newer one.
+/// The records that wait, and those that are being stored. Of one record only the newest store counts as under way, so
+/// that its end tells which value is in flash: the one of that moment's start, or a newer one. The end of a store that
+/// was given up, or overtaken in a hurry, is known by its number.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stores {
     wanted: u8,
     under_way: u8,
+    /// The number of each record's newest store.
+    numbers: [u8; StoreItem::ALL.len()],
 }
 
 impl Stores {
@@ -39,11 +43,21 @@ impl Stores {
     pub(crate) fn begin(&mut self, item: StoreItem) {
         self.wanted &= !item.bit();
         self.under_way |= item.bit();
+        if let Some(number) = self.numbers.get_mut(item as usize) {
+            *number = number.wrapping_add(1);
+        }
     }
 
-    /// Notes that the store of a record has ended.
-    pub(crate) fn end(&mut self, item: StoreItem) {
-        self.under_way &= !item.bit();
+    /// Tells the number of a record's newest store.
+    pub(crate) fn number(&self, item: StoreItem) -> u8 {
+        self.numbers.get(item as usize).copied().unwrap_or(0)
+    }
+
+    /// Notes that the store of a record has ended, if it is the newest one.
+    pub(crate) fn end(&mut self, item: StoreItem, number: u8) {
+        if number == self.number(item) {
+            self.under_way &= !item.bit();
+        }
     }
 
     /// Wants everything stored again that is under way, and returns it.
@@ -82,11 +96,11 @@ mod tests {
         stores.begin(StoreItem::Settings);
         stores.want(StoreItem::Settings);
         assert_eq!(stores.ready(), None);
-        stores.end(StoreItem::Settings);
+        stores.end(StoreItem::Settings, stores.number(StoreItem::Settings));
         assert!(!stores.is_stored(StoreItem::Settings));
         assert_eq!(stores.ready(), Some(StoreItem::Settings));
         stores.begin(StoreItem::Settings);
-        stores.end(StoreItem::Settings);
+        stores.end(StoreItem::Settings, stores.number(StoreItem::Settings));
         assert!(stores.all_stored());
     }
 
@@ -101,6 +115,26 @@ mod tests {
         assert_eq!(stores.ready(), Some(StoreItem::RelayState));
         stores.begin(StoreItem::RelayState);
         assert_eq!(stores.ready(), Some(StoreItem::Energy));
+    }
+
+    #[test]
+    fn the_end_of_a_store_that_was_given_up_or_overtaken_is_not_that_of_the_newer_one() {
+        for overtake in [
+            |stores: &mut Stores| stores.retry().for_each(drop),
+            |stores: &mut Stores| stores.hurry(StoreItem::Energy),
+        ] {
+            let mut stores = Stores::default();
+            stores.want(StoreItem::Energy);
+            stores.begin(StoreItem::Energy);
+            let first = stores.number(StoreItem::Energy);
+            stores.want(StoreItem::Energy);
+            overtake(&mut stores);
+            stores.begin(StoreItem::Energy);
+            stores.end(StoreItem::Energy, first);
+            assert!(!stores.is_stored(StoreItem::Energy));
+            stores.end(StoreItem::Energy, stores.number(StoreItem::Energy));
+            assert!(stores.is_stored(StoreItem::Energy));
+        }
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Bench {
             self.now_ms = next_ms;
             if stored_ms == Some(next_ms) {
                 let (_, item) = self.stores.remove(0);
-                self.event(Event::Stored(item));
+                self.stored(item);
             } else if timer_ms == Some(next_ms) {
                 self.event(Event::Timer);
                 assert!(
@@ -140,6 +140,12 @@ impl Bench {
             self.take(&mut effects);
         }
         self
+    }
+
+    /// Ends the newest store of a record now.
+    pub fn stored(&mut self, item: StoreItem) -> &mut Self {
+        let number = self.socket.store_number(item);
+        self.event(Event::Stored { item, number })
     }
 
     fn take(&mut self, effects: &mut Effects) {

@@ -417,7 +417,8 @@ impl Run {
             Step::Bad { ms, kind } => self.pass(ms, 0, Some(kind)),
             Step::Stored => {
                 for item in std::mem::take(&mut self.stores) {
-                    self.event(Event::Stored(item));
+                    let number = self.socket.store_number(item);
+                    self.event(Event::Stored { item, number });
                 }
             }
         }

@@ -17,7 +17,7 @@ fn a_reboot_waits_5_s_for_its_answer_and_then_for_its_stores() {
 fn a_reboot_stores_the_time_that_is_left_to_the_delay_task() {
     let mut bench = Bench::joined();
     bench.downlink("ff22003c0010").after(1_000).downlink("ff10ff").at(106_000);
-    bench.event(Event::Stored(StoreItem::DelayTask));
+    bench.stored(StoreItem::DelayTask);
     assert_eq!(bench.lines(&["store", "reboot"])[1..], ["106000 store Energy", "106000 store DelayTask",]);
     assert_eq!(bench.socket.delay_task(106_000).unwrap().remaining_ms, 54_000);
     bench.at(107_000);

@@ -28,12 +28,40 @@ fn a_setting_that_is_never_stored_is_never_answered_and_the_store_is_tried_again
     let mut bench = Bench::joined();
     bench.store_ms = None;
     bench.downlink("ff2600").at(115_000);
-    bench.event(Event::Stored(StoreItem::Settings)).at(125_000);
+    bench.stored(StoreItem::Settings).at(125_000);
     bench.check(
         &["store", "uplink", "ignored"],
         &["100000 store Settings", "110000 store Settings", "110000 ignored record not stored"],
     );
     assert_eq!(bench.socket.counters().ignored(Ignored::NotStored), 1);
+}
+
+#[test]
+fn a_store_that_ends_after_it_was_given_up_does_not_release_the_answer_to_a_newer_setting() {
+    let mut bench = Bench::joined();
+    bench.store_ms = None;
+    bench.downlink("ff2600");
+    let first = bench.socket.store_number(StoreItem::Settings);
+    bench.at(111_000).downlink("ff2f00");
+    let second = bench.socket.store_number(StoreItem::Settings);
+    let end = |number| Event::Stored { item: StoreItem::Settings, number };
+    // The first ends late; it does not end the second, which began without the new setting. The third holds it.
+    bench
+        .at(112_000)
+        .event(end(first))
+        .at(113_000)
+        .event(end(second))
+        .at(114_000)
+        .stored(StoreItem::Settings);
+    bench.check(
+        &["store", "uplink"],
+        &[
+            "100000 store Settings",
+            "110000 store Settings",
+            "113000 store Settings",
+            "114000 uplink Answer fe2f00",
+        ],
+    );
 }
 
 #[test]
