@@ -13,7 +13,8 @@ use crate::workspace::Workspace;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A crate's part is measured in the linked image: each instruction counts for the innermost function of its inline stack that is
-ours, by the debug information; constants count for who loads them, statics by their symbols. What a task keeps lies in the
+ours, by the debug information; constants count for who loads them, statics by their symbols. Equal functions that the
+linker folded into one count for one of their crates. What a task keeps lies in the
 board's statics: of a crate's own types the largest are listed. Budgets of crates are in `package.metadata.size` of their
 Cargo.toml, and checked without any option too.")]
 pub struct Options {
