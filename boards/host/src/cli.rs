@@ -10,7 +10,7 @@ use crate::script::parse_duration;
 /// Runs a simulated LoRaWAN socket with its own network server.
 ///
 /// Without --for it runs in real time with a live view, and takes the commands of a script typed in.
-/// With --for it runs as fast as it can.
+/// With --for it runs as fast as it can. Ctrl-C ends it with its summary.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo xtask run", bin_name = "cargo xtask run", version, max_term_width = 100)]
 pub struct Options {

@@ -35,8 +35,8 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    /// Runs at the pace of the clock until `quit` is read from standard input, or to the run's end. Other lines
-    /// of standard input are commands of a script, without their times.
+    /// Runs at the pace of the clock until `quit` is read from standard input, to Ctrl-C, or to the run's end. Other
+    /// lines of standard input are commands of a script, without their times.
     ///
     /// # Errors
     /// Those of the writer.
