@@ -77,8 +77,8 @@ impl Outside {
     #[must_use]
     pub fn antenna_fault(&self, rx_pin: bool, tx_pin: bool) -> Option<&'static str> {
         match (self.radio.mode(), rx_pin, tx_pin) {
-            (Mode::Tx, false, true) | (Mode::Rx | Mode::Cad, true, false) => None,
-            (Mode::Tx, ..) => Some("the radio sends while the antenna switch is not set to send"),
+            (Mode::Tx | Mode::Carrier, false, true) | (Mode::Rx | Mode::Cad, true, false) => None,
+            (Mode::Tx | Mode::Carrier, ..) => Some("the radio sends while the antenna switch is not set to send"),
             (Mode::Rx | Mode::Cad, ..) => {
                 Some("the radio receives while the antenna switch is not set to receive")
             }

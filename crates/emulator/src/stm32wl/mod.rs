@@ -94,6 +94,8 @@ pub struct Chip {
     reset: Option<Reset>,
     changes: Vec<Change>,
     packets: u16,
+    /// What the pins' lines hang on is as it was looked at last, if the button and the supply are too.
+    seen: Option<(bool, bool)>,
     relay: Option<bool>,
     led: Option<bool>,
     /// Registers without a model.
@@ -143,6 +145,7 @@ impl Chip {
             reset: None,
             changes: before.map(|before| before.changes.clone()).unwrap_or_default(),
             packets: 0,
+            seen: None,
             // A hold circuit keeps the relay where it was while the chip restarts, and the first level that the
             // image then gives the pin is told, whether it is another one or not.
             relay: None,
@@ -216,7 +219,7 @@ impl Chip {
                 .with_meter(|now_us, meter| (meter.transmit(now_us), meter.next_event_us()));
             self.meter_due_us = next;
             if let Some(byte) = byte {
-                self.usart.receive(now, byte);
+                self.usart.receive(now, byte, next.map(ticks_of_us));
                 self.move_bytes(memory);
             }
         }
@@ -248,10 +251,14 @@ impl Chip {
             self.packets = packets;
             self.changes.push(Change::Received);
         }
-        if let Some(port) = self.ports.get_mut(button.port as usize) {
-            port.drive(button.number, !pressed);
+        let seen = (pressed, self.pvd_output());
+        if self.seen != Some(seen) {
+            self.seen = Some(seen);
+            if let Some(port) = self.ports.get_mut(button.port as usize) {
+                port.drive(button.number, !pressed);
+            }
+            self.exti.set_levels(self.exti_levels());
         }
-        self.exti.set_levels(self.exti_levels());
         self.set_lines();
     }
 
@@ -443,6 +450,7 @@ impl Chip {
             0x4000_3000 => self.iwdg.write(now, offset, value),
             0x4001_0000 => {
                 self.syscfg.write(offset, value)?;
+                self.seen = None;
                 self.look_outside();
                 Some(())
             }
@@ -596,6 +604,7 @@ impl Chip {
             self.led = Some(lit);
             self.changes.push(Change::Led(lit));
         }
+        self.seen = None;
         self.look_outside();
     }
 

@@ -111,8 +111,8 @@ impl Usart {
         }
     }
 
-    /// A byte has arrived.
-    pub fn receive(&mut self, now: u64, byte: u8) {
+    /// A byte has arrived; the next one arrives at `next`, if one is on its way.
+    pub fn receive(&mut self, now: u64, byte: u8, next: Option<u64>) {
         if !self.is_on(1 << 2) {
             return;
         }
@@ -121,7 +121,10 @@ impl Usart {
         } else {
             self.flags |= OVERRUN;
         }
-        self.idle_at = Some(now + self.frame_ticks());
+        // The line is idle once it rests for a frame: the next byte's start bit is to come later than that.
+        let rests_until = next.map_or(u64::MAX, |next| next.saturating_sub(self.frame_ticks()));
+        let idle_at = now + self.frame_ticks();
+        self.idle_at = (idle_at <= rests_until).then_some(idle_at);
     }
 
     /// Does what is due by `now`; gives a byte that has left, with its instant.
@@ -222,8 +225,8 @@ mod tests {
     #[test]
     fn a_byte_that_is_not_taken_makes_the_next_one_an_overrun() {
         let mut port = port();
-        port.receive(0, 1);
-        port.receive(10, 2);
+        port.receive(0, 1, None);
+        port.receive(10, 2, None);
         assert_eq!(port.read(ISR).unwrap() & (RECEIVED | OVERRUN), RECEIVED | OVERRUN);
         assert_eq!(port.read(RDR), Some(1));
         port.write(0, ICR, OVERRUN).unwrap();
@@ -233,7 +236,11 @@ mod tests {
     #[test]
     fn a_line_that_rests_for_a_frame_is_idle_and_interrupts() {
         let mut port = port();
-        port.receive(1000, 1);
+        // Two bytes without a rest between them.
+        port.receive(0, 7, Some(110_000));
+        let _ = port.take();
+        assert_eq!(port.next_event(), None);
+        port.receive(1000, 1, None);
         let _ = port.take();
         port.advance(110_999);
         assert!(!port.interrupts());
