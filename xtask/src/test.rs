@@ -205,9 +205,19 @@ fn fuzz_all(workspace: &Workspace) -> Count {
 }
 
 /// All tests, and then those of what a feature hides: the certification mode is in no product.
-const TEST_CALLS: [&[&str]; 2] = [
+const TEST_CALLS: [&[&str]; 3] = [
     &["test", "--no-fail-fast"],
     &["test", "--no-fail-fast", "-p", "sockeye-lorawan-mac", "--features", "certification", "mac_cert_"],
+    &[
+        "test",
+        "--no-fail-fast",
+        "-p",
+        "sockeye-host",
+        "--features",
+        "certification",
+        "--test",
+        "certification",
+    ],
 ];
 
 fn tests(workspace: &Workspace) -> Count {

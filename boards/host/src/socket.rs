@@ -176,6 +176,11 @@ impl Socket {
         socket
     }
 
+    /// The radio.
+    pub fn chip(&self) -> &VirtualChip {
+        &self.0.chip
+    }
+
     /// The flash with its records.
     pub fn flash(&self) -> &Flash<Stm32wl> {
         &self.0.flash

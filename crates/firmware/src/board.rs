@@ -3,6 +3,7 @@
 use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
 use embedded_storage_async::nor_flash::NorFlash;
+#[cfg(not(feature = "certification"))]
 use sockeye_lorawan_mac::CarrierSense;
 use sockeye_metering::EnergyMeter;
 use sockeye_settings::{Identity, Region};
@@ -61,7 +62,11 @@ pub trait Board {
     /// The supply monitor.
     type Supply: SupplyMonitor;
     /// The radio.
+    #[cfg(not(feature = "certification"))]
     type Phy: CarrierSense;
+    /// The radio.
+    #[cfg(feature = "certification")]
+    type Phy: sockeye_lorawan_mac::ContinuousWave;
     /// The flash, with an erase size that divides the storage range.
     type Flash: NorFlash;
     /// Watchdog and reset.

@@ -204,6 +204,8 @@ async fn decide<B: Board>(
                     socket.handle(now_ms, Event::Stored { item: *item, number: *number }, &mut effects);
                 }
                 ControlEvent::RecordsLost => socket.handle(now_ms, Event::RecordsLost, &mut effects),
+                #[cfg(feature = "certification")]
+                ControlEvent::ResetRequested => socket.handle(now_ms, Event::ResetRequested, &mut effects),
             },
             Either4::Third(level) => {
                 pressed = level;

@@ -20,6 +20,8 @@
 extern crate std;
 
 mod board;
+#[cfg(feature = "certification")]
+mod certification;
 mod control;
 #[cfg(feature = "embassy-time")]
 mod embassy;

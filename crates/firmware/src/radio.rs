@@ -21,7 +21,7 @@ use crate::shared::{ControlEvent, Shared};
 const HEARTBEAT_MS: u64 = 1000;
 
 /// How long to wait before a record that could not be stored is tried again.
-const STORE_RETRY_MS: u64 = 1000;
+pub(crate) const STORE_RETRY_MS: u64 = 1000;
 
 /// What the radio task owns.
 pub struct RadioTask<B: Board> {
@@ -83,6 +83,8 @@ pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
                 task.driver.stored();
             }
             mac::Event::Proprietary { frame } => task.judge(&frame, shared).await,
+            #[cfg(feature = "certification")]
+            mac::Event::Certification(request) => task.obey_tester(request, shared).await,
             mac::Event::UplinkDone { port, .. } if in_flight && is_application(port) => {
                 in_flight = false;
                 gives_way = false;
@@ -113,7 +115,7 @@ async fn wake<C: Clock>(clock: &C, send_at_ms: Option<u64>, shared: &Shared) {
 
 /// Shows that the task is alive while the MAC's driver runs, whose every wait for the radio is bounded. A radio
 /// that fails is the driver's to restart: resetting the chip would not mend it, and would end the protection.
-async fn beat<C: Clock>(clock: &C, epoch: Epoch, shared: &Shared) -> Infallible {
+pub(crate) async fn beat<C: Clock>(clock: &C, epoch: Epoch, shared: &Shared) -> Infallible {
     loop {
         let now_ms = clock.now_ms();
         shared.radio_alive.beat(now_ms);
@@ -182,7 +184,7 @@ impl<B: Board> RadioTask<B> {
     }
 
     /// Has a record stored, and tells whether it is.
-    async fn store(&self, id: RecordId, bytes: &[u8], shared: &Shared) -> bool {
+    pub(crate) async fn store(&self, id: RecordId, bytes: &[u8], shared: &Shared) -> bool {
         let Ok(bytes) = mac::RecordBytes::from_slice(bytes) else { return false };
         shared.awaited_stored.reset();
         shared.service.put(|work| work.awaited = Some((id, bytes)));
@@ -233,6 +235,8 @@ impl<B: Board> RadioTask<B> {
             }
             mac::Event::Error(error) => self.observer.observe(Notice::Error { what: error_name(error) }),
             // Asked for by nobody yet, or handled by the loop.
+            #[cfg(feature = "certification")]
+            mac::Event::Certification(_) => {}
             mac::Event::Proprietary { .. }
             | mac::Event::LinkCheckAnswer { .. }
             | mac::Event::DeviceTime { .. }

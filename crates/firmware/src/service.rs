@@ -174,7 +174,15 @@ impl<B: Board> Service<B> {
     /// by NFC: identity, calibration and the DevNonce counter stay), and how the relay stands: what was
     /// switched off, by somebody or by a trip, does not come back on because of a reset.
     async fn factory_reset(&mut self) {
-        let kept = [RecordId::Identity, RecordId::MacCounters, RecordId::MacMulticast, RecordId::RelayState];
+        let kept = [
+            RecordId::Identity,
+            RecordId::MacCounters,
+            RecordId::MacMulticast,
+            RecordId::RelayState,
+            // Whoever presses the button for ten seconds does not turn on what a tester has ended for good.
+            #[cfg(feature = "certification")]
+            RecordId::CertificationOff,
+        ];
         if self.storage.clear_all_but(&kept).await.is_err() {
             self.observer.observe(Notice::Error { what: "flash: the records could not be cleared" });
         }

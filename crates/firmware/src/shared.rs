@@ -21,14 +21,23 @@ pub const MAX_PAYLOAD: usize = 242;
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is no heap to box a payload in")]
 pub(crate) enum ControlEvent {
-    Downlink { port: u8, payload: Vec<u8, MAX_PAYLOAD>, multicast: bool },
+    Downlink {
+        port: u8,
+        payload: Vec<u8, MAX_PAYLOAD>,
+        multicast: bool,
+    },
     D2d(Action),
     JoinRequested,
     Joined,
     SessionResumed,
     SupplyLost,
-    Stored { item: StoreItem, number: u8 },
+    Stored {
+        item: StoreItem,
+        number: u8,
+    },
     RecordsLost,
+    #[cfg(feature = "certification")]
+    ResetRequested,
 }
 
 /// What control asks of the radio task.

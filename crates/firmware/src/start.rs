@@ -69,7 +69,14 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         counters: stored.counters.as_deref(),
         multicast: stored.multicast.as_deref(),
     };
-    let mut mac = mac::Mac::new(mac_config(&settings, &identity), restored, parts.seed);
+    let config = mac_config(&settings, &identity);
+    #[cfg(feature = "certification")]
+    let config = mac::Config {
+        certification: !stored.certification_off,
+        firmware_version: crate::certification::FIRMWARE_VERSION,
+        ..config
+    };
+    let mut mac = mac::Mac::new(config, restored, parts.seed);
     let epoch = resume_air_time(&mut mac, parts.retained, parts.reset_cause);
     let silent = is_silent(&settings);
     let d2d = Agent::new(settings.d2d.clone(), stored.d2d.as_deref());
@@ -143,6 +150,8 @@ struct Stored {
     relay_was_on: Option<bool>,
     energy_uwh: u64,
     delay_task: Option<DelayTask>,
+    #[cfg(feature = "certification")]
+    certification_off: bool,
     /// What is in the flash could be read. Contents without sense could: they are gone for good, and no later
     /// start would find them.
     is_readable: bool,
@@ -162,6 +171,8 @@ impl Stored {
             relay_was_on: None,
             energy_uwh: 0,
             delay_task: None,
+            #[cfg(feature = "certification")]
+            certification_off: false,
             is_readable: true,
             is_whole: true,
         }
@@ -211,6 +222,11 @@ impl Stored {
             }
             RecordId::DelayTask => {
                 self.delay_task = records::decode_delay_task(bytes);
+                None
+            }
+            #[cfg(feature = "certification")]
+            RecordId::CertificationOff => {
+                self.certification_off = true;
                 None
             }
         };

@@ -42,6 +42,24 @@ pub trait CarrierSense: PhyRxTx {
     -> Result<bool, Self::PhyError>;
 }
 
+/// A radio that can send a carrier, for TxCwReq.
+#[cfg(feature = "certification")]
+pub trait ContinuousWave: CarrierSense {
+    /// Sends a carrier of so many dBm at the radio's output, for so many ms.
+    ///
+    /// # Errors
+    /// The radio's own; the carrier may be on or off then, and the next operation ends it.
+    ///
+    /// # Cancel safety
+    /// As for `tx`: the next operation ends the carrier.
+    async fn send_carrier(
+        &mut self,
+        frequency_hz: u32,
+        power_dbm: i8,
+        for_ms: u32,
+    ) -> Result<(), Self::PhyError>;
+}
+
 /// Beyond its time on air, a transmission may take so long, with a look at the channel before it.
 const TX_MARGIN_MS: u64 = 2000;
 /// Setting the radio up may take so long.
@@ -413,5 +431,28 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
 
     fn rf_config(&self, rf: Rf) -> Option<RfConfig> {
         Some(RfConfig { frequency: rf.frequency_hz, bb: self.mac.modulation(rf)? })
+    }
+}
+
+#[cfg(feature = "certification")]
+impl<R: ContinuousWave, T: Timer + Clock> Driver<R, T> {
+    /// Sends a carrier as TxCwReq asks, with no more power than the plan and the radio allow, and tells whether it did: a
+    /// frequency outside of the plan is refused. The next call of [`next`](Self::next) goes on with what was under way.
+    ///
+    /// Duty cycle and dwell time do not hold for it: it is for a cable or a shielded room.
+    ///
+    /// # Cancel safety
+    /// The next operation of the radio ends the carrier.
+    pub async fn send_carrier(&mut self, frequency_hz: u32, power_dbm: i8, timeout_s: u16) -> bool {
+        use embassy_futures::select::{Either, select};
+
+        let Some(highest_dbm) = self.mac.carrier_limit_dbm(frequency_hz) else { return false };
+        let strongest = i8::try_from(R::MAX_RADIO_POWER).unwrap_or(i8::MAX);
+        let pw = power_dbm.min(highest_dbm).saturating_sub(R::ANTENNA_GAIN).min(strongest);
+        let for_ms = u32::from(timeout_s).saturating_mul(1000);
+        self.armed = None;
+        let sending = self.radio.send_carrier(frequency_hz, pw, for_ms);
+        let limit_ms = u64::from(for_ms).saturating_add(TX_MARGIN_MS);
+        matches!(select(sending, self.timer.delay_ms(limit_ms)).await, Either::First(Ok(())))
     }
 }

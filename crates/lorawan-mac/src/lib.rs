@@ -52,6 +52,8 @@ mod session;
 #[cfg(feature = "certification")]
 pub use certification::CertificationRequest;
 pub use config::{Activation, Config, Key, MULTICAST_GROUPS, MulticastGroup, Region, Rejoin, Rx2};
+#[cfg(feature = "certification")]
+pub use driver::ContinuousWave;
 pub use driver::{CarrierSense, Clock, Driver};
 pub use duty::AirTime;
 pub use event::{

@@ -110,6 +110,22 @@ where
     }
 }
 
+#[cfg(feature = "certification")]
+impl<RK, D, const MAX_DBM: u8> sockeye_lorawan_mac::ContinuousWave for Radio<RK, D, MAX_DBM>
+where
+    RK: RadioKind,
+    D: DelayNs + Clone,
+{
+    async fn send_carrier(&mut self, frequency_hz: u32, power_dbm: i8, for_ms: u32) -> Result<(), Error> {
+        let mut result = self.command(Group::Carrier(frequency_hz, power_dbm)).await.map(drop);
+        if result.is_ok() {
+            self.delay.delay_ms(for_ms).await;
+            result = self.command(Group::Go(Target::Standby)).await.map(drop);
+        }
+        self.note(result)
+    }
+}
+
 impl<RK, D, const MAX_DBM: u8> Timings for Radio<RK, D, MAX_DBM> {
     fn get_rx_window_lead_time_ms(&self) -> u32 {
         WINDOW_LEAD_MS

@@ -66,6 +66,9 @@ pub(crate) enum Group<'a> {
     Fetch(RxConfig, &'a mut [u8]),
     /// Listens around a frequency: [`Outcome::clear`].
     Sense(u32, ListenBeforeTalk),
+    /// Sends a carrier at a frequency with a power in dBm.
+    #[cfg(feature = "certification")]
+    Carrier(u32, i8),
 }
 
 /// What a group of commands found.
@@ -193,6 +196,8 @@ where
             Group::Process(mode) => outcome.flags = self.process(mode).await?,
             Group::Fetch(config, buf) => outcome.frame = self.fetch(config, buf).await?,
             Group::Sense(frequency_hz, listen) => outcome.clear = self.sense(frequency_hz, listen).await?,
+            #[cfg(feature = "certification")]
+            Group::Carrier(frequency_hz, power_dbm) => self.begin_carrier(frequency_hz, power_dbm).await?,
         }
         Ok(outcome)
     }
@@ -406,6 +411,24 @@ where
             }
         }
         Ok(true)
+    }
+
+    /// Sends a carrier until the next command to stand by.
+    #[cfg(feature = "certification")]
+    async fn begin_carrier(&mut self, frequency_hz: u32, power_dbm: i8) -> Result<(), Error> {
+        self.stand_by().await?;
+        let rf = RfConfig { frequency: frequency_hz, bb: SENSE_BANDWIDTH };
+        let modulation = modulation_params(&self.kind, rf)?;
+        self.state = State::Unknown;
+        self.kind.calibrate_image(frequency_hz).await?;
+        self.calibrated = Some(image_band(frequency_hz));
+        let power_dbm = self.amplifier.clamp_dbm(i32::from(power_dbm).min(i32::from(MAX_DBM)));
+        self.kind.set_tx_power_and_ramp_time(power_dbm, Some(&modulation), true).await?;
+        self.kind.set_channel(frequency_hz).await?;
+        self.flags.take();
+        self.kind.set_tx_continuous_wave_mode().await?;
+        self.state = State::Transmitting;
+        Ok(())
     }
 
     pub(crate) async fn await_sent(&mut self, limit_ms: u32) -> Result<(), Error> {

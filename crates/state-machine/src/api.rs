@@ -85,6 +85,9 @@ pub enum Event<'a> {
     },
     /// The flash has lost the records.
     RecordsLost,
+    /// A tester asked for a restart (DutResetReq), which has no answer.
+    #[cfg(feature = "certification")]
+    ResetRequested,
     /// The instant of [`next_due_ms`](crate::Socket::next_due_ms) has come.
     Timer,
 }

@@ -210,6 +210,11 @@ impl Socket {
             Event::SupplyLost => self.supply_lost(now_ms),
             Event::Stored { item, number } => self.stored(now_ms, item, number),
             Event::RecordsLost => StoreItem::ALL.into_iter().for_each(|item| self.want_store(item)),
+            #[cfg(feature = "certification")]
+            Event::ResetRequested => {
+                self.reboot.get_or_insert(RebootCause::Downlink);
+                self.prepare_reboot(now_ms);
+            }
             Event::Timer => {}
         }
         // What an event made due at once, such as a delay task of 0 s, is done with it.

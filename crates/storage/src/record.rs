@@ -22,11 +22,14 @@ pub enum RecordId {
     MacMulticast = 8,
     /// The D2D controllers that are known, each with its last counter, which is never accepted twice.
     D2dSenders = 9,
+    /// Certification was ended by the tester, for good.
+    #[cfg(feature = "certification")]
+    CertificationOff = 10,
 }
 
 impl RecordId {
     /// All records.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; if cfg!(feature = "certification") { 10 } else { 9 }] = [
         Self::Identity,
         Self::Settings,
         Self::MacSession,
@@ -36,6 +39,8 @@ impl RecordId {
         Self::DelayTask,
         Self::MacMulticast,
         Self::D2dSenders,
+        #[cfg(feature = "certification")]
+        Self::CertificationOff,
     ];
 
     /// Tells the number under which the record is stored, 1 or more.
@@ -57,6 +62,8 @@ impl RecordId {
             Self::DelayTask => "delay_task",
             Self::MacMulticast => "mac_multicast",
             Self::D2dSenders => "d2d_senders",
+            #[cfg(feature = "certification")]
+            Self::CertificationOff => "certification_off",
         }
     }
 }

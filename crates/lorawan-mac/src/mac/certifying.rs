@@ -4,6 +4,7 @@ use super::{Mac, Notice};
 use crate::certification::{CertificationRequest, Command, Commands, PACKAGE, PORT, cid};
 use crate::config::Activation;
 use crate::event::Payload;
+use crate::region::Plan;
 
 /// Test uplinks that nothing else is said in: their port and payload.
 const TEST_PORT: u8 = 1;
@@ -41,6 +42,13 @@ impl Mac {
         if !self.certifying.answer.is_empty() {
             self.want_own_uplink(now_ms);
         }
+    }
+
+    /// Gives the highest power of a carrier in dBm EIRP; `None` outside of the plan.
+    pub(crate) fn carrier_limit_dbm(&self, frequency_hz: u32) -> Option<i8> {
+        let plan = Plan::of(self.config.region);
+        let (lowest_hz, highest_hz) = plan.range_hz;
+        (lowest_hz..=highest_hz).contains(&frequency_hz).then_some(plan.max_eirp_dbm)
     }
 
     fn obey_tester(&mut self, now_ms: u64, command: Command<'_>) {

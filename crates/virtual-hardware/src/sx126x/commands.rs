@@ -61,7 +61,7 @@ impl Sx126x {
             Mode::StandbyXosc => 3,
             Mode::Fs => 4,
             Mode::Rx | Mode::Cad => 5,
-            Mode::Tx => 6,
+            Mode::Tx | Mode::Carrier => 6,
         };
         mode << 4 | self.command_status << 1
     }
@@ -136,6 +136,7 @@ impl Sx126x {
                 self.mode = Mode::Fs;
             }
             [0x83, ..] => return self.start_tx(now_us, air),
+            [0xD1, ..] => return self.start_carrier(now_us, air),
             [0x82, high, middle, low, ..] => {
                 return self.start_rx(now_us, u32::from_be_bytes([0, high, middle, low]), air);
             }
@@ -230,6 +231,16 @@ impl Sx126x {
         self.busy_until_us = start_us;
         self.mode = Mode::Tx;
         self.sending = Some((sent.id, sent.end_us));
+        None
+    }
+
+    /// SetTxContinuousWave (data sheet section 13.1.12): until another mode is set. It is not on the model's air.
+    fn start_carrier(&mut self, now_us: u64, air: &mut Air) -> Option<u8> {
+        if let Err(status) = self.leave_standby(now_us, air) {
+            return Some(status);
+        }
+        self.busy_until_us = now_us + self.clock_start_us() + STANDBY_TO_TX_US;
+        self.mode = Mode::Carrier;
         None
     }
 

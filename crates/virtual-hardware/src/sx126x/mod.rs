@@ -76,6 +76,8 @@ pub enum Mode {
     Fs,
     /// Sending.
     Tx,
+    /// Sending a carrier.
+    Carrier,
     /// Receiving.
     Rx,
     /// Detecting channel activity.
@@ -509,8 +511,9 @@ impl Sx126x {
         }
     }
 
-    /// RF frequency = steps * 32 MHz / 2^25 (data sheet section 13.4.1), rounded to the nearest hertz.
-    fn frequency_hz(&self) -> u32 {
+    /// Tells the frequency that is set: steps * 32 MHz / 2^25 (data sheet section 13.4.1), rounded to the nearest hertz.
+    #[must_use]
+    pub fn frequency_hz(&self) -> u32 {
         let hz = (u64::from(self.frequency_steps) * 32_000_000 + (1 << 24)) >> 25;
         u32::try_from(hz).unwrap_or(u32::MAX)
     }

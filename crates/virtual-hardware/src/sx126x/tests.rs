@@ -258,6 +258,20 @@ fn standby_cuts_a_transmission() {
 }
 
 #[test]
+fn a_carrier_lasts_until_standby_and_tells_nothing() {
+    let mut bench = Bench::new(false);
+    bench.set_up(0);
+    bench.write(&[0xD1]);
+    assert_eq!((bench.chip.mode(), bench.chip.next_event_us()), (Mode::Carrier, None));
+    assert_eq!((bench.chip.frequency_hz(), bench.chip.output_power_dbm()), (FREQ_HZ, 14));
+    bench.run_to(60_000_000);
+    assert_eq!(bench.chip.mode(), Mode::Carrier);
+    bench.write(&[0x80, 0]);
+    assert_eq!(bench.chip.mode(), Mode::StandbyRc);
+    assert!(bench.air.transmission(crate::air::TransmissionId(0)).is_none(), "no frame");
+}
+
+#[test]
 fn output_power_follows_the_amplifiers_table() {
     // Duty cycle, hp_max, device, SetTxParams, and the power in dBm (data sheet table 13-21).
     let table = [
