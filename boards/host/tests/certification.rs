@@ -115,6 +115,14 @@ fn mac_cert_02_a_carrier_keeps_to_the_plans_band_and_power() {
 }
 
 #[test]
+fn mac_cert_02_a_carrier_keeps_to_the_lower_power_of_a_part_of_the_band() {
+    // KR920: 10 dBm EIRP below 922 MHz. 2 s, 921.9 MHz, 14 dBm.
+    let mut bench = Bench::joined("--region KR920");
+    bench.forget().act("downlink 224 7d0200b8ab8c0e");
+    assert_eq!(carrier(&mut bench), Some((921_900_000, 10)));
+}
+
+#[test]
 fn mac_cert_02_the_longest_carrier_does_not_look_like_a_hang_and_gives_way_to_an_outage_alert() {
     let mut bench = Bench::joined("");
     bench.forget().act("downlink 224 7dffff2876840e");

@@ -48,7 +48,7 @@ impl Mac {
     pub(crate) fn carrier_limit_dbm(&self, frequency_hz: u32) -> Option<i8> {
         let plan = Plan::of(self.config.region);
         let (lowest_hz, highest_hz) = plan.range_hz;
-        (lowest_hz..=highest_hz).contains(&frequency_hz).then_some(plan.max_eirp_dbm)
+        (lowest_hz..=highest_hz).contains(&frequency_hz).then(|| plan.eirp_limit_dbm(frequency_hz))
     }
 
     fn obey_tester(&mut self, now_ms: u64, command: Command<'_>) {
