@@ -10,5 +10,4 @@ pub mod outside;
 pub mod socket;
 pub mod stm32wl;
 pub mod time;
-pub mod unknown;
 pub mod witness;

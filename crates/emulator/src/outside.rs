@@ -78,7 +78,9 @@ impl Outside {
     pub fn antenna_fault(&self, rx_pin: bool, tx_pin: bool) -> Option<&'static str> {
         match (self.radio.mode(), rx_pin, tx_pin) {
             (Mode::Tx | Mode::Carrier, false, true) | (Mode::Rx | Mode::Cad, true, false) => None,
-            (Mode::Tx | Mode::Carrier, ..) => Some("the radio sends while the antenna switch is not set to send"),
+            (Mode::Tx | Mode::Carrier, ..) => {
+                Some("the radio sends while the antenna switch is not set to send")
+            }
             (Mode::Rx | Mode::Cad, ..) => {
                 Some("the radio receives while the antenna switch is not set to receive")
             }

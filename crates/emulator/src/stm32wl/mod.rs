@@ -33,7 +33,6 @@ use crate::memory::Memory;
 use crate::nvic::Nvic;
 use crate::outside::{Change, Outside};
 use crate::time::{Time, ticks_of_us};
-use crate::unknown::Unknown;
 
 /// Start of the flash.
 pub const FLASH: u32 = 0x0800_0000;
@@ -97,10 +96,8 @@ pub struct Chip {
     /// What the pins' lines hang on is as it was looked at last, if the button and the supply are too.
     seen: Option<(bool, bool)>,
     relay: Option<bool>,
-    led: Option<bool>,
-    /// Registers without a model.
-    pub unknown: Unknown,
-    /// What the image did that a chip would not have let pass, with how often.
+    led: bool,
+    /// What the image did that a chip would not have let pass, or that no model answers for, with how often.
     faults: BTreeMap<String, u64>,
 }
 
@@ -149,10 +146,12 @@ impl Chip {
             // A hold circuit keeps the relay where it was while the chip restarts, and the first level that the
             // image then gives the pin is told, whether it is another one or not.
             relay: None,
-            led: None,
-            unknown: before.map(|before| before.unknown.clone()).unwrap_or_default(),
+            led: false,
             faults: before.map(|before| before.faults.clone()).unwrap_or_default(),
         };
+        if before.is_some_and(|before| before.led) {
+            chip.changes.push(Change::Led(false));
+        }
         outside.radio.power_cycle();
         chip.look_outside();
         chip.exti = Exti::new(chip.exti_levels());
@@ -192,7 +191,7 @@ impl Chip {
         &self.outside
     }
 
-    /// Tells what the image did that a chip would not have let pass, with how often.
+    /// Tells what the image did that a chip would not have let pass, or that no model answers for, with how often.
     #[must_use]
     pub fn faults(&self) -> &BTreeMap<String, u64> {
         &self.faults
@@ -342,7 +341,10 @@ impl Chip {
         let register = address & !3;
         let value = match self.read_register(register, bytes) {
             Some(value) => value,
-            None => self.unknown.read(address),
+            None => {
+                self.fault(format!("a read of {register:#010x}, of which there is no model"));
+                0
+            }
         };
         self.move_bytes(memory);
         self.set_lines();
@@ -430,7 +432,7 @@ impl Chip {
             before.unwrap_or(0) & !mask | value << shift & mask
         };
         if self.write_register(register, bytes, whole).is_none() {
-            self.unknown.write(address);
+            self.fault(format!("a write to {register:#010x}, of which there is no model"));
         }
         self.move_bytes(memory);
         self.set_lines();
@@ -600,8 +602,10 @@ impl Chip {
             self.outside.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, on));
             self.changes.push(Change::Relay(on));
         }
-        if let Some(lit) = led.filter(|lit| self.led != Some(*lit)) {
-            self.led = Some(lit);
+        // A pin that drives nothing lights nothing.
+        let lit = led.unwrap_or(false);
+        if lit != self.led {
+            self.led = lit;
             self.changes.push(Change::Led(lit));
         }
         self.seen = None;
