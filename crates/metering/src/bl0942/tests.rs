@@ -343,21 +343,79 @@ fn a_dropped_reading_loses_no_energy() {
 
 #[test]
 fn address_and_line_frequency_are_in_what_is_sent() {
-    let line = Line {
-        script: VecDeque::from([
-            Step::Wrote(vec![0xAB, 0x1D, 0x55, 0, 0, 0xE2]),
-            Step::Wrote(vec![0xAB, 0x19, 0xA7, 0, 0, 0x94]),
-            Step::Fails,
-        ]),
-        arrived: VecDeque::new(),
-        chunk: 64,
-    };
-    let mut meter =
-        Bl0942::new(line, CheckedDelay::new(&[]), calibration(), LineFrequency::Hz60).with_address(3);
+    // Of the address two bits count: the chip has two pins for it.
+    for address in [3, 7] {
+        let line = Line {
+            script: VecDeque::from([
+                Step::Wrote(vec![0xAB, 0x1D, 0x55, 0, 0, 0xE2]),
+                Step::Wrote(vec![0xAB, 0x19, 0xA7, 0, 0, 0x94]),
+                Step::Fails,
+            ]),
+            arrived: VecDeque::new(),
+            chunk: 64,
+        };
+        let mut meter = Bl0942::new(line, CheckedDelay::new(&[]), calibration(), LineFrequency::Hz60)
+            .with_address(address);
+        assert_eq!(block_on(meter.read()), Err(Error::Bus(Broken)));
+        let (line, mut delay) = meter.release();
+        delay.done();
+        assert!(line.script.is_empty());
+    }
+}
+
+#[test]
+fn another_calibration_holds_from_the_next_reading_on() {
+    let script = [set_up(), asks(&packet(0)), asks(&packet(0))].concat();
+    let line = Line { script: script.into(), arrived: VecDeque::new(), chunk: 64 };
+    let mut meter = Bl0942::new(line, CheckedDelay::new(&[]), calibration(), LineFrequency::Hz50);
+    let before = block_on(meter.read()).unwrap().voltage_mv;
+    meter.set_calibration(Calibration { voltage_q24: 2 * calibration().voltage_q24, ..calibration() });
+    let after = block_on(meter.read()).unwrap().voltage_mv;
+    assert!(before > 200_000 && after.abs_diff(2 * before) <= 1, "{before}, {after}");
+    meter.release().1.done();
+}
+
+#[test]
+fn a_line_that_never_falls_silent_is_not_emptied_for_ever() {
+    let mut script: Vec<Step> = SET_UP_WRITES.iter().map(|bytes| Step::Wrote(bytes.to_vec())).collect();
+    script.extend([Step::Answers(vec![0; 300]), Step::Fails]);
+    let line = Line { script: script.into(), arrived: VecDeque::new(), chunk: 1 };
+    let mut meter = Bl0942::new(line, CheckedDelay::new(&[]), calibration(), LineFrequency::Hz50);
     assert_eq!(block_on(meter.read()), Err(Error::Bus(Broken)));
     let (line, mut delay) = meter.release();
     delay.done();
-    assert!(line.script.is_empty());
+    assert_eq!(line.arrived.len(), 300 - 256);
+}
+
+/// A serial line that takes everything and has come to its end.
+#[derive(Debug)]
+struct Closed;
+
+impl ErrorType for Closed {
+    type Error = Broken;
+}
+
+impl Read for Closed {
+    async fn read(&mut self, _: &mut [u8]) -> Result<usize, Broken> {
+        Ok(0)
+    }
+}
+
+impl Write for Closed {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+        Ok(bytes.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Broken> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_closed_line_is_told_as_silence_and_nothing_hangs() {
+    let mut meter = Bl0942::new(Closed, CheckedDelay::new(&[]), calibration(), LineFrequency::Hz50);
+    assert_eq!(block_on(meter.read()), Err(Error::TimeOut));
+    meter.release().1.done();
 }
 
 fn any_counts() -> impl Strategy<Value = Counts> {
