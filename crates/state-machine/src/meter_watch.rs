@@ -58,3 +58,18 @@ impl MeterWatch {
         !core::mem::replace(&mut self.failed, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_reading_among_good_ones_begins_their_5_s_anew() {
+        let mut watch = MeterWatch::new(0);
+        assert!(watch.fail() && !watch.fail());
+        assert!(!watch.good(10_000) && !watch.good(14_900));
+        watch.bad();
+        assert!(!watch.good(15_000) && !watch.good(19_900) && watch.has_failed());
+        assert!(watch.good(20_000) && !watch.has_failed());
+    }
+}
