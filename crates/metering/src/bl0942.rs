@@ -154,30 +154,35 @@ impl<S: Read + Write, D: DelayNs> Bl0942<S, D> {
 
     async fn read_register(&mut self, register: u8) -> Result<u32, Error<S::Error>> {
         let command = read_command(self.address);
-        let mut answer = [0; 4];
+        let mut answered = false;
         let serial = &mut self.serial;
         let exchange = async {
             request(serial, [command, register]).await?;
-            let mut filled = 0;
-            while let Some(space) = answer.get_mut(filled..).filter(|space| !space.is_empty()) {
-                let count = serial.read(space).await.map_err(Error::Bus)?;
+            // The last four bytes, of which the answer is the first with the right checksum: as with the packet, bytes
+            // that do not belong to it may come before.
+            let mut window = [0_u8; 4];
+            let mut filled = 0_usize;
+            loop {
+                let mut byte = [0];
                 // An end of input is silence: there is nothing else to wait for.
-                if count == 0 {
+                if serial.read(&mut byte).await.map_err(Error::Bus)? == 0 {
                     return Err(Error::TimeOut);
                 }
-                filled = filled.saturating_add(count);
+                let [_, d0, d1, d2] = window;
+                let [sum] = byte;
+                window = [d0, d1, d2, sum];
+                filled = filled.saturating_add(1);
+                answered = filled >= window.len();
+                if answered && sum == checksum(command, &[register, d0, d1, d2]) {
+                    return Ok(u32::from_le_bytes([d0, d1, d2, 0]));
+                }
             }
-            Ok(())
         };
         match select(exchange, self.delay.delay_ms(Self::TIME_OUT_MS)).await {
-            Either::First(result) => result?,
-            Either::Second(()) => return Err(Error::TimeOut),
+            Either::First(result) => result,
+            Either::Second(()) if answered => Err(Error::Checksum),
+            Either::Second(()) => Err(Error::TimeOut),
         }
-        let [d0, d1, d2, sum] = answer;
-        if sum != checksum(command, &[register, d0, d1, d2]) {
-            return Err(Error::Checksum);
-        }
-        Ok(u32::from_le_bytes([d0, d1, d2, 0]))
     }
 
     async fn read_packet(&mut self) -> Result<Counts, Error<S::Error>> {

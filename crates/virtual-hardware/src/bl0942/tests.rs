@@ -366,3 +366,21 @@ fn an_overload_trips_in_time_at_any_phase() {
         }
     }
 }
+
+#[test]
+fn garbage_before_every_answer_hinders_neither_the_set_up_nor_a_reading() {
+    for baud_pin in [BaudPin::Low, BaudPin::High] {
+        for count in 0..=Fault::MAX_GARBAGE {
+            let bench = Bench::new(Bl0942::new(FrontEnd::TYPICAL, baud_pin), LineFrequency::Hz50);
+            bench.plug_in_and_switch_on(2300.0);
+            bench.circuit.with_meter(|_, meter| meter.inject(Fault::Garbage(count), u32::MAX));
+            bench.run(2_000_000);
+            let readings = bench.run(2_000_000);
+            assert!(readings.len() >= 10, "{baud_pin:?}, {count}: {}", readings.len());
+            for (at_us, reading) in readings {
+                let current_ma = reading.map(|reading| reading.fast_current_ma);
+                assert_eq!(current_ma, Ok(10_000), "{baud_pin:?}, {count} bytes, at {at_us} µs");
+            }
+        }
+    }
+}
