@@ -81,8 +81,8 @@ pub struct Socket {
     meter_quiet_until_ms: u64,
     meter_failing: bool,
     meter_watch: MeterWatch,
-    /// The supply monitor saw the mains go, and no good reading has shown it back since.
-    mains_lost: bool,
+    /// When the supply monitor saw the mains go, if no good reading has shown it back since.
+    mains_lost_ms: Option<u64>,
     /// The reading of the last alarm or trip; its fast current is what caused it.
     alarm_reading: Reading,
     trip: TripCause,
@@ -143,7 +143,7 @@ impl Socket {
             meter_quiet_until_ms: now_ms.saturating_add(meter::START_MS),
             meter_failing: false,
             meter_watch: MeterWatch::new(now_ms.saturating_add(meter::START_MS)),
-            mains_lost: false,
+            mains_lost_ms: None,
             alarm_reading: Reading::default(),
             trip: TripCause::Protection,
             online: false,
@@ -452,9 +452,7 @@ impl Socket {
     }
 
     fn supply_lost(&mut self, now_ms: u64) {
-        self.mains_lost = true;
-        self.meter_quiet_until_ms = now_ms.saturating_add(meter::LOST_MS);
-        self.meter_watch.not_before(self.meter_quiet_until_ms);
+        self.mains_went(now_ms);
         let is_recent =
             |at_ms: Option<u64>| at_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < OUTAGE_HOLD_MS);
         let least_uwh = if is_recent(self.energy_saved_ms) { FLICKER_UWH } else { 1 };

@@ -12,7 +12,11 @@ use crate::{Cause, Ignored, StoreItem, TripCause};
 pub(super) const START_MS: u64 = 1000;
 
 /// How long a device may go on without mains, in ms: its capacitor lasts for one frame (guide, section 4.3).
-pub(super) const LOST_MS: u64 = 5000;
+const LOST_MS: u64 = 5000;
+
+/// How long a meter may show no voltage after the mains was lost, in ms. No capacitor lasts longer (docs/SUPPLY-LOSS.md: 1 F
+/// feeds a board that listens for little more than a minute); behind it the mains is there, and the meter does not see it.
+const NO_VOLTAGE_MS: u64 = 120_000;
 
 impl Socket {
     pub(super) fn reading(&mut self, now_ms: u64, reading: Reading) {
@@ -20,7 +24,8 @@ impl Socket {
         let is_expected = now_ms < self.meter_quiet_until_ms;
         if let Err(why) = self.plausibility.check(now_ms, &reading) {
             self.meter_watch.bad();
-            if self.mains_lost && why == Implausible::NoVoltage {
+            let is_dark = |lost_ms| now_ms.saturating_sub(lost_ms) < NO_VOLTAGE_MS;
+            if why == Implausible::NoVoltage && self.mains_lost_ms.is_some_and(is_dark) {
                 // What else should it show: it works.
                 self.meter_watch.not_before(now_ms);
             }
@@ -32,7 +37,9 @@ impl Socket {
         self.reading_dropped = false;
         self.reading = Some((now_ms, reading));
         // While the mains goes, the slow window still shows its voltage.
-        self.mains_lost &= is_expected;
+        if !is_expected {
+            self.mains_lost_ms = None;
+        }
         if self.meter_watch.good(now_ms) {
             self.pending |= pending::METER_FAULT;
             self.want_report();
@@ -57,6 +64,17 @@ impl Socket {
         if self.welded.sample(now_ms, self.relay_on, reading.current_ma) {
             self.pending |= pending::WELDED;
             self.want_report();
+        }
+    }
+
+    /// Gives the meter more time, as the mains has gone. A monitor that chatters gives it once, unless a good reading came in
+    /// between: it must not hide a meter that fails.
+    pub(super) fn mains_went(&mut self, now_ms: u64) {
+        let read_ms = self.reading.map(|(at_ms, _)| at_ms);
+        if self.mains_lost_ms.is_none() || read_ms > self.mains_lost_ms {
+            self.mains_lost_ms = Some(now_ms);
+            self.meter_quiet_until_ms = now_ms.saturating_add(LOST_MS);
+            self.meter_watch.not_before(self.meter_quiet_until_ms);
         }
     }
 

@@ -192,16 +192,54 @@ fn at_the_start_a_meter_has_a_second_more() {
 }
 
 #[test]
-fn without_mains_a_meter_that_shows_no_voltage_is_well_for_as_long_as_it_takes() {
-    let mut bench = drawing(11.0);
+fn without_mains_a_meter_that_shows_no_voltage_is_well_for_2_minutes_and_no_longer() {
+    let mut bench = drawing(5.0);
     bench.event(Event::SupplyLost);
-    bad(&mut bench, Bad::NoVoltage, 0.0, 400_000);
+    bad(&mut bench, Bad::NoVoltage, 0.0, 115_000);
     bench.check(&["meter", "relay"], &[]);
-    // It comes back, and the next loss of the voltage alone is a fault.
+    // No capacitor lasts so long: the mains is there, and the meter does not see it.
+    bad(&mut bench, Bad::NoVoltage, 0.0, 20_000);
+    assert_eq!(bench.lines(&["meter"]).len(), 1);
+}
+
+#[test]
+fn a_meter_without_voltage_is_a_fault_again_once_the_mains_was_seen_back() {
+    let mut bench = drawing(5.0);
+    bench.event(Event::SupplyLost);
+    bad(&mut bench, Bad::NoVoltage, 0.0, 10_000);
+    bench.check(&["meter", "relay"], &[]);
     bench.meter = Some(amperes(1.0));
     bench.after(10_000);
     bad(&mut bench, Bad::NoVoltage, 0.0, 5_000);
     assert_eq!(bench.lines(&["meter"]).len(), 1);
+}
+
+#[test]
+fn a_chattering_supply_monitor_does_not_hide_a_meter_that_fails() {
+    for kind in ALL {
+        let mut bench = drawing(5.0);
+        for _ in 0..60 {
+            bench.event(Event::SupplyLost);
+            bad(&mut bench, kind, 0.0, 3_000);
+        }
+        assert_eq!(bench.lines(&["meter"]).len(), 1, "{kind:?}");
+    }
+}
+
+#[test]
+fn one_reading_in_2_s_is_enough_for_the_limits() {
+    for kind in ALL {
+        for (current_a, cause) in [(10.1, "protection"), (13.1, "hard_limit")] {
+            let mut bench = Bench::joined();
+            for _ in 0..20 {
+                bad(&mut bench, kind, current_a, 1_900);
+                bench.event(Event::Reading(amperes(current_a)));
+            }
+            assert!(!bench.socket.relay_on(), "{kind:?} at {current_a} A");
+            let relay = bench.lines(&["relay"]);
+            assert!(relay[0].ends_with(cause), "{kind:?} at {current_a} A: {relay:?}");
+        }
+    }
 }
 
 #[test]

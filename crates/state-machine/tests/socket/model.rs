@@ -314,8 +314,8 @@ impl Run {
 
     fn model_reading(&mut self, current_ma: u32) {
         let now_ms = self.now_ms;
-        // After a gap of more than a second the count begins anew.
-        if self.model.good.is_some_and(|(at_ms, _)| now_ms - at_ms > 1_000) {
+        // After a gap of more than 2 s the count begins anew.
+        if self.model.good.is_some_and(|(at_ms, _)| now_ms - at_ms > 2_000) {
             self.model.over_ms = None;
             self.model.far_over_ms = None;
         }
@@ -338,7 +338,7 @@ impl Run {
             Bad::Silent => {}
             Bad::Failing => self.event(Event::MeterFailed),
             Bad::NoVoltage => {
-                if self.model.mains_lost {
+                if self.model.mains_lost && self.now_ms < self.model.mains_lost_ms + 120_000 {
                     self.model.meter_ms = self.model.meter_ms.max(self.now_ms);
                 }
                 self.event(Event::Reading(Reading { voltage_mv: 0, ..amperes(90.0) }));
@@ -407,9 +407,12 @@ impl Run {
             }
             Step::JoinRequest => self.event(Event::JoinRequested),
             Step::SupplyLost => {
-                self.model.mains_lost = true;
-                self.model.mains_lost_ms = self.now_ms;
-                self.model.meter_ms = self.model.meter_ms.max(self.now_ms + 5_000);
+                let seen = self.model.good.is_some_and(|(at_ms, _)| at_ms > self.model.mains_lost_ms);
+                if !self.model.mains_lost || seen {
+                    self.model.mains_lost = true;
+                    self.model.mains_lost_ms = self.now_ms;
+                    self.model.meter_ms = self.model.meter_ms.max(self.now_ms + 5_000);
+                }
                 self.event(Event::SupplyLost);
             }
             Step::MeterFailed => self.bad_reading(Bad::Failing),
