@@ -67,6 +67,12 @@ impl Agent {
         judged.map(|action| Order { record: self.senders.encode(self.keys.tag), action })
     }
 
+    /// Returns the record as it should be in flash, for a flash that has lost it; no bytes while no sender is known.
+    #[must_use]
+    pub fn record(&self) -> RecordBytes {
+        if self.senders.is_empty() { RecordBytes::new() } else { self.senders.encode(self.keys.tag) }
+    }
+
     /// Tells how often a frame was refused for a reason, since the start. It stops at its largest value.
     #[must_use]
     pub fn refused(&self, refusal: Refusal) -> u32 {

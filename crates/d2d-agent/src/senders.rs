@@ -49,6 +49,11 @@ impl Senders {
         bytes
     }
 
+    /// Tells whether nobody is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Gives the place of a sender's last counter.
     pub(crate) fn last(&mut self, sender: u32) -> Option<&mut u32> {
         self.0.iter_mut().find(|(known, _)| *known == sender).map(|(_, last)| last)

@@ -29,6 +29,8 @@ pub struct RadioTask<B: Board> {
     pub(crate) driver: mac::Driver<B::Phy, MacTimer<B::Clock>>,
     pub(crate) epoch: Epoch,
     pub(crate) d2d: Agent,
+    /// The flash has lost the table of D2D senders.
+    pub(crate) senders_lost: bool,
     pub(crate) observer: B::Observer,
     /// The settings leave no channel to send on.
     pub(crate) silent: bool,
@@ -57,6 +59,10 @@ pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
     let mut gives_way = false;
     loop {
         let send_at_ms = task.feed_mac(&mut in_flight, shared);
+        if task.senders_lost && !task.driver.mac().is_in_transaction() {
+            // Without it, what was obeyed could be played back after a power cut. A flash that refuses is asked again.
+            task.senders_lost = !task.store(RecordId::D2dSenders, &task.d2d.record(), shared).await;
+        }
         let RadioTask { clock, driver, epoch, .. } = &mut *task;
         let heart = beat(clock, *epoch, shared);
         let next = driver.next(wake(clock, send_at_ms, shared));
@@ -137,6 +143,7 @@ impl<B: Board> RadioTask<B> {
             }
             if core::mem::take(&mut work.records_lost) {
                 mac.store_again();
+                self.senders_lost = true;
             }
             if core::mem::take(&mut work.start) {
                 if self.silent {

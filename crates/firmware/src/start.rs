@@ -108,6 +108,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             driver,
             epoch,
             d2d,
+            senders_lost: false,
             observer: observer.clone(),
             silent,
             can_read_counters,

@@ -97,3 +97,26 @@ fn a_factory_reset_forgets_the_senders_with_the_settings() {
     assert_eq!(bench.resets.get(), 1);
     assert_eq!((bench.load(RecordId::D2dSenders), bench.load(RecordId::Settings)), (None, None));
 }
+
+#[test]
+fn a_flash_that_loses_its_records_while_the_socket_runs_does_not_let_a_command_be_given_again() {
+    let bench = socket(true);
+    bench.send(&frame(1, OFF));
+    bench.run_ms(1_000);
+    assert_eq!(bench.relay.get(), Some(false));
+    bench.make_nonsense();
+    // Anything that is stored finds it out: here the relay's state.
+    bench.button.hold(100_000);
+    bench.run_ms(60_000);
+    assert_eq!(bench.relay.get(), Some(true));
+    assert!(bench.when("Error { what: \"flash: it held nothing of sense and was erased\" }").is_some());
+    assert!(bench.load(RecordId::Settings).is_some(), "the agent is still enabled");
+    let mut again = Bench::new();
+    again.flash = bench.flash.clone();
+    again.start(ResetCause::PowerOn);
+    again.run_ms(1_000);
+    again.send(&frame(1, OFF));
+    again.run_ms(1_000);
+    assert_eq!(again.relay.get(), Some(true));
+    assert!(again.when("Error { what: \"d2d: old counter\" }").is_some());
+}

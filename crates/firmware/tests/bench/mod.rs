@@ -110,6 +110,15 @@ impl Bench {
         length.map(|length| out[..length].to_vec())
     }
 
+    /// Marks all pages as begun and closed, which a log never leaves: its records are not to be trusted.
+    pub fn make_nonsense(&self) {
+        let page = self.flash.contents().len() / 16;
+        for page_at in (0..15).map(|n| n * page) {
+            self.flash.spoil(page_at, &[0; 8]);
+            self.flash.spoil(page_at + page - 8, &[0; 8]);
+        }
+    }
+
     /// Puts a frame on the air, for RXC.
     pub fn send(&self, frame: &[u8]) {
         *self.frame.borrow_mut() = Some(frame.to_vec());
