@@ -354,9 +354,10 @@ impl Mac {
             }
         }
         if let Some(session) = &mut self.session {
-            let Parameters { data_rate, uplink_dwell, .. } = &mut session.parameters;
+            let Parameters { data_rate, uplink_dwell, channels, .. } = &mut session.parameters;
             if !self.config.adr && self.plan.is_uplink_data_rate(self.config.data_rate, *uplink_dwell) {
-                *data_rate = self.config.data_rate;
+                // The channels may be the network's.
+                *data_rate = channels.nearest_data_rate(self.plan, self.config.data_rate, *uplink_dwell);
             }
             self.counters.session_dev_nonce = session.dev_nonce;
             self.counters.fcnt_up_limit = session.fcnt_up;

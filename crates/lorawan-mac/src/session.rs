@@ -129,6 +129,10 @@ pub fn settings_tag(config: &Config) -> [u8; 4] {
     if let Some(mask) = config.channel_mask {
         mask.iter().for_each(|word| crc.update(&word.to_le_bytes()));
     }
+    // Channels that the network has given are gone with it.
+    if config.fixed_channels {
+        crc.update(&[1]);
+    }
     crc.finish()
 }
 

@@ -29,8 +29,13 @@ impl Mac {
         let parameters = &mut session.parameters;
         let plan = self.plan;
         let dwell = parameters.uplink_dwell;
-        let lower = parameters.data_rate.checked_sub(1).filter(|&rate| plan.is_uplink_data_rate(rate, dwell));
         let defaults = Parameters::defaults(plan, &self.config, parameters.data_rate).channels;
+        // The settings may leave no channel that goes lower, such as those of 500 kHz alone.
+        let reachable = parameters.channels.mask() | defaults.mask();
+        let lower = parameters.data_rate.checked_sub(1).filter(|&rate| {
+            plan.is_uplink_data_rate(rate, dwell)
+                && !parameters.channels.carrying(plan, reachable, rate).is_empty()
+        });
         match lower {
             _ if over == ADR_ACK_DELAY => parameters.power_index = 0,
             Some(rate) => parameters.data_rate = rate,

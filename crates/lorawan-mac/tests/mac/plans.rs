@@ -28,7 +28,7 @@ pub fn accept(region: Region) -> Accept {
 }
 
 /// A CFList of type 1.
-fn masks(words: &[u16]) -> Option<CFList> {
+pub fn masks(words: &[u16]) -> Option<CFList> {
     let masks = words.iter().map(|word| ChMask::from_bytes(word.to_le_bytes())).collect();
     Some(CFList::ChannelMask(CFListChannelMasks::new(masks)))
 }
