@@ -103,7 +103,7 @@ where
     /// Listens around a frequency, over 250 kHz, and looks once a millisecond.
     ///
     /// # Errors
-    /// [`Error::Deaf`] without a [`Tap`](crate::Tap).
+    /// [`Error::Deaf`] without a [`Tap`](crate::Tap), [`Error::Nonsense`] where the channel has 0 dBm.
     async fn is_clear(&mut self, frequency_hz: u32, listen: ListenBeforeTalk) -> Result<bool, Error> {
         let result = self.command(Group::Sense(frequency_hz, listen)).await;
         Ok(self.note(result)?.clear)

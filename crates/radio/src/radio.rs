@@ -406,6 +406,10 @@ where
                 // Without a tap it was the strength of the last packet.
                 return Err(Error::Deaf);
             }
+            if status.rssi >= 0 {
+                // A bus that reads as zeros: as a busy channel it would keep the device silent, and be told to nobody.
+                return Err(Error::Nonsense(0));
+            }
             if status.rssi >= listen.threshold_dbm {
                 return Ok(false);
             }

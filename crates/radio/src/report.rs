@@ -10,7 +10,8 @@ pub enum Error {
     Chip(RadioError),
     /// The chip did not report the end of an operation in time.
     Overdue,
-    /// The chip reported interrupts that its operation does not have, or interrupted without any: the flags it gave.
+    /// The chip reported interrupts that its operation does not have, or interrupted without any: the flags it gave. 0
+    /// also for a channel that it calls stronger than anything that it could hear.
     Nonsense(u16),
     /// A receive was asked for whose kind was not set up before.
     NotSetUp,

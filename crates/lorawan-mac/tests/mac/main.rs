@@ -45,6 +45,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../src/fifo.rs"),
     // The same on a modelled chip, and on the whole socket.
     include_str!("../../../radio/tests/mac/listening.rs"),
+    include_str!("../../../../boards/host/tests/certification.rs"),
     include_str!("../../../../boards/host/tests/lorawan.rs"),
     include_str!("../../src/region/tests.rs"),
 ];
