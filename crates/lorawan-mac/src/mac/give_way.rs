@@ -6,7 +6,7 @@ use super::uplink::{Kind, Stage};
 impl Mac {
     /// Gives up whatever is under way, so that the next [`send`](Self::send) goes out at once as far as the duty cycle
     /// allows. What has been on the air ends with [`UplinkDone`](crate::Event::UplinkDone), unacknowledged; what has not,
-    /// or was cut off, with [`UplinkFailed`](crate::Event::UplinkFailed).
+    /// was cut off, or waits to be repeated, with [`UplinkFailed`](crate::Event::UplinkFailed).
     ///
     /// LoRaWAN 1.0.3 section 3.3.3 lets no device send before the windows of its last uplink are over. This breaks it, and
     /// is for a device that will not be there to hear them: the network loses what it would have sent in them, no more.

@@ -70,6 +70,22 @@ fn give_way_tells_what_was_sent_from_what_was_cut_off() {
 }
 
 #[test]
+fn give_way_leaves_what_waits_to_be_repeated_to_the_application() {
+    let mut bench = Bench::new(Config { confirmed_tries: 2, ..abp() });
+    bench.settle();
+    bench.uplink(b"report", true);
+    // Both windows are over, and the repeat waits for its time.
+    while bench.mac.is_in_transaction() {
+        assert!(bench.pass().is_none(), "repeated");
+    }
+    bench.mac.give_way(bench.now_ms);
+    bench.settle();
+    let ends = |event: &&Event| matches!(event, Event::UplinkDone { .. } | Event::UplinkFailed { .. });
+    let ends: Vec<_> = bench.events.iter().filter(ends).collect();
+    assert_eq!(ends, [&Event::UplinkFailed { port: Some(85) }]);
+}
+
+#[test]
 fn give_way_ends_a_join_request_of_a_device_that_still_has_its_session() {
     for ms in (0..9_000).step_by(97) {
         let mut bench = Bench::joined(otaa(), &Accept::default());
