@@ -22,6 +22,7 @@ scenarios![
     adr_lets_the_network_choose_the_data_rate,
     a_multicast_command_switches_every_socket_of_the_group,
     the_four_groups_have_the_guides_addresses_and_are_off_until_enabled,
+    all_four_groups_can_be_enabled_at_once,
 ];
 
 fn data_rates<B: Bench>(socket: &Socket<B>) -> Vec<u8> {
@@ -166,12 +167,19 @@ fn a_list_of_no_channel_stops_sending<B: Bench>() {
 /// "If the device does not receive ACK packet from network server, it will resend data once."
 fn in_confirmed_mode_data_without_an_ack_go_once_more<B: Bench>() {
     let mut socket = Socket::<B>::joined_with("", r#""lorawan": { "confirmed": true }"#);
+    let sent = |socket: &Socket<B>| {
+        socket.all(|_, event| match event {
+            Event::Uplink { confirmed, fcnt, .. } => Some((*confirmed, *fcnt)),
+            _ => None,
+        })
+    };
     socket.press();
-    let confirmed = socket.all(|_, event| match event {
-        Event::Uplink { confirmed, fcnt, .. } => Some((*confirmed, *fcnt)),
-        _ => None,
-    });
-    assert!(matches!(confirmed[..], [(true, _)]), "answered, so sent once: {confirmed:?}");
+    assert!(matches!(sent(&socket)[..], [(true, _)]), "answered, so sent once: {:?}", sent(&socket));
+    socket.does("gateway off").watch().press().wait_s(60);
+    let [(true, first), (true, second)] = sent(&socket)[..] else {
+        panic!("unanswered, so sent once more: {:?}", sent(&socket))
+    };
+    assert_eq!(first, second, "the same data");
 }
 
 /// Gives when join requests went out in these hours without a network.
@@ -259,5 +267,19 @@ fn the_four_groups_have_the_guides_addresses_and_are_off_until_enabled<B: Bench>
                 "group {group}, sent to {other}"
             );
         }
+    }
+}
+
+/// "WS523 supports setting up several multicast groups."
+fn all_four_groups_can_be_enabled_at_once<B: Bench>() {
+    let groups: Vec<String> =
+        (1..=4).map(|group| format!(r#""group_{group}": {{ "enabled": true }}"#)).collect();
+    let settings = format!(r#""multicast": {{ {} }}"#, groups.join(","));
+    let mut socket = Socket::<B>::joined_with("", &settings);
+    for (group, payload, open) in
+        [(1, "080000ff", false), (2, "080100ff", true), (3, "080000ff", false), (4, "080100ff", true)]
+    {
+        socket.watch().does(&format!("multicast {group} 85 {payload}")).wait_s(20);
+        assert_eq!((heard_by_group(&socket), socket.is_open()), (1, open), "group {group}");
     }
 }

@@ -99,6 +99,13 @@ impl<B: Bench> Socket<B> {
         self
     }
 
+    /// Does the same where a bench may say that no socket is set up to hear it.
+    pub fn does_unheard(&mut self, stimulus: &str) -> &mut Self {
+        let stimulus = parse_command(stimulus).expect("a stimulus of a scenario");
+        let _ = self.bench.act(&stimulus);
+        self
+    }
+
     /// Lets seconds pass.
     pub fn wait_s(&mut self, seconds: u64) -> &mut Self {
         self.wait_ms(seconds * 1000)
