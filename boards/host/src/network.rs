@@ -104,11 +104,12 @@ impl Network {
         }
     }
 
-    /// Tells a frame that the radio of such a socket has received, and gives it if it is for this socket or a group.
-    pub fn received(&self, socket: usize, phy: &[u8]) -> Option<Delivery> {
+    /// Tells a frame that the radio of such a socket has received, and gives it if it is for this socket or one of its
+    /// groups.
+    pub fn received(&self, socket: usize, groups: &[u32], phy: &[u8]) -> Option<Delivery> {
         let delivery = self.0.server.borrow().sniff_delivery(phy)?;
         let is_own = self.0.silent.borrow().get(&socket) == Some(&Some(delivery.dev_addr));
-        if !is_own && !delivery.multicast {
+        if !is_own && !groups.contains(&delivery.dev_addr) {
             return None;
         }
         let kind = if delivery.multicast { DownlinkKind::Multicast } else { DownlinkKind::Unicast };

@@ -43,6 +43,8 @@ pub struct EmulatedSocket {
     identity: Identity,
     index: usize,
     seed: u64,
+    /// The groups that it listens to.
+    groups: Vec<u32>,
     log: Log,
     network: Network,
     observer: HostObserver,
@@ -91,6 +93,7 @@ impl EmulatedSocket {
             identity,
             index,
             seed,
+            groups: settings.map(groups).unwrap_or_default(),
             log: log.clone(),
             network: network.clone(),
             observer: HostObserver::new(index, log),
@@ -218,7 +221,11 @@ impl EmulatedSocket {
             Change::Received => {
                 let phy = self.outside.radio.last_packet();
                 self.network.accepted(self.index, self.identity.dev_eui, &phy);
-                if let Some(delivery) = self.network.received(self.index, &phy) {
+                // MType 111, proprietary (docs/D2D.md).
+                if phy.first().is_some_and(|mhdr| mhdr >> 5 == 7) {
+                    witness.controller(now_us);
+                }
+                if let Some(delivery) = self.network.received(self.index, &self.groups, &phy) {
                     witness.delivery(now_us, delivery.multicast, &delivery.payload);
                 }
             }
@@ -330,6 +337,11 @@ impl EmulatedSocket {
         let voltage_v = f64::from(voltage_mv) / 1000.0;
         self.outside.circuit.change(|now_us, circuit| circuit.set_voltage(now_us, voltage_v));
     }
+}
+
+/// The addresses of the groups that are enabled.
+fn groups(settings: &Settings) -> Vec<u32> {
+    settings.multicast.iter().filter(|group| group.enabled).map(|group| group.dev_addr).collect()
 }
 
 /// Writes what a factory or a tool would have written.

@@ -30,6 +30,8 @@ pub enum Cause {
     Downlink,
     /// A frame for its group.
     Multicast,
+    /// A controller's frame.
+    D2d,
     /// More than 130 % of the rated current.
     HardLimit,
     /// A current, and nobody else.
@@ -47,6 +49,7 @@ impl Cause {
             Self::Button => "button",
             Self::Downlink => "downlink",
             Self::Multicast => "multicast",
+            Self::D2d => "d2d",
             Self::HardLimit => "hard_limit",
             Self::Protection => "protection",
             Self::DelayTask => "delay_task",
@@ -65,7 +68,7 @@ impl Cause {
 pub struct Witness {
     rated_ma: u32,
     has_set_relay: bool,
-    delivered: Option<(u64, bool)>,
+    delivered: Option<(u64, Cause)>,
     reboot_asked: Option<(u64, bool)>,
     faults: Vec<String>,
     nwh: u64,
@@ -92,11 +95,16 @@ impl Witness {
 
     /// Notes application data for this socket.
     pub fn delivery(&mut self, now_us: u64, multicast: bool, payload: &[u8]) {
-        self.delivered = Some((now_us, multicast));
+        self.delivered = Some((now_us, if multicast { Cause::Multicast } else { Cause::Downlink }));
         // `ff10` restarts (guide section 4.2).
         if payload.windows(2).any(|pair| pair == [0xFF, 0x10]) {
             self.reboot_asked = Some((now_us, multicast));
         }
+    }
+
+    /// Notes a frame of a controller.
+    pub fn controller(&mut self, now_us: u64) {
+        self.delivered = Some((now_us, Cause::D2d));
     }
 
     /// Says who has switched the relay just now.
@@ -105,8 +113,8 @@ impl Witness {
         if !std::mem::replace(&mut self.has_set_relay, true) {
             return Cause::PowerUp;
         }
-        if let Some((_, multicast)) = self.delivered.filter(|(at_us, _)| within(*at_us, FRAME_US)) {
-            return if multicast { Cause::Multicast } else { Cause::Downlink };
+        if let Some((_, cause)) = self.delivered.filter(|(at_us, _)| within(*at_us, FRAME_US)) {
+            return cause;
         }
         if button_us.is_some_and(|at_us| within(at_us, BUTTON_US)) {
             return Cause::Button;

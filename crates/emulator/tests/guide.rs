@@ -36,12 +36,29 @@ impl Bench for OnTheChip {
     }
 }
 
+/// Scenarios that last for hours of the socket's time, and here for more than half a minute: only `--ignored` runs them.
+const LONG: [&str; 11] = [
+    "with_an_interval_up_to_30_min_the_connection_is_checked_every_30_min",
+    "with_a_longer_interval_the_connection_is_checked_at_every_report",
+    "without_rejoin_mode_the_socket_never_joins_anew",
+    "adr_lets_the_network_choose_the_data_rate",
+    "the_lists_of_the_guides_examples_are_taken",
+    "a_report_comes_every_20_minutes_by_default",
+    "the_interval_can_be_1_to_1080_minutes",
+    "with_power_consumption_disabled_its_value_stands_still",
+    "current_over_rated_by_30_percent_stops_the_supply_whatever_is_disabled",
+    "set_reporting_interval",
+    "sensor_data_have_the_records_and_units_of_the_guide",
+];
+
 fn main() {
     let trial = |(name, run): (String, fn())| {
-        Trial::test(name, move || {
+        let is_long = LONG.iter().any(|long| name.ends_with(long));
+        let run = move || {
             run();
             Ok(())
-        })
+        };
+        Trial::test(name, run).with_ignored_flag(is_long)
     };
     let trials = sockeye_scenarios::all::<OnTheChip>().into_iter().map(trial).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

@@ -133,14 +133,15 @@ fn reboot<B: Bench>() {
     assert!(socket.is_open(), "it is there again");
 }
 
-/// When a socket switched after a command was heard, in ms.
+/// When a socket switched after a command was heard, in ms, to the nearest 10: a chip has its frames to check and its records to
+/// store.
 fn switched_after_ms<B: Bench>(socket: &Socket<B>) -> Vec<(u64, bool)> {
     let heard = socket
         .all(|t_ms, event| matches!(event, sockeye_host::report::Event::Downlink { .. }).then_some(t_ms));
     let last = heard.last().copied().expect("no command was heard");
     let switchings = socket.switchings();
     assert!(switchings.iter().all(|(_, _, cause)| *cause == "delay_task"), "{switchings:?}");
-    switchings.iter().map(|(t_ms, on, _)| (t_ms - last, *on)).collect()
+    switchings.iter().map(|(t_ms, on, _)| ((t_ms - last + 5) / 10 * 10, *on)).collect()
 }
 
 /// "22 (Add Delay Task): delay time, unit: s; 10-close, 11-open", and example 3.
