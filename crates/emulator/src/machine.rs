@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use unicorn_engine::{Arch, ArmCpuModel, Context, Mode, Prot, RegisterARM, Unicorn};
+use unicorn_engine::{Arch, Context, Mode, Prot, RegisterARM, Unicorn};
 
 use crate::elf::Image;
 use crate::outside::{Change, Outside};
@@ -88,8 +88,8 @@ impl Machine {
         let time = Rc::new(Time::new(ticks_of_us(outside.sim.now_us() + POWER_UP_US), 24));
         let chip = Rc::new(RefCell::new(Chip::new(&time, outside, ResetKind::Power, None, seed)));
         let trapped = Rc::new(Cell::new(false));
+        // With MCLASS the engine takes a Cortex-M33, whatever model is asked for.
         let mut cpu = Unicorn::new(Arch::ARM, Mode::THUMB | Mode::MCLASS)?;
-        cpu.ctl_set_cpu_model(ArmCpuModel::CORTEX_M4 as i32)?;
         map_memory(&mut cpu, image, eui64, seed)?;
         map_registers(&mut cpu, &chip)?;
         add_hooks(&mut cpu, &time, &trapped)?;
