@@ -198,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_is_rounded_and_stays_within_its_32_bits() {
+        assert_eq!((ratio(7, 2), ratio(6, 4), ratio(5, 4)), (4, 2, 1));
+        let most = u128::from(u32::MAX);
+        assert_eq!((ratio(most - 1, 1), ratio(most, 1)), (u32::MAX - 1, u32::MAX));
+        assert_eq!((ratio(most + 1, 1), ratio(1, 0)), (u32::MAX, u32::MAX));
+    }
+
+    #[test]
     fn the_usual_parts_give_the_known_references() {
         // facts/chips.md: 15883 counts/V, 251213 counts/A, 623 counts/W, one pulse 419430.4/623.4 J.
         let reading = TYPICAL.reading(&counts(251_213, 15_883, 623), 7);

@@ -193,6 +193,23 @@ mod tests {
     }
 
     #[test]
+    fn the_highest_voltage_and_current_that_are_believed() {
+        for highest in [
+            Reading { voltage_mv: 500_000, ..Reading::default() },
+            Reading { voltage_mv: 230_000, fast_current_ma: 240_000, ..Reading::default() },
+        ] {
+            assert_eq!(Plausibility::new(16).check(0, &highest), Ok(()), "{highest:?}");
+        }
+    }
+
+    #[test]
+    fn a_jump_begins_at_half_the_voltage() {
+        let with = |voltage_mv| Reading { voltage_mv, power_mw: 0, ..GOOD };
+        check(&[(with(115_000), Err(Implausible::Jump))]);
+        check(&[(with(115_001), Ok(()))]);
+    }
+
+    #[test]
     fn power_may_exceed_apparent_power_by_the_error_only() {
         check(&[
             (Reading { power_mw: 2_300_000 / 100 * 105 + 2_000, ..GOOD }, Ok(())),
