@@ -179,6 +179,13 @@ fn what_lies_before_a_record_that_does_not_fit_may_go() {
 }
 
 #[test]
+fn a_payload_that_is_no_row_of_records_goes_whole_or_waits() {
+    let mut outbox = outbox([uplink(UplinkKind::Answer, "5501020304")]);
+    assert_eq!(drain(&mut outbox, 4), [""; 0]);
+    assert_eq!(drain(&mut outbox, 5), ["5501020304"]);
+}
+
+#[test]
 fn the_oldest_goes_when_there_is_no_room_and_is_counted() {
     let answers: Vec<Uplink> =
         (0..15).map(|n| uplink(UplinkKind::Answer, &format!("fe03{n:02x}00"))).collect();
