@@ -251,6 +251,19 @@ fn without_mains_a_silent_meter_has_5_s_more() {
 }
 
 #[test]
+fn a_good_reading_in_between_gives_a_silent_meter_its_5_s_again() {
+    // Soon after a loss, and long after it.
+    for between_ms in [1_000, 6_500] {
+        let mut bench = drawing(5.0);
+        bench.event(Event::SupplyLost);
+        bad(&mut bench, Bad::Silent, 0.0, between_ms);
+        bench.event(Event::Reading(amperes(5.0))).event(Event::SupplyLost);
+        bad(&mut bench, Bad::Silent, 0.0, 6_500);
+        bench.check(&["meter", "relay"], &[]);
+    }
+}
+
+#[test]
 fn with_the_relay_off_a_silent_meter_is_no_fault_until_2_s_after_it_is_switched_on() {
     let mut bench = drawing(5.0);
     bench.press().effects.clear();
