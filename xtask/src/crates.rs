@@ -10,8 +10,8 @@ use crate::board::{Board, Variant};
 use crate::build::Image;
 use crate::failure::Failure;
 use crate::parts::{self, Part, Parts};
-use crate::types;
 use crate::workspace::Workspace;
+use crate::{size, types};
 
 /// Is the table `package.metadata.size` of a crate: what it may take on a target, and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -216,13 +216,7 @@ fn take(name: &str, budget: &Budget, parts: &Parts, types: &BTreeMap<String, u64
 }
 
 fn over(name: &str, budget: &Budget, taken: Taken) -> Vec<String> {
-    [("flash", taken.flash, budget.flash_bytes), ("RAM", taken.ram, budget.ram_bytes)]
-        .into_iter()
-        .filter(|(_, bytes, budget)| bytes > budget)
-        .map(|(what, bytes, budget)| {
-            format!("{name} takes {bytes} bytes of {what}, {} over its budget", bytes - budget)
-        })
-        .collect()
+    size::beyond(name, [("flash", taken.flash, budget.flash_bytes), ("RAM", taken.ram, budget.ram_bytes)])
 }
 
 #[cfg(test)]

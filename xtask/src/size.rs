@@ -88,7 +88,13 @@ pub fn print(measured: &[(&Board, &Variant, Size)]) {
 
 fn over_budget(board: &Board, variant: &Variant, size: Size) -> Vec<String> {
     let name = format!("{} {}", board.about.name, variant.name);
-    [("flash", size.flash(), board.budget.flash_bytes), ("RAM", size.ram(), board.budget.ram_bytes)]
+    let (flash, ram) = (board.budget.flash_bytes, board.budget.ram_bytes);
+    beyond(&name, [("flash", size.flash(), flash), ("RAM", size.ram(), ram)])
+}
+
+/// Says of what `name` takes more than its budget: what, the bytes taken, the bytes allowed.
+pub fn beyond(name: &str, taken: [(&str, u64, u64); 2]) -> Vec<String> {
+    taken
         .into_iter()
         .filter(|(_, bytes, budget)| bytes > budget)
         .map(|(what, bytes, budget)| {

@@ -30,8 +30,7 @@ pub struct Socket<B> {
 impl<B: Bench> Socket<B> {
     /// Plugs a socket in; options as on the command line of `cargo xtask run`, as `--model AU`.
     pub fn plugged_in(options: &str) -> Self {
-        let words = ["run"].into_iter().chain(options.split_whitespace());
-        Self::with_options(&Options::try_parse_from(words).expect("options of a scenario"))
+        Self::with_options(&parse(options))
     }
 
     fn with_options(options: &Options) -> Self {
@@ -52,8 +51,7 @@ impl<B: Bench> Socket<B> {
     /// Plugs a socket in that has these settings.
     pub fn plugged_in_with(options: &str, settings: &str) -> Self {
         static FILES: AtomicU32 = AtomicU32::new(0);
-        let words = ["run"].into_iter().chain(options.split_whitespace());
-        let mut options = Options::try_parse_from(words).expect("options of a scenario");
+        let mut options = parse(options);
         let (model, region) = (Model::from(options.model).name(), options.region.name());
         let text = format!(r#"{{"model": "{model}", "region": "{region}", {settings}}}"#);
         let number = FILES.fetch_add(1, Ordering::Relaxed);
@@ -234,6 +232,11 @@ impl<B: Bench> Socket<B> {
     pub fn join_requests(&self) -> usize {
         self.all(|_, event| matches!(event, Event::JoinRequest { .. }).then_some(())).len()
     }
+}
+
+fn parse(options: &str) -> Options {
+    let words = ["run"].into_iter().chain(options.split_whitespace());
+    Options::try_parse_from(words).expect("options of a scenario")
 }
 
 fn hex(bytes: &[u8]) -> String {
