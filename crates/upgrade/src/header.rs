@@ -1,0 +1,184 @@
+//! The header of an update: what the image is, and who says so.
+
+use crate::refusal::Refusal;
+use crate::verify::Verify;
+
+/// The first bytes of every header.
+pub const MAGIC: [u8; 4] = *b"SCKY";
+
+/// The format of the header that this crate reads and writes.
+pub const FORMAT: u8 = 1;
+
+/// The length of the part that is signed, in bytes.
+pub const SIGNED_LEN: usize = 96;
+
+/// The length of a header in bytes: the signed part, and the signature.
+pub const HEADER_LEN: usize = SIGNED_LEN + 64;
+
+/// The name of a board, the same in board.toml and in the header: 1 to 16 ASCII characters that can be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoardName([u8; 16]);
+
+impl BoardName {
+    /// Takes a name of 1 to 16 ASCII characters without blanks; `None` for any other.
+    #[must_use]
+    pub const fn new(name: &str) -> Option<Self> {
+        let mut padded = [0; 16];
+        let mut rest = name.as_bytes();
+        let mut free: &mut [u8] = &mut padded;
+        if rest.is_empty() {
+            return None;
+        }
+        while let [byte, tail @ ..] = rest {
+            let [place, tail_free @ ..] = free else { return None };
+            if !byte.is_ascii_graphic() {
+                return None;
+            }
+            *place = *byte;
+            free = tail_free;
+            rest = tail;
+        }
+        Some(Self(padded))
+    }
+
+    /// Returns the name as text; empty if a header holds bytes that are no name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        self.0.get(..end).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or_default()
+    }
+}
+
+/// What an image is, as its maker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The board that it runs on.
+    pub board: BoardName,
+    /// The first hardware version that it runs on, as the identity has it: `[0x01, 0x40]` is V1.4.
+    pub hardware_min: [u8; 2],
+    /// The last hardware version that it runs on.
+    pub hardware_max: [u8; 2],
+    /// Its version, as `ff0a` sends it: `[0x01, 0x14]` is V1.14.
+    pub version: [u8; 2],
+    /// Its length in bytes.
+    pub len: u32,
+    /// Its SHA-512.
+    pub sha512: [u8; 64],
+}
+
+impl Image {
+    /// Returns the bytes that the maker signs.
+    #[must_use]
+    pub fn signed_part(&self) -> [u8; SIGNED_LEN] {
+        let mut out = [0; SIGNED_LEN];
+        let bytes = MAGIC.iter().chain(&[FORMAT, 0]).chain(&self.version).chain(&self.board.0);
+        let len = self.len.to_le_bytes();
+        let bytes = bytes.chain(&self.hardware_min).chain(&self.hardware_max).chain(&len).chain(&self.sha512);
+        for (to, from) in out.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        out
+    }
+}
+
+/// What an image has to fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The board.
+    pub board: BoardName,
+    /// Its hardware version.
+    pub hardware: [u8; 2],
+    /// The version of the image that runs.
+    pub version: [u8; 2],
+    /// The longest image that fits, in bytes.
+    pub capacity: u32,
+}
+
+/// The checked view of a header: it has the length, the magic and the format of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    signed: [u8; SIGNED_LEN],
+    signature: [u8; 64],
+    image: Image,
+}
+
+impl Header {
+    /// Joins what an image is with the signature over it.
+    #[must_use]
+    pub fn new(image: &Image, signature: [u8; 64]) -> Self {
+        Self { signed: image.signed_part(), signature, image: *image }
+    }
+
+    /// Reads a header at the start of `bytes`; what follows it is passed over.
+    ///
+    /// # Errors
+    /// [`Refusal::Format`] for bytes that are too short, without the magic, of another format, or with a name that is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        Self::view(bytes).ok_or(Refusal::Format)
+    }
+
+    fn view(bytes: &[u8]) -> Option<Self> {
+        let (signed, rest) = bytes.split_first_chunk::<SIGNED_LEN>()?;
+        let (signature, _) = rest.split_first_chunk::<64>()?;
+        let (head, rest) = signed.split_first_chunk::<8>()?;
+        let (board, rest) = rest.split_first_chunk::<16>()?;
+        let (revisions, rest) = rest.split_first_chunk::<4>()?;
+        let (len, rest) = rest.split_first_chunk::<4>()?;
+        let (sha512, _) = rest.split_first_chunk::<64>()?;
+        let [m0, m1, m2, m3, FORMAT, 0, major, minor] = *head else { return None };
+        let name = BoardName(*board);
+        if [m0, m1, m2, m3] != MAGIC || BoardName::new(name.as_str()) != Some(name) {
+            return None;
+        }
+        let [min_major, min_minor, max_major, max_minor] = *revisions;
+        let image = Image {
+            board: name,
+            hardware_min: [min_major, min_minor],
+            hardware_max: [max_major, max_minor],
+            version: [major, minor],
+            len: u32::from_le_bytes(*len),
+            sha512: *sha512,
+        };
+        Some(Self { signed: *signed, signature: *signature, image })
+    }
+
+    /// Returns the header's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; HEADER_LEN] {
+        let mut out = [0; HEADER_LEN];
+        for (to, from) in out.iter_mut().zip(self.signed.iter().chain(&self.signature)) {
+            *to = *from;
+        }
+        out
+    }
+
+    /// Tells what the image is, as the header says.
+    #[must_use]
+    pub const fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Decides whether the image may come onto this device. The signature comes last, as it takes the longest.
+    ///
+    /// # Errors
+    /// The first of [`Refusal::Board`], [`Refusal::HardwareRevision`], [`Refusal::Length`], [`Refusal::Older`],
+    /// [`Refusal::SameVersion`] and [`Refusal::Signature`] that holds.
+    pub fn check(&self, device: &Device, verify: &mut impl Verify) -> Result<(), Refusal> {
+        let Image { board, hardware_min, hardware_max, version, len, .. } = self.image;
+        if board != device.board {
+            Err(Refusal::Board)
+        } else if device.hardware < hardware_min || device.hardware > hardware_max {
+            Err(Refusal::HardwareRevision)
+        } else if len == 0 || len > device.capacity {
+            Err(Refusal::Length)
+        } else if version < device.version {
+            Err(Refusal::Older)
+        } else if version == device.version {
+            Err(Refusal::SameVersion)
+        } else if !verify.is_signed(&self.signed, &self.signature) {
+            Err(Refusal::Signature)
+        } else {
+            Ok(())
+        }
+    }
+}
