@@ -120,6 +120,30 @@ impl Field {
         Self::TAGS.iter().map(|&(field, _)| field)
     }
 
+    /// Returns the tag that the field is stored and sent under.
+    pub fn tag(self) -> u8 {
+        Self::TAGS.iter().find(|row| row.0 == self).map_or(0, |row| row.1)
+    }
+
+    /// Finds the field of a tag.
+    pub fn from_tag(tag: u8) -> Option<Self> {
+        Self::TAGS.iter().find(|row| row.1 == tag).map(|row| row.0)
+    }
+
+    /// Says whether nobody may read the field: keys and the password.
+    pub const fn is_secret(self) -> bool {
+        matches!(
+            self,
+            Self::AppKey
+                | Self::NwkSKey
+                | Self::AppSKey
+                | Self::MulticastNwkSKey(_)
+                | Self::MulticastAppSKey(_)
+                | Self::D2dKey
+                | Self::Password
+        )
+    }
+
     /// Returns the path of the field in a template.
     ///
     /// The names stand apart from the tags: an image that tells none of them does not hold them.

@@ -53,7 +53,8 @@ impl Model {
         Self::ALL.into_iter().find(|model| model.name().eq_ignore_ascii_case(name))
     }
 
-    fn from_code(code: u8) -> Option<Self> {
+    /// Finds a model by the number that it is stored under.
+    pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|model| *model as u8 == code)
     }
 }

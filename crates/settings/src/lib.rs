@@ -21,6 +21,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+mod change;
 mod channels;
 mod d2d;
 mod field;
@@ -35,6 +36,7 @@ mod stored;
 pub mod template;
 mod value;
 
+pub use change::{ChangeError, Refusal, Why};
 pub use channels::{ChannelSet, Channels, ListError, ListReason};
 pub use d2d::{Action, D2d, D2dCommand};
 pub use field::{Error, Field, Group, Reason};

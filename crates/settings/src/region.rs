@@ -271,7 +271,7 @@ impl Region {
     }
 
     /// Finds a plan by the number that it is stored under.
-    pub(crate) fn from_code(code: u8) -> Option<Self> {
+    pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|region| *region as u8 == code)
     }
 

@@ -8,8 +8,10 @@
 use core::fmt;
 
 use crate::Settings;
+use crate::change::ChangeError;
 use crate::field::Field;
 use crate::identity::Identity;
+use crate::lorawan::LoRaWan;
 use crate::region::Region;
 use crate::value::region_of;
 
@@ -67,16 +69,96 @@ impl Settings {
     /// # Errors
     /// [`StoredError::NoRoom`] if `out` is too short.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, StoredError> {
+        self.encode_some(true, out)
+    }
+
+    /// Writes the stored form without what is secret, and returns its length, at most 256 bytes.
+    ///
+    /// # Errors
+    /// [`StoredError::NoRoom`] if `out` is too short.
+    pub fn encode_public(&self, out: &mut [u8]) -> Result<usize, StoredError> {
+        self.encode_some(false, out)
+    }
+
+    fn encode_some(&self, secrets: bool, out: &mut [u8]) -> Result<usize, StoredError> {
         let (mut settings, mut common) = (self.clone(), Self::common(self.lorawan.region));
         let mut form = Writer { out, len: 0 };
         form.put(&[VERSION])?;
         for &(field, tag) in &Field::TAGS {
             let value = settings.value(field);
-            if always_written(field) || value != common.value(field) {
+            let is_written = always_written(field) || value != common.value(field);
+            if is_written && (secrets || !field.is_secret()) {
                 form.put_field(tag, &value)?;
             }
         }
         Ok(form.len)
+    }
+
+    /// Writes a change: these fields with the values that they have here, defaults too. Returns its length.
+    ///
+    /// # Errors
+    /// [`StoredError::NoRoom`] if `out` is too short.
+    pub fn encode_change(
+        &self,
+        fields: impl IntoIterator<Item = Field>,
+        out: &mut [u8],
+    ) -> Result<usize, StoredError> {
+        let mut settings = self.clone();
+        let mut form = Writer { out, len: 0 };
+        form.put(&[VERSION])?;
+        for field in fields {
+            form.put_field(field.tag(), &settings.value(field))?;
+        }
+        Ok(form.len)
+    }
+
+    /// Returns the settings that a change makes of these: all of it, or nothing.
+    ///
+    /// A change has the stored form. Fields that it does not name stay as they are; with another channel plan, those that
+    /// hang on the plan (RX2, channels, data rate, power) get its defaults first.
+    ///
+    /// # Errors
+    /// The first field that cannot be so.
+    pub fn changed_by(&self, form: &[u8], identity: &Identity) -> Result<Self, ChangeError> {
+        let (&version, row) = form.split_first().ok_or(ChangeError::Form)?;
+        if version != VERSION {
+            return Err(ChangeError::Form);
+        }
+        let mut settings = self.clone();
+        let mut defaults = None;
+        // The plan first: other fields hang on it.
+        for (_, value) in Row(row).filter(|&(tag, _)| field_of(tag) == Some(Field::Region)) {
+            let region = region_of(value).ok_or(ChangeError::Value(Field::Region))?;
+            defaults = (region != self.lorawan.region).then(|| LoRaWan::common(region));
+        }
+        if let Some(defaults) = defaults {
+            let present = &self.lorawan;
+            settings.lorawan = LoRaWan {
+                join_eui: present.join_eui,
+                application_port: present.application_port,
+                activation: present.activation,
+                app_key: present.app_key,
+                dev_addr: present.dev_addr,
+                nwk_s_key: present.nwk_s_key,
+                app_s_key: present.app_s_key,
+                version: present.version,
+                confirmed: present.confirmed,
+                rejoin: present.rejoin,
+                rejoin_packets: present.rejoin_packets,
+                adr: present.adr,
+                ..defaults
+            };
+        }
+        let mut fields = Row(row);
+        for (tag, value) in fields.by_ref() {
+            let field = field_of(tag).ok_or(ChangeError::Unknown(tag))?;
+            settings.set_value(field, value).ok_or(ChangeError::Value(field))?;
+        }
+        if !fields.0.is_empty() {
+            return Err(ChangeError::Form);
+        }
+        settings.validate(identity.model).map_err(ChangeError::Rule)?;
+        Ok(settings)
     }
 
     /// Writes the stored form, with the unknown tags of the form that it replaces at its end.
@@ -170,7 +252,7 @@ fn always_written(field: Field) -> bool {
 }
 
 fn field_of(tag: u8) -> Option<Field> {
-    Field::TAGS.iter().find(|row| row.1 == tag).map(|row| row.0)
+    Field::from_tag(tag)
 }
 
 /// Iterates over tag, length and value; what is left at the end did not hold a whole field.
