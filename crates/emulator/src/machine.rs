@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use unicorn_engine::{Arch, Context, Mode, Prot, RegisterARM, Unicorn};
+use unicorn_engine::{Arch, MemType, Mode, Prot, RegisterARM, TlbEntry, TlbType, Unicorn};
 
 use crate::elf::Image;
 use crate::outside::{Change, Outside};
@@ -17,7 +17,7 @@ use crate::stm32wl::{
 };
 use crate::time::{Time, ticks_of_us};
 
-/// A handler returns here, and the CPU engine stops. A Cortex-M has a number there that is no address.
+/// A handler returns here, to a breakpoint. A Cortex-M has a number there that is no address.
 const RETURN: u64 = 0x1FFE_0000;
 
 /// From supply to the first instruction, in µs (STM32WLE5 data sheet, reset temporisation; about).
@@ -28,6 +28,12 @@ const MASKED_SLICE: u64 = 32;
 
 /// BKPT #0.
 const BREAKPOINT: [u8; 2] = [0x00, 0xBE];
+
+/// IT[7:2] and IT[1:0] of the program status (ARMv7-M ARM, B1.4.2).
+const IT_STATE: u64 = 0x0600_FC00;
+
+/// The flags of the program status: N, Z, C, V and Q, and GE.
+const FLAGS: u32 = 0xF80F_0000;
 
 /// An error of the machine itself, not of the image.
 pub type Error = unicorn_engine::uc_error;
@@ -47,11 +53,6 @@ enum Sleep {
     UntilInterrupt,
 }
 
-/// What is kept of the program that an exception has interrupted.
-struct Interrupted {
-    context: Context,
-}
-
 /// A machine with supply.
 pub struct Machine {
     cpu: Unicorn<'static, ()>,
@@ -62,7 +63,6 @@ pub struct Machine {
     hints: HashMap<u32, Hint>,
     image: Rc<Image>,
     outside: Outside,
-    interrupted: Vec<Interrupted>,
     sleep: Option<Sleep>,
     pc: u32,
     /// The CPU stands still until the next reset.
@@ -93,6 +93,9 @@ impl Machine {
         map_memory(&mut cpu, image, eui64, seed)?;
         map_registers(&mut cpu, &chip)?;
         add_hooks(&mut cpu, &time, &trapped)?;
+        translate_addresses(&mut cpu)?;
+        // No addresses to stop at: the engine would translate their blocks anew after each slice.
+        cpu.ctl_exits_enable()?;
         let hints = hints(image);
         // Breakpoints in their place: with a hook on an instruction the engine does not know where it was stopped, and
         // addresses to exit at it translates anew after each stop.
@@ -107,7 +110,6 @@ impl Machine {
             hints,
             image: image.clone(),
             outside: outside.clone(),
-            interrupted: Vec::new(),
             sleep: None,
             pc: 0,
             is_locked_up: false,
@@ -125,7 +127,6 @@ impl Machine {
         self.cpu.reg_write(RegisterARM::SP, u64::from(sp))?;
         self.cpu.reg_write(RegisterARM::LR, 0xFFFF_FFFF)?;
         self.cpu.reg_write(RegisterARM::PRIMASK, 0)?;
-        self.interrupted.clear();
         self.sleep = None;
         self.is_locked_up = false;
         Ok(())
@@ -204,6 +205,8 @@ impl Machine {
             Chip::new(&self.time, &self.outside, kind, Some(&before), 0)
         };
         *self.chip.borrow_mut() = fresh;
+        // Code in RAM is copied there anew.
+        self.cpu.ctl_flush_tb()?;
         self.start()
     }
 
@@ -243,12 +246,10 @@ impl Machine {
 
     /// Enters an exception (ARMv7-M ARM, B1.5.6): stacks eight words, and goes on at the handler.
     fn enter(&mut self, number: u8) -> Result<(), Error> {
-        let mut context = self.cpu.context_alloc()?;
-        self.cpu.context_save(&mut context)?;
         let sp = self.register(RegisterARM::SP)?;
         let padded = sp & 4;
         let frame = (sp & !7).wrapping_sub(32);
-        let flags = self.register(RegisterARM::XPSR)? & 0xF800_0000;
+        let flags = self.register(RegisterARM::CPSR)? & FLAGS;
         let xpsr = flags | 1 << 24 | padded << 7 | u32::from(self.chip.borrow().nvic.running());
         let mut words = Vec::with_capacity(32);
         for register in STACKED {
@@ -262,7 +263,6 @@ impl Machine {
         }
         self.cpu.reg_write(RegisterARM::SP, u64::from(frame))?;
         self.cpu.reg_write(RegisterARM::LR, RETURN | 1)?;
-        self.interrupted.push(Interrupted { context });
         self.chip.borrow_mut().nvic.enter(number);
         let vtor = self.chip.borrow().vtor();
         self.pc = self.word(u64::from(vtor + 4 * u32::from(number)))?;
@@ -276,11 +276,10 @@ impl Machine {
     /// Leaves an exception: what was interrupted goes on as it was, with the registers that are on the stack.
     fn leave(&mut self) -> Result<(), Error> {
         let frame = self.register(RegisterARM::SP)?;
-        let Some(Interrupted { context }) = self.interrupted.pop() else {
+        if self.chip.borrow().nvic.running() == 0 {
             self.lock_up("a return from no exception".to_owned());
             return Ok(());
-        };
-        let masked = self.cpu.reg_read(RegisterARM::PRIMASK)?;
+        }
         let mut words = [0; 32];
         self.cpu.mem_read(u64::from(frame), &mut words)?;
         let word = |at: usize| {
@@ -289,14 +288,13 @@ impl Machine {
                 .and_then(|rest| rest.first_chunk())
                 .map_or(0, |bytes| u32::from_le_bytes(*bytes))
         };
-        self.cpu.context_restore(&context)?;
         for (at, register) in STACKED.into_iter().enumerate() {
             self.cpu.reg_write(register, u64::from(word(at)))?;
         }
         let padding = word(7) >> 7 & 4;
         self.cpu.reg_write(RegisterARM::SP, u64::from(frame + 32 + padding))?;
-        // PRIMASK is not stacked: a handler that leaves it set leaves it set.
-        self.cpu.reg_write(RegisterARM::PRIMASK, masked)?;
+        let status = self.register(RegisterARM::CPSR)? & !FLAGS | word(7) & FLAGS;
+        self.cpu.reg_write(RegisterARM::CPSR, u64::from(status))?;
         self.pc = word(6);
         self.chip.borrow_mut().nvic.leave();
         self.time.pass_cycles(12);
@@ -310,8 +308,7 @@ impl Machine {
     /// Tells whether the CPU stands inside an IT block, whose state is not among what can be set. The next block of
     /// code is soon behind it.
     fn is_in_it_block(&self) -> Result<bool, Error> {
-        // IT[7:2] and IT[1:0] of the program status (ARMv7-M ARM, B1.4.2).
-        Ok(self.register(RegisterARM::CPSR)? & 0x0600_FC00 != 0)
+        Ok(self.cpu.reg_read(RegisterARM::CPSR)? & IT_STATE != 0)
     }
 
     /// Lets the CPU run until something is due.
@@ -326,6 +323,9 @@ impl Machine {
         let result = self.cpu.emu_start(u64::from(self.pc | 1), RETURN, 0, 0);
         self.pc = self.register(RegisterARM::PC)?;
         if self.trapped.take() {
+            if u64::from(self.pc & !1) == RETURN {
+                return self.leave();
+            }
             match self.hints.get(&(self.pc & !1)).copied() {
                 Some(hint) => self.obey(hint),
                 None => self.hard_fault("a trap".to_owned()),
@@ -333,8 +333,6 @@ impl Machine {
         } else if let Err(error) = result {
             // An access where nothing is, most of all.
             self.hard_fault(format!("{error:?}"));
-        } else if u64::from(self.pc & !1) == RETURN {
-            self.leave()?;
         }
         Ok(())
     }
@@ -380,7 +378,7 @@ fn map_memory(cpu: &mut Unicorn<'static, ()>, image: &Image, eui64: [u8; 8], see
     // Device number, then company and kind, each as a little-endian word.
     cpu.mem_write(u64::from(EUI64), &[h, g, f, e, d, c, b, a])?;
     cpu.mem_map(RETURN, 0x1000, Prot::READ | Prot::EXEC)?;
-    cpu.mem_write(RETURN, &[0x00, 0xBF].repeat(64))?;
+    cpu.mem_write(RETURN, &BREAKPOINT)?;
     for (address, bytes) in &image.segments {
         cpu.mem_write(u64::from(*address), bytes)?;
     }
@@ -428,6 +426,27 @@ fn map_registers(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<Chip>>) -> Re
             }),
         )?;
     }
+    Ok(())
+}
+
+/// Says to the CPU engine that addresses are those of the memory, and that RAM holds no code until some is fetched from
+/// it: stores to a page that might hold code take the long way through the engine.
+fn translate_addresses(cpu: &mut Unicorn<'static, ()>) -> Result<(), Error> {
+    cpu.ctl_set_tlb_type(TlbType::VIRTUAL)?;
+    cpu.add_tlb_hook(1, 0, |cpu, address, access| {
+        let is_fetch = access == MemType::FETCH;
+        // Before it asks here the engine works out the state that belongs to this instruction. Inside an IT block it
+        // would keep that of the block, although its code goes on by itself, and obey it again in the next one.
+        if !is_fetch
+            && let Ok(status) = cpu.reg_read(RegisterARM::CPSR)
+            && status & IT_STATE != 0
+        {
+            let _ = cpu.reg_write(RegisterARM::CPSR, status & !IT_STATE);
+        }
+        let may_hold_code = is_fetch || address < u64::from(RAM);
+        let perms = if may_hold_code { Prot::ALL } else { Prot::READ | Prot::WRITE };
+        Some(TlbEntry { paddr: address, perms })
+    })?;
     Ok(())
 }
 
