@@ -1,4 +1,4 @@
-//! Any bytes as a stored form, a channel list and a template: no panic, and only settings that hold all rules.
+//! Any bytes as a stored form, a channel list, a template and what is typed (`KEY=VALUE`): no panic, and only settings that hold all rules.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -43,6 +43,12 @@ fuzz_target!(|bytes: &[u8]| {
     }
 
     let present = Settings::default_for(region, &identity);
+    if let Some((key, value)) = text.split_once('=') {
+        let mut typed = present.clone();
+        if let Ok(field) = template::set_text(&mut typed, key, value) {
+            assert_eq!(template::text_of(&typed, field) == "…", field.is_secret());
+        }
+    }
     match template::from_json(text, model, &present) {
         Ok(settings) => {
             assert_eq!(settings.validate(model), Ok(()));

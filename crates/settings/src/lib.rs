@@ -24,6 +24,8 @@ extern crate std;
 mod change;
 mod channels;
 mod d2d;
+#[cfg(feature = "std")]
+pub mod describe;
 mod field;
 mod general;
 mod identity;
@@ -81,6 +83,25 @@ impl Settings {
             general: General::common(),
             d2d: D2d::default(),
         }
+    }
+
+    /// Takes another channel plan, with its defaults for all that hangs on the plan: channels, RX2, data rate and power.
+    ///
+    /// Nothing changes if the plan is the present one.
+    #[cfg(feature = "std")]
+    pub fn change_region(&mut self, region: Region) {
+        if region == self.lorawan.region {
+            return;
+        }
+        let LoRaWan { channels, rx2_data_rate, rx2_frequency_hz, data_rate, tx_power_dbm, .. } =
+            LoRaWan::common(region);
+        self.lorawan.region = region;
+        self.lorawan.channels = channels;
+        self.lorawan.single_channel = false;
+        self.lorawan.rx2_data_rate = rx2_data_rate;
+        self.lorawan.rx2_frequency_hz = rx2_frequency_hz;
+        self.lorawan.data_rate = data_rate;
+        self.lorawan.tx_power_dbm = tx_power_dbm;
     }
 
     /// Checks every range and every rule between fields.

@@ -328,6 +328,19 @@ impl Region {
         }
     }
 
+    /// Returns the lowest and the highest frequency that RX2, and a channel of a dynamic plan, may have, and the step
+    /// between two, in hertz; not every one between them is allowed in EU868.
+    #[cfg(feature = "std")]
+    pub fn rx2_range_hz(self) -> (u32, u32, u32) {
+        match &self.plan().channels {
+            Channels::Dynamic { first_hz, last_hz, step_hz, .. } => (*first_hz, *last_hz, *step_hz),
+            Channels::Fixed { downlink, .. } => {
+                let span = downlink.count.saturating_sub(1).saturating_mul(downlink.step_hz);
+                (downlink.start_hz, downlink.start_hz.saturating_add(span), downlink.step_hz)
+            }
+        }
+    }
+
     /// Returns the RX2 frequency that the plan begins with, in hertz.
     pub fn default_rx2_hz(self) -> u32 {
         self.plan().rx2_frequency_hz

@@ -13,7 +13,7 @@ use crate::{MulticastGroup, Settings};
 pub(crate) type Value = heapless::Vec<u8, 64>;
 
 /// The place of a field, by its kind: how a value is written and read hangs on nothing else.
-enum Slot<'a> {
+pub(crate) enum Slot<'a> {
     Flag(&'a mut bool),
     Byte(&'a mut u8),
     Signed(&'a mut i8),
@@ -33,7 +33,7 @@ enum Slot<'a> {
 }
 
 impl Settings {
-    fn slot(&mut self, field: Field) -> Slot<'_> {
+    pub(crate) fn slot(&mut self, field: Field) -> Slot<'_> {
         let Self { lorawan, multicast, general, d2d } = self;
         match field {
             Field::Region => Slot::Region(&mut lorawan.region),

@@ -5,6 +5,7 @@
 //! and the DevAddr of ABP) is written only on request.
 
 mod json;
+mod text;
 
 use std::format;
 use std::string::{String, ToString};
@@ -12,17 +13,12 @@ use std::vec::Vec;
 
 use serde_json::{Map, Value};
 
-use crate::channels::{ChannelSet, ListError};
-use crate::d2d::{Action, D2d, D2dCommand};
-use crate::field::Group;
-use crate::general::{ButtonLock, General, PowerRestore, Threshold};
-use crate::lorawan::{Activation, LoRaWan, Version};
-use crate::region::PlanKind;
-use crate::secret::{Key, Password};
-use crate::value::group_of;
-use crate::{Model, MulticastGroup, Region, Settings};
+use crate::channels::ListError;
+use crate::field::Field;
+use crate::{Model, Region, Settings};
 
-use json::Object;
+pub(crate) use json::{ACTIONS, ACTIVATIONS, RESTORES, VERSIONS, is_address, value_of};
+pub use text::{Difference, differences, set_text, text_of};
 
 /// Says whether keys, password and DevAddr go into a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +83,13 @@ pub enum Error {
         /// The device's plan.
         device: Region,
     },
+    /// A name could mean several fields.
+    Ambiguous {
+        /// What was written.
+        name: String,
+        /// The fields that end with it.
+        fields: Vec<&'static str>,
+    },
     /// A rule is broken.
     Rule(crate::Error),
 }
@@ -110,6 +113,9 @@ impl core::fmt::Display for Error {
             Self::OtherRegion { template, device } => {
                 write!(f, "region: the template is for {template}, the device is set to {device}")
             }
+            Self::Ambiguous { name, fields } => {
+                write!(f, "{name}: there are several; write one of {}", fields.join(", "))
+            }
             Self::Rule(error) => write!(f, "{error}"),
         }
     }
@@ -117,258 +123,152 @@ impl core::fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-const ACTIVATIONS: [(&str, Activation); 2] = [("OTAA", Activation::Otaa), ("ABP", Activation::Abp)];
-const VERSIONS: [(&str, Version); 2] = [("1.0.2", Version::V1_0_2), ("1.0.3", Version::V1_0_3)];
-const RESTORES: [(&str, PowerRestore); 3] =
-    [("off", PowerRestore::Off), ("on", PowerRestore::On), ("previous", PowerRestore::Previous)];
-const ACTIONS: [(&str, Action); 3] = [("off", Action::Off), ("on", Action::On), ("toggle", Action::Toggle)];
-const GROUPS: [(&str, Group); 4] =
-    [("group_1", Group::One), ("group_2", Group::Two), ("group_3", Group::Three), ("group_4", Group::Four)];
+/// A template, read and taken apart, but not yet held against a device.
+///
+/// Debug shows the names of its fields and no value, as some are keys.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Template {
+    model: String,
+    region: String,
+    fields: Vec<(Field, Value)>,
+}
 
-fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> Value {
-    names.iter().find(|(_, it)| it == value).map_or("", |(name, _)| name).into()
+impl core::fmt::Debug for Template {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { model, region, .. } = self;
+        write!(f, "Template({model}, {region}, ")?;
+        f.debug_list().entries(self.fields()).finish()?;
+        f.write_str(")")
+    }
+}
+
+impl Template {
+    /// Makes a template of settings.
+    pub fn of(settings: &Settings, model: Model, secrets: Secrets) -> Self {
+        let mut settings = settings.clone();
+        let written = Field::all()
+            .filter(|&field| field != Field::Region && (secrets == Secrets::Include || !stays(field)));
+        let fields = written.filter_map(|field| Some((field, json::value_of(&mut settings, field)?)));
+        let fields = fields.collect();
+        Self { model: model.name().to_string(), region: settings.lorawan.region.name().to_string(), fields }
+    }
+
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// The text is not JSON, does not name model and region, or names a field that does not exist.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut value: Value = serde_json::from_str(text).map_err(|error| json::syntax(&error))?;
+        json::object_of("", &value)?;
+        let mut head = |name: &str| match value.as_object_mut().and_then(|all| all.shift_remove(name)) {
+            Some(Value::String(text)) => Ok(text),
+            Some(_) => Err(Error::Kind { path: name.to_string(), expected: "text in quotes" }),
+            None => Err(Error::Missing { path: name.to_string() }),
+        };
+        let (model, region) = (head("model")?, head("region")?);
+        let mut fields = Vec::new();
+        flatten("", &value, &mut fields)?;
+        Ok(Self { model, region, fields })
+    }
+
+    /// Iterates over the fields that the template names.
+    pub fn fields(&self) -> impl Iterator<Item = Field> + '_ {
+        self.fields.iter().map(|&(field, _)| field)
+    }
+
+    /// Returns the settings that the template makes of a device's present ones: all or nothing, the rules are checked on
+    /// the whole.
+    ///
+    /// # Errors
+    /// The template is for another model or channel plan, holds a value of the wrong kind or breaks a rule. The error
+    /// names the field.
+    pub fn apply(&self, model: Model, present: &Settings) -> Result<Settings, Error> {
+        if Model::from_name(&self.model) != Some(model) {
+            return Err(Error::OtherModel { template: self.model.clone(), device: model });
+        }
+        let region = present.lorawan.region;
+        if Region::from_name(&self.region) != Some(region) {
+            return Err(Error::OtherRegion { template: self.region.clone(), device: region });
+        }
+        let mut settings = present.clone();
+        for (field, value) in &self.fields {
+            json::set(&mut settings, *field, value.clone())?;
+        }
+        settings.validate(model).map_err(Error::Rule)?;
+        Ok(settings)
+    }
+
+    /// Returns the text of the file.
+    pub fn to_json(&self) -> String {
+        let mut top = Map::new();
+        top.insert("model".to_string(), self.model.clone().into());
+        top.insert("region".to_string(), self.region.clone().into());
+        for (field, value) in &self.fields {
+            insert(&mut top, field.name(), value.clone());
+        }
+        format!("{:#}\n", Value::Object(top))
+    }
 }
 
 /// Returns a template of the settings.
 pub fn to_json(settings: &Settings, model: Model, secrets: Secrets) -> String {
-    let lorawan = &settings.lorawan;
-    let mut groups = Map::new();
-    for ((name, _), group) in GROUPS.iter().zip(&settings.multicast) {
-        groups.insert((*name).to_string(), group_to(group, secrets));
-    }
-    let template = json::object([
-        ("model", Some(model.name().into())),
-        ("region", Some(lorawan.region.name().into())),
-        ("lorawan", Some(lorawan_to(lorawan, secrets))),
-        ("multicast", Some(Value::Object(groups))),
-        ("general", Some(general_to(&settings.general, secrets))),
-        ("d2d", Some(d2d_to(&settings.d2d, secrets))),
-    ]);
-    format!("{template:#}\n")
-}
-
-fn secret(secrets: Secrets, value: impl FnOnce() -> Value) -> Option<Value> {
-    (secrets == Secrets::Include).then(value)
-}
-
-fn lorawan_to(lorawan: &LoRaWan, secrets: Secrets) -> Value {
-    let used = lorawan.channels.frequency_hz.iter().rposition(|&hz| hz != 0).map_or(0, |last| last + 1);
-    let frequencies: Vec<Value> =
-        lorawan.channels.frequency_hz.iter().take(used).map(|&hz| hz.into()).collect();
-    let dynamic = lorawan.region.kind() == PlanKind::Dynamic;
-    json::object([
-        ("join_eui", Some(json::hex(&lorawan.join_eui))),
-        ("application_port", Some(lorawan.application_port.into())),
-        ("activation", Some(name_of(&ACTIVATIONS, &lorawan.activation))),
-        ("app_key", secret(secrets, || json::hex(lorawan.app_key.as_bytes()))),
-        ("dev_addr", secret(secrets, || json::hex(&lorawan.dev_addr.to_be_bytes()))),
-        ("nwk_s_key", secret(secrets, || json::hex(lorawan.nwk_s_key.as_bytes()))),
-        ("app_s_key", secret(secrets, || json::hex(lorawan.app_s_key.as_bytes()))),
-        ("version", Some(name_of(&VERSIONS, &lorawan.version))),
-        ("rx2_data_rate", Some(lorawan.rx2_data_rate.into())),
-        ("rx2_frequency_hz", Some(lorawan.rx2_frequency_hz.into())),
-        ("channels", Some(lorawan.channels.enabled.display(lorawan.region).to_string().into())),
-        ("channel_frequencies_hz", dynamic.then_some(Value::Array(frequencies))),
-        ("single_channel", Some(lorawan.single_channel.into())),
-        ("confirmed", Some(lorawan.confirmed.into())),
-        ("rejoin", Some(lorawan.rejoin.into())),
-        ("rejoin_packets", Some(lorawan.rejoin_packets.into())),
-        ("adr", Some(lorawan.adr.into())),
-        ("data_rate", Some(lorawan.data_rate.into())),
-        ("tx_power_dbm", Some(lorawan.tx_power_dbm.into())),
-    ])
-}
-
-fn group_to(group: &MulticastGroup, secrets: Secrets) -> Value {
-    json::object([
-        ("enabled", Some(group.enabled.into())),
-        ("dev_addr", Some(json::hex(&group.dev_addr.to_be_bytes()))),
-        ("nwk_s_key", secret(secrets, || json::hex(group.nwk_s_key.as_bytes()))),
-        ("app_s_key", secret(secrets, || json::hex(group.app_s_key.as_bytes()))),
-    ])
-}
-
-fn threshold_to(threshold: Threshold) -> Value {
-    json::object([
-        ("enabled", Some(threshold.enabled.into())),
-        ("current_a", Some(threshold.current_a.into())),
-    ])
-}
-
-fn general_to(general: &General, secrets: Secrets) -> Value {
-    let lock = json::object([
-        ("enabled", Some(general.button_lock.enabled.into())),
-        ("minutes", Some(general.button_lock.minutes.into())),
-    ]);
-    let password = || String::from_utf8_lossy(general.password.as_bytes()).into_owned().into();
-    json::object([
-        ("reporting_interval_s", Some(general.reporting_interval_s.into())),
-        ("led", Some(general.led.into())),
-        ("power_consumption", Some(general.power_consumption.into())),
-        ("power_restore", Some(name_of(&RESTORES, &general.power_restore))),
-        ("button_lock", Some(lock)),
-        ("overcurrent_alarm", Some(threshold_to(general.overcurrent_alarm))),
-        ("overcurrent_protection", Some(threshold_to(general.overcurrent_protection))),
-        ("password", secret(secrets, password)),
-    ])
-}
-
-fn d2d_to(d2d: &D2d, secrets: Secrets) -> Value {
-    let command = |command: &D2dCommand| {
-        json::object([
-            ("command", Some(json::hex(&command.code.to_be_bytes()))),
-            ("action", Some(name_of(&ACTIONS, &command.action))),
-        ])
-    };
-    json::object([
-        ("enabled", Some(d2d.enabled.into())),
-        ("key", secret(secrets, || json::hex(d2d.key.as_bytes()))),
-        ("commands", Some(d2d.commands.iter().map(command).collect())),
-    ])
+    Template::of(settings, model, secrets).to_json()
 }
 
 /// Reads a template and returns the settings that it makes of the present ones.
 ///
-/// All or nothing: the rules are checked on the whole.
-///
 /// # Errors
-/// The text is not JSON, is for another model or channel plan, names a field that does not exist, holds a value of the
-/// wrong kind or breaks a rule. The error names the field.
+/// As [`Template::parse`] and [`Template::apply`].
 pub fn from_json(text: &str, model: Model, present: &Settings) -> Result<Settings, Error> {
-    let value: Value = serde_json::from_str(text).map_err(|error| json::syntax(&error))?;
-    let mut top = Object::top(value)?;
-    let mut settings = present.clone();
-
-    let template = top.text("model")?.ok_or_else(|| top.missing("model"))?;
-    if Model::from_name(&template) != Some(model) {
-        return Err(Error::OtherModel { template, device: model });
-    }
-    let region = settings.lorawan.region;
-    let template = top.text("region")?.ok_or_else(|| top.missing("region"))?;
-    if Region::from_name(&template) != Some(region) {
-        return Err(Error::OtherRegion { template, device: region });
-    }
-
-    top.object("lorawan", |object| lorawan_from(object, &mut settings.lorawan))?;
-    top.object("multicast", |groups| {
-        for (name, group) in GROUPS {
-            groups.object(name, |object| group_from(object, group_of(&mut settings.multicast, group)))?;
-        }
-        Ok(())
-    })?;
-    top.object("general", |object| general_from(object, &mut settings.general))?;
-    top.object("d2d", |object| d2d_from(object, &mut settings.d2d))?;
-    top.end()?;
-
-    settings.validate(model).map_err(Error::Rule)?;
-    Ok(settings)
+    Template::parse(text)?.apply(model, present)
 }
 
-fn lorawan_from(object: &mut Object, lorawan: &mut LoRaWan) -> Result<(), Error> {
-    let region = lorawan.region;
-    object.hex("join_eui", &mut lorawan.join_eui)?;
-    object.number("application_port", &mut lorawan.application_port)?;
-    object.one_of("activation", "OTAA or ABP", &ACTIVATIONS, &mut lorawan.activation)?;
-    key_from(object, "app_key", &mut lorawan.app_key)?;
-    address_from(object, "dev_addr", &mut lorawan.dev_addr)?;
-    key_from(object, "nwk_s_key", &mut lorawan.nwk_s_key)?;
-    key_from(object, "app_s_key", &mut lorawan.app_s_key)?;
-    object.one_of("version", "1.0.2 or 1.0.3", &VERSIONS, &mut lorawan.version)?;
-    object.number("rx2_data_rate", &mut lorawan.rx2_data_rate)?;
-    object.number("rx2_frequency_hz", &mut lorawan.rx2_frequency_hz)?;
-    if let Some(list) = object.text("channels")? {
-        lorawan.channels.enabled = ChannelSet::parse(&list, region).map_err(Error::ChannelList)?;
-    }
-    if let Some(list) = object.list("channel_frequencies_hz")? {
-        const EXPECTED: &str = "at most 16 frequencies in hertz, 0 for a channel that is not used";
-        let wrong = || object.kind("channel_frequencies_hz", EXPECTED);
-        let all = &mut lorawan.channels.frequency_hz;
-        if list.len() > all.len() {
-            return Err(wrong());
-        }
-        all.fill(0);
-        for (to, from) in all.iter_mut().zip(list) {
-            *to = from.as_u64().and_then(|hz| u32::try_from(hz).ok()).ok_or_else(wrong)?;
-        }
-    }
-    object.flag("single_channel", &mut lorawan.single_channel)?;
-    object.flag("confirmed", &mut lorawan.confirmed)?;
-    object.flag("rejoin", &mut lorawan.rejoin)?;
-    object.number("rejoin_packets", &mut lorawan.rejoin_packets)?;
-    object.flag("adr", &mut lorawan.adr)?;
-    object.number("data_rate", &mut lorawan.data_rate)?;
-    object.number("tx_power_dbm", &mut lorawan.tx_power_dbm)
+/// Says whether a field is secret or belongs to one device alone.
+fn stays(field: Field) -> bool {
+    field.is_secret() || field == Field::DevAddr
 }
 
-fn group_from(object: &mut Object, group: &mut MulticastGroup) -> Result<(), Error> {
-    object.flag("enabled", &mut group.enabled)?;
-    address_from(object, "dev_addr", &mut group.dev_addr)?;
-    key_from(object, "nwk_s_key", &mut group.nwk_s_key)?;
-    key_from(object, "app_s_key", &mut group.app_s_key)
+/// Puts a value where its path says.
+fn insert(object: &mut Map<String, Value>, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            object.insert(path.to_string(), value);
+        }
+        Some((name, rest)) => {
+            let inner = object.entry(name).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
 }
 
-fn general_from(object: &mut Object, general: &mut General) -> Result<(), Error> {
-    object.number("reporting_interval_s", &mut general.reporting_interval_s)?;
-    object.flag("led", &mut general.led)?;
-    object.flag("power_consumption", &mut general.power_consumption)?;
-    object.one_of("power_restore", "off, on or previous", &RESTORES, &mut general.power_restore)?;
-    object.object("button_lock", |lock| {
-        let ButtonLock { enabled, minutes } = &mut general.button_lock;
-        lock.flag("enabled", enabled)?;
-        lock.number("minutes", minutes)
-    })?;
-    object.object("overcurrent_alarm", |it| threshold_from(it, &mut general.overcurrent_alarm))?;
-    object.object("overcurrent_protection", |it| threshold_from(it, &mut general.overcurrent_protection))?;
-    if let Some(digits) = object.text("password")? {
-        general.password = Password::new(digits.as_bytes())
-            .ok_or_else(|| object.kind("password", "six digits in quotes"))?;
+/// Takes objects apart until each value stands beside its field.
+fn flatten(path: &str, value: &Value, fields: &mut Vec<(Field, Value)>) -> Result<(), Error> {
+    for (name, value) in json::object_of(path, value)? {
+        let inner = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        if let Some(field) = Field::all().find(|field| field.name() == inner && *field != Field::Region) {
+            fields.push((field, value.clone()));
+        } else if Field::all().any(|field| below(&inner, field).is_some()) {
+            flatten(&inner, value, fields)?;
+        } else {
+            let mut known = if path.is_empty() { std::vec!["model", "region"] } else { Vec::new() };
+            for name in Field::all().filter_map(|field| below(path, field)) {
+                if !known.contains(&name) {
+                    known.push(name);
+                }
+            }
+            return Err(Error::Unknown { path: inner, known });
+        }
     }
     Ok(())
 }
 
-fn threshold_from(object: &mut Object, threshold: &mut Threshold) -> Result<(), Error> {
-    object.flag("enabled", &mut threshold.enabled)?;
-    object.number("current_a", &mut threshold.current_a)
-}
-
-fn d2d_from(object: &mut Object, d2d: &mut D2d) -> Result<(), Error> {
-    object.flag("enabled", &mut d2d.enabled)?;
-    key_from(object, "key", &mut d2d.key)?;
-    let Some(list) = object.list("commands")? else { return Ok(()) };
-    let mut commands = heapless::Vec::new();
-    for (index, value) in list.into_iter().enumerate() {
-        let mut entry = object.entry("commands", index, value)?;
-        let mut code = [0; 2];
-        if !entry.hex("command", &mut code)? {
-            return Err(entry.missing("command"));
-        }
-        let mut action = None;
-        entry.one_of(
-            "action",
-            "off, on or toggle",
-            &ACTIONS.map(|(name, it)| (name, Some(it))),
-            &mut action,
-        )?;
-        let action = action.ok_or_else(|| entry.missing("action"))?;
-        entry.end()?;
-        commands
-            .push(D2dCommand { code: u16::from_be_bytes(code), action })
-            .map_err(|_| object.kind("commands", "at most 16 commands"))?;
-    }
-    d2d.commands = commands;
-    Ok(())
-}
-
-fn key_from(object: &mut Object, name: &'static str, key: &mut Key) -> Result<(), Error> {
-    let mut bytes = *key.as_bytes();
-    object.hex(name, &mut bytes)?;
-    *key = Key::new(bytes);
-    Ok(())
-}
-
-fn address_from(object: &mut Object, name: &'static str, address: &mut u32) -> Result<(), Error> {
-    let mut bytes = address.to_be_bytes();
-    object.hex(name, &mut bytes)?;
-    *address = u32::from_be_bytes(bytes);
-    Ok(())
+/// Returns the next part of a field's name after a path that it begins with.
+fn below(path: &str, field: Field) -> Option<&'static str> {
+    let rest = match path {
+        "" => field.name(),
+        _ => field.name().strip_prefix(path)?.strip_prefix('.')?,
+    };
+    rest.split('.').next()
 }
