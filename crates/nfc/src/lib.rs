@@ -22,6 +22,8 @@
         clippy::arithmetic_side_effects
     )
 )]
+// The futures are awaited where all types are known, so no caller needs to name their bounds.
+#![allow(async_fn_in_trait)]
 
 #[cfg(test)]
 extern crate std;
@@ -29,14 +31,22 @@ extern crate std;
 mod answer;
 mod keys;
 pub mod line;
+pub mod ndef;
+mod port;
 mod request;
+mod serial;
 mod session;
+pub mod st25dv;
 mod status;
+mod tag;
 mod wire;
 
 pub use answer::{Answer, Code, MAX_ANSWER};
 pub use keys::{ITERATIONS, Keys};
+pub use port::{Arrival, NoPort, Port, Shown};
 pub use request::{Command, Envelope, Guard, HEADER, Kind, Request, Seal, TAG};
+pub use serial::Serial;
 pub use session::{Opened, RECORD, Session, TRIES};
 pub use status::{Challenge, Faults, STATUS, Status, Upgrade, UpgradeState};
+pub use tag::Tag;
 pub use wire::Malformed;
