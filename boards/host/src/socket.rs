@@ -286,9 +286,20 @@ impl Socket {
         let Restart { requested, request, .. } = self.0.restart.clone();
         loop {
             request.until(|| requested.replace(false)).await;
+            if self.0.retained.pending().is_some() {
+                self.tell_hang();
+            }
             self.end_firmware();
             self.boot(ResetCause::Reboot, BOOT_US);
         }
+    }
+
+    /// Counts and tells the end of a hang, which the watchdog, or the task that feeds it, has brought about.
+    fn tell_hang(&self) {
+        self.0.watchdog_resets.set(self.0.watchdog_resets.get() + 1);
+        let what = "the watchdog ended a hang".to_owned();
+        self.0.log.push(self.0.index, Event::Error { what });
+        self.0.log.push(self.0.index, Event::Reboot { cause: "watchdog" });
     }
 
     /// Is the watchdog.
@@ -298,10 +309,7 @@ impl Socket {
             let fed_us = restart.fed_us.get();
             sim.sleep_until_us(fed_us.max(sim.now_us()).saturating_add(WATCHDOG_US)).await;
             if running.get() && restart.fed_us.get() == fed_us {
-                self.0.watchdog_resets.set(self.0.watchdog_resets.get() + 1);
-                let what = "the watchdog ended a hang".to_owned();
-                self.0.log.push(self.0.index, Event::Error { what });
-                self.0.log.push(self.0.index, Event::Reboot { cause: "watchdog" });
+                self.tell_hang();
                 self.end_firmware();
                 self.boot(ResetCause::Watchdog, BOOT_US);
             }

@@ -12,10 +12,7 @@ use sockeye_state_machine::ResetCause;
 /// RP2040-E1). The erase of a sector may take 0.4 s.
 const TIME_OUT: Duration = Duration::from_secs(8);
 
-/// What a fault leaves in scratch register 0, which a restart by the watchdog does not touch.
-const FAULT: u32 = 0x0FA0_17ED;
-
-/// What was sent before a restart by the watchdog, which does not touch the RAM either.
+/// What a restart leaves as it is. After power-up it holds noise.
 // SAFETY: cortex-m-rt's section for what the start leaves alone; any content is valid words, which the firmware checks,
 // and believes none after power-up.
 #[unsafe(link_section = ".uninit.retained")]
@@ -45,15 +42,12 @@ impl sockeye_firmware::System for System {
     }
 }
 
-/// Tells why the chip started, and clears the mark of a fault. For the first call after a start.
+/// Tells why the chip started, as far as it knows. For both bits at 0 it was a reset of the chip (RP2040 data sheet,
+/// WATCHDOG: REASON).
 pub fn reset_cause() -> ResetCause {
     let reason = pac::WATCHDOG.reason().read();
-    let fault = pac::WATCHDOG.scratch0().read() == FAULT;
-    pac::WATCHDOG.scratch0().write_value(0);
     if reason.timer() {
         ResetCause::Watchdog
-    } else if reason.force() && fault {
-        ResetCause::Fault
     } else if reason.force() {
         ResetCause::Reboot
     } else {
@@ -61,9 +55,8 @@ pub fn reset_cause() -> ResetCause {
     }
 }
 
-/// Restarts the chip, and leaves a mark for [`reset_cause`].
-pub fn restart_after_fault() -> ! {
-    pac::WATCHDOG.scratch0().write_value(FAULT);
+/// Resets the chip, by its watchdog: what the processor can reset is itself alone, with the peripherals going on.
+pub fn reset() -> ! {
     // SAFETY: nothing else runs after this; what the firmware holds of the watchdog is not used again.
     Watchdog::new(unsafe { WATCHDOG::steal() }).trigger_reset();
     loop {

@@ -1,28 +1,19 @@
 //! Watchdog, restart, why the chip started, and the exception that flash raises.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
 use cortex_m::peripheral::SCB;
 use embassy_stm32::peripherals::IWDG;
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Peri, pac};
-use sockeye_firmware::Retained;
+use sockeye_firmware::{Fault, FaultKind, Retained};
 use sockeye_state_machine::ResetCause;
 
 /// The service task feeds once a second; the longest that flash may hold it up is the erase of the six pages of
 /// storage, some 0.15 s.
 const WATCHDOG_US: u32 = 8_000_000;
 
-/// What a fault leaves in [`MARK`].
-const FAULT: u32 = 0x0FA0_17ED;
-
-/// Survives a restart, as it is not set to anything at start. After power-up it holds noise.
-// SAFETY: cortex-m-rt's section for what the start leaves alone; any content is a valid u32.
-#[unsafe(link_section = ".uninit.mark")]
-static MARK: AtomicU32 = AtomicU32::new(0);
-
-/// What was sent before a restart.
-// SAFETY: as above; the firmware checks the content, and believes none after power-up.
+/// What a restart leaves as it is. After power-up it holds noise.
+// SAFETY: cortex-m-rt's section for what the start leaves alone; any content is valid words, which the firmware checks, and
+// believes none after power-up.
 #[unsafe(link_section = ".uninit.retained")]
 pub static RETAINED: Retained = Retained::new();
 
@@ -46,22 +37,19 @@ impl sockeye_firmware::System for System {
     }
 
     fn reset(&mut self) {
-        SCB::sys_reset()
+        reset()
     }
 }
 
-/// Tells why the chip started, and clears what told it. For the first call after a start.
+/// Tells why the chip started, as far as it knows, and clears what told it. For the first call after a start.
 pub fn reset_cause() -> ResetCause {
     let flags = pac::RCC.csr().read();
     pac::RCC.csr().modify(|w| w.set_rmvf(true));
-    let fault = MARK.swap(0, Ordering::Relaxed) == FAULT;
     // At power-up the chip also sees its reset pin move; a restart by itself sets no brown-out flag.
     if flags.borrstf() {
         ResetCause::PowerOn
     } else if flags.iwdgrstf() || flags.wwdgrstf() {
         ResetCause::Watchdog
-    } else if flags.sftrstf() && fault {
-        ResetCause::Fault
     } else if flags.sftrstf() {
         ResetCause::Reboot
     } else {
@@ -69,9 +57,8 @@ pub fn reset_cause() -> ResetCause {
     }
 }
 
-/// Restarts the chip, and leaves a mark for [`reset_cause`].
-pub fn restart_after_fault() -> ! {
-    MARK.store(FAULT, Ordering::Relaxed);
+/// Resets the chip.
+pub fn reset() -> ! {
     SCB::sys_reset()
 }
 
@@ -81,7 +68,7 @@ pub fn restart_after_fault() -> ! {
 #[cortex_m_rt::exception]
 unsafe fn NonMaskableInt() {
     if !pac::FLASH.eccr().read().eccd() {
-        restart_after_fault();
+        crate::mcu::end(Fault { kind: FaultKind::Nmi, pc: 0, lr: 0 });
     }
     pac::FLASH.eccr().modify(|w| w.set_eccd(true));
 }

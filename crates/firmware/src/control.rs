@@ -12,6 +12,7 @@ use sockeye_state_machine::{Effect, Effects, Event, Socket, StoreItem, UplinkKin
 
 use crate::board::{Board, Clock, SupplyMonitor};
 use crate::notice::{Notice, Observer};
+use crate::retained::Retained;
 use crate::shared::{ControlEvent, MeterFailure, Shared};
 
 /// Time between two readings of the meter (behaviour.md: ten times a second).
@@ -19,6 +20,9 @@ const METER_PERIOD_MS: u64 = 100;
 
 /// How soon to look at the button again when its pin cannot be read.
 const BUTTON_RETRY_MS: u64 = 100;
+
+/// The longest silence of the service task, which the watchdog is to end: an erase of the flash takes less.
+const SERVICE_LIMIT_S: u32 = 5;
 
 /// What the control task owns.
 pub struct Control<B: Board> {
@@ -41,6 +45,7 @@ pub(crate) struct Outputs<B: Board> {
     pub(crate) relay: B::Relay,
     pub(crate) led: B::Led,
     pub(crate) observer: B::Observer,
+    pub(crate) retained: &'static Retained,
 }
 
 impl<B: Board> Outputs<B> {
@@ -56,6 +61,8 @@ impl<B: Board> Outputs<B> {
                     if self.relay.set_state(on.into()).is_err() {
                         self.error("relay pin");
                     }
+                    // A reset that comes before it is in flash leaves it as it is too: a trip above all.
+                    self.retained.set_relay(on);
                     self.observer.observe(Notice::Relay { on, cause });
                 }
                 Effect::Led { on } => {
@@ -159,6 +166,7 @@ async fn decide<B: Board>(
     loop {
         let now_ms = clock.now_ms();
         shared.control_alive.beat(now_ms);
+        outputs.retained.ledger().suspect_service(!shared.service_alive.is_recent(now_ms, SERVICE_LIMIT_S));
         if socket.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
             socket.handle(now_ms, Event::Timer, &mut effects);
             outputs.apply(now_ms, socket, &mut effects, shared);

@@ -25,6 +25,7 @@ mod certification;
 mod control;
 #[cfg(feature = "embassy-time")]
 mod embassy;
+mod faults;
 mod mac_config;
 mod notice;
 mod radio;
@@ -38,6 +39,7 @@ pub use board::{Board, Clock, Parts, SupplyMonitor, System};
 pub use control::{Control, control};
 #[cfg(feature = "embassy-time")]
 pub use embassy::EmbassyClock;
+pub use faults::{Fault, FaultKind, Faults};
 pub use notice::{Notice, Observer};
 pub use radio::{RadioTask, radio};
 pub use retained::Retained;

@@ -23,6 +23,9 @@ const HEARTBEAT_MS: u64 = 1000;
 /// How long to wait before a record that could not be stored is tried again.
 pub(crate) const STORE_RETRY_MS: u64 = 1000;
 
+/// Further off than any device runs, and near enough for every clock to count: 34 years.
+pub(crate) const NEVER_MS: u64 = 1 << 40;
+
 /// What the radio task owns.
 pub struct RadioTask<B: Board> {
     pub(crate) clock: B::Clock,
@@ -34,8 +37,9 @@ pub struct RadioTask<B: Board> {
     pub(crate) observer: B::Observer,
     /// The settings leave no channel to send on.
     pub(crate) silent: bool,
-    /// False when the flash could not be read, so that counters could come twice (design rule 4).
-    pub(crate) can_read_counters: bool,
+    /// When the radio may be used: late after faults in a row, and never ([`NEVER_MS`]) when the flash could not be read,
+    /// so that counters could come twice (design rule 4).
+    pub(crate) off_until_ms: u64,
 }
 
 impl<B: Board> core::fmt::Debug for RadioTask<B> {
@@ -49,9 +53,13 @@ impl<B: Board> core::fmt::Debug for RadioTask<B> {
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept.
 pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
-    if !task.can_read_counters {
-        task.observer.observe(Notice::Error { what: "radio: off, as the flash could not be read" });
-        match beat(&task.clock, task.epoch, shared).await {}
+    if task.off_until_ms > task.clock.now_ms() {
+        let what = match task.off_until_ms {
+            NEVER_MS => "radio: off, as the flash could not be read",
+            _ => "radio: off for a while, after faults in a row",
+        };
+        task.observer.observe(Notice::Error { what });
+        select(beat(&task.clock, task.epoch, shared), task.clock.until_ms(task.off_until_ms)).await;
     }
     // True while a frame of the outbox is with the MAC.
     let mut in_flight = false;

@@ -3,13 +3,21 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use sockeye_lorawan_mac::AirTime;
+use sockeye_state_machine::ResetCause;
 
-/// What the radio task knows on after a reset without loss of power: the time since power-up, and what was sent.
+use crate::faults::{Fault, FaultKind, FaultLedger, Faults};
+
+/// What a device knows on after a reset without loss of power: how the relay stands, what ended its last runs, the time
+/// since power-up, and what was sent.
 ///
 /// A board keeps it in a `static` in a part of its RAM that its start does not set. What is in there after power-up does
-/// not matter.
+/// not matter. The first word is for a bootloader to read, which drives the relay by it.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Retained {
+    /// [`Self::RELAY_ON`], [`Self::RELAY_OFF`], or anything while that is not known.
+    relay: AtomicU32,
+    faults: FaultLedger,
     /// Over the words of `air_time`; 0 while they are being written.
     check: AtomicU32,
     /// The time since power-up in ms: low half, high half.
@@ -18,10 +26,17 @@ pub struct Retained {
 }
 
 impl Retained {
+    /// The first word while the relay is on.
+    pub const RELAY_ON: u32 = 0x5EA1_0411;
+    /// The first word while the relay is off.
+    pub const RELAY_OFF: u32 = 0x5EA1_0FF0;
+
     /// Makes one that holds nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self {
+            relay: AtomicU32::new(0),
+            faults: FaultLedger::new(),
             check: AtomicU32::new(0),
             time: [const { AtomicU32::new(0) }; 2],
             air_time: [const { AtomicU32::new(0) }; AirTime::WORDS],
@@ -30,8 +45,66 @@ impl Retained {
 
     /// Forgets, as a loss of power does.
     pub fn clear(&self) {
+        self.relay.store(0, Ordering::Relaxed);
+        self.faults.clear();
+        self.forget_air_time();
+    }
+
+    /// Forgets what was sent, and when.
+    pub(crate) fn forget_air_time(&self) {
         self.check.store(0, Ordering::Relaxed);
         self.pass(0);
+    }
+
+    /// Notes what is about to end this run: for the handlers of panics, faults and NMIs. The next start tells it.
+    pub fn note(&self, fault: Fault) {
+        self.faults.note(fault);
+    }
+
+    /// Tells what was noted since the last start.
+    #[must_use]
+    pub fn pending(&self) -> Option<FaultKind> {
+        self.faults.pending()
+    }
+
+    /// Tells what went wrong since power-up.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.faults.faults()
+    }
+
+    /// Begins a run: tells what the chip can not tell of why it started, and what ended the last run, if nobody had
+    /// asked for that.
+    pub(crate) fn begin(&self, cause: ResetCause) -> (ResetCause, Option<FaultKind>) {
+        if cause == ResetCause::PowerOn {
+            self.clear();
+        }
+        let ended = self.faults.begin(cause);
+        let cause = match ended {
+            Some(kind) if kind.is_hang() => ResetCause::Watchdog,
+            Some(_) => ResetCause::Fault,
+            None => cause,
+        };
+        (cause, ended)
+    }
+
+    /// The faults, for the tasks that watch each other.
+    pub(crate) fn ledger(&self) -> &FaultLedger {
+        &self.faults
+    }
+
+    /// Notes how the relay stands.
+    pub(crate) fn set_relay(&self, on: bool) {
+        self.relay.store(if on { Self::RELAY_ON } else { Self::RELAY_OFF }, Ordering::Relaxed);
+    }
+
+    /// Tells how the relay stood before a reset; `None` after power-up.
+    pub(crate) fn relay(&self) -> Option<bool> {
+        match self.relay.load(Ordering::Relaxed) {
+            Self::RELAY_ON => Some(true),
+            Self::RELAY_OFF => Some(false),
+            _ => None,
+        }
     }
 
     /// Notes the time since power-up.

@@ -7,8 +7,10 @@ use sockeye_state_machine::{RebootCause, StoreItem};
 use sockeye_storage::{RecordId, Storage};
 
 use crate::board::{Board, Clock, System};
+use crate::faults::{Fault, FaultKind};
 use crate::notice::{Notice, Observer};
 use crate::records;
+use crate::retained::Retained;
 use crate::shared::{ControlEvent, ServiceWork, Shared};
 
 /// How often the watchdog is fed.
@@ -17,8 +19,13 @@ const WATCHDOG_PERIOD_MS: u64 = 1000;
 /// The longest silence of the control task: it reads the meter ten times a second.
 const CONTROL_LIMIT_S: u32 = 3;
 
-/// The longest silence of the radio task: it is silent while it waits for a record to be stored.
-const RADIO_LIMIT_S: u32 = 10;
+/// The longest silence of the radio task: it is silent while it waits for a record to be stored. With the second in which
+/// it falls silent, the one in which that is seen and those of the clock's grain, the chip is reset 8 s after the last sign of
+/// life.
+const RADIO_LIMIT_S: u32 = 6;
+
+/// A run so long ends a row of faults.
+pub(crate) const WELL_MS: u64 = 600_000;
 
 /// How long a lost supply keeps the flash from erasing for later.
 const SUPPLY_LOST_MS: u64 = 10_000;
@@ -33,6 +40,9 @@ pub struct Service<B: Board> {
     pub(crate) erasures: u32,
     /// Until then the supply may be lost.
     pub(crate) calm_from_ms: u64,
+    pub(crate) retained: &'static Retained,
+    /// From then on no fault is in a row with those before.
+    pub(crate) well_ms: u64,
 }
 
 impl<B: Board> core::fmt::Debug for Service<B> {
@@ -56,10 +66,26 @@ pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
             }
             Either::Second(()) => {
                 let now_ms = service.clock.now_ms();
-                if shared.control_alive.is_recent(now_ms, CONTROL_LIMIT_S)
-                    && shared.radio_alive.is_recent(now_ms, RADIO_LIMIT_S)
-                {
-                    service.system.feed_watchdog();
+                // Held up itself, it lets the others show first that they go on.
+                let on_time = shared.service_alive.is_recent(now_ms, CONTROL_LIMIT_S);
+                let hung = if !on_time {
+                    None
+                } else if !shared.control_alive.is_recent(now_ms, CONTROL_LIMIT_S) {
+                    Some(FaultKind::ControlHung)
+                } else if !shared.radio_alive.is_recent(now_ms, RADIO_LIMIT_S) {
+                    Some(FaultKind::RadioHung)
+                } else {
+                    None
+                };
+                if let Some(kind) = hung {
+                    service.retained.note(Fault { kind, pc: 0, lr: 0 });
+                    service.system.reset();
+                    core::future::pending().await
+                }
+                shared.service_alive.beat(now_ms);
+                service.system.feed_watchdog();
+                if now_ms >= service.well_ms {
+                    service.retained.ledger().is_well();
                 }
                 feed_ms = now_ms.saturating_add(WATCHDOG_PERIOD_MS);
             }

@@ -126,6 +126,7 @@ pub struct Shared {
     pub(crate) awaited_stored: Signal<CriticalSectionRawMutex, bool>,
     pub(crate) control_alive: Heartbeat,
     pub(crate) radio_alive: Heartbeat,
+    pub(crate) service_alive: Heartbeat,
 }
 
 impl Shared {
@@ -146,6 +147,7 @@ impl Shared {
             awaited_stored: Signal::new(),
             control_alive: Heartbeat::new(),
             radio_alive: Heartbeat::new(),
+            service_alive: Heartbeat::new(),
         }
     }
 }

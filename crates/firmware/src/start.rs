@@ -11,10 +11,10 @@ use crate::board::{Board, Clock, Parts};
 use crate::control::{Control, Outputs, control};
 use crate::mac_config::{is_silent, mac_config};
 use crate::notice::{Notice, Observer};
-use crate::radio::{Epoch, MacTimer, RadioTask, radio};
+use crate::radio::{Epoch, MacTimer, NEVER_MS, RadioTask, radio};
 use crate::records;
 use crate::retained::Retained;
-use crate::service::{Service, service};
+use crate::service::{Service, WELL_MS, service};
 use crate::shared::Shared;
 
 /// The version that basic information tells: 0.1, one nibble group a byte (guide section 4.1, `ff0a`).
@@ -43,6 +43,11 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     let Parts {
         clock, relay, led, button, meter, supply, phy, flash, storage_range, system, observer, ..
     } = parts;
+    let retained = parts.retained;
+    let (reset_cause, ended) = retained.begin(parts.reset_cause);
+    if let Some(kind) = ended {
+        observer.observe(Notice::Error { what: kind.name() });
+    }
     let mut storage = Storage::new(flash, storage_range);
     let mut stored = Stored::new();
     let mut buffer = [0; MAX_RECORD];
@@ -61,7 +66,6 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         }
     }
     let relay_was_on = stored.relay_was_on();
-    let can_read_counters = stored.is_readable;
     let identity = stored.identity.unwrap_or(parts.identity);
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
     let restored = mac::Restored {
@@ -77,29 +81,33 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         ..config
     };
     let mut mac = mac::Mac::new(config, restored, parts.seed);
-    let epoch = resume_air_time(&mut mac, parts.retained, parts.reset_cause);
+    let epoch = resume_air_time(&mut mac, retained, reset_cause);
     let silent = is_silent(&settings);
     let d2d = Agent::new(settings.d2d.clone(), stored.d2d.as_deref());
 
     let now_ms = clock.now_ms();
+    let held_until_ms = now_ms.saturating_add(retained.faults().hold_ms());
+    let off_until_ms = if stored.is_readable { held_until_ms } else { NEVER_MS };
     let mut effects = Effects::new();
     let boot = Boot {
         settings,
         identity,
         software_version: SOFTWARE_VERSION,
         relay_was_on,
+        relay_kept: retained.relay(),
         energy_uwh: stored.energy_uwh,
         delay_task: stored.delay_task,
-        cause: parts.reset_cause,
+        cause: reset_cause,
         session_stored: mac.is_joined(),
         seed: parts.seed,
     };
     let socket = Socket::new(now_ms, boot, &mut effects);
-    let mut outputs = Outputs::<B> { relay, led, observer: observer.clone() };
+    let mut outputs = Outputs::<B> { relay, led, observer: observer.clone(), retained };
     outputs.apply(now_ms, &socket, &mut effects, shared);
 
     shared.control_alive.beat(now_ms);
     shared.radio_alive.beat(now_ms);
+    shared.service_alive.beat(now_ms);
     let driver = mac::Driver::new(mac, phy, MacTimer::new(clock.clone(), epoch));
     Tasks {
         control: Control { clock: clock.clone(), outputs, button, meter, supply, socket },
@@ -111,9 +119,18 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             senders_lost: false,
             observer: observer.clone(),
             silent,
-            can_read_counters,
+            off_until_ms,
         },
-        service: Service { clock, storage, system, observer, erasures: 0, calm_from_ms: 0 },
+        service: Service {
+            clock,
+            storage,
+            system,
+            observer,
+            erasures: 0,
+            calm_from_ms: 0,
+            retained,
+            well_ms: held_until_ms.saturating_add(WELL_MS),
+        },
     }
 }
 
@@ -132,7 +149,7 @@ pub async fn run<B: Board>(parts: Parts<B>, shared: &Shared) -> ! {
 fn resume_air_time(mac: &mut mac::Mac, retained: &'static Retained, cause: ResetCause) -> Epoch {
     let air_time = retained.air_time().filter(|_| cause != ResetCause::PowerOn);
     let Some(air_time) = air_time else {
-        retained.clear();
+        retained.forget_air_time();
         return Epoch { retained, reset_ms: 0 };
     };
     let reset_ms = retained.time_ms();

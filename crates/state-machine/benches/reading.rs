@@ -25,6 +25,7 @@ fn main() {
         identity,
         software_version: [1, 0],
         relay_was_on: true,
+        relay_kept: None,
         energy_uwh: 0,
         delay_task: None,
         cause: ResetCause::PowerOn,

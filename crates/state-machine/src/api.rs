@@ -32,6 +32,8 @@ pub struct Boot {
     pub software_version: [u8; 2],
     /// The stored relay state: power was supplied when it was last written.
     pub relay_was_on: bool,
+    /// How the relay stood before a restart, where the device still knows: newer than what is stored.
+    pub relay_kept: Option<bool>,
     /// The stored energy sum, in µWh.
     pub energy_uwh: u64,
     /// The stored delay task. A power cut drops it.

@@ -121,7 +121,7 @@ impl Socket {
         let relay_on = match (boot.cause, settings.general.power_restore) {
             (ResetCause::PowerOn, PowerRestore::Off) => false,
             (ResetCause::PowerOn, PowerRestore::On) => true,
-            _ => boot.relay_was_on,
+            _ => boot.relay_kept.unwrap_or(boot.relay_was_on),
         };
         let mut socket = Self {
             scheduler: Scheduler::new(boot.seed, settings.general.reporting_interval_s),

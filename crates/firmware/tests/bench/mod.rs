@@ -8,7 +8,10 @@ use std::rc::Rc;
 use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 use embedded_storage_async::nor_flash::{self as nor, NorFlash, ReadNorFlash};
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxQuality, RxStatus, TxConfig};
-use sockeye_firmware::{Board, Clock, Notice, Observer, Parts, Retained, Shared, SupplyMonitor, System, run};
+use sockeye_firmware::{
+    Board, Clock, Notice, Observer, Parts, Retained, Shared, SupplyMonitor, System, Tasks, control, radio,
+    run, service,
+};
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 use sockeye_metering::{EnergyMeter, Reading};
 use sockeye_settings::{Identity, Key, Model, Region};
@@ -26,6 +29,8 @@ pub struct Bench {
     pub sim: Sim,
     pub flash: Flash<Rp2040>,
     pub flash_hangs: Rc<Cell<bool>>,
+    /// Wakes what hangs in the flash.
+    pub flash_goes_on: Notify,
     pub radio_hangs: Rc<Cell<bool>>,
     pub meter_hangs: Rc<Cell<bool>>,
     /// Calls of the radio.
@@ -38,6 +43,9 @@ pub struct Bench {
     pub button: VirtualButton,
     pub feeds: Rc<Cell<u32>>,
     pub resets: Rc<Cell<u32>>,
+    /// When the watchdog was fed last, and when the device was reset by itself.
+    pub fed_us: Rc<Cell<u64>>,
+    pub reset_us: Rc<Cell<Option<u64>>>,
     pub retained: &'static Retained,
     pub seen: Rc<RefCell<Vec<(u64, String)>>>,
 }
@@ -50,6 +58,7 @@ impl Bench {
             sim,
             flash: Flash::erased(16),
             flash_hangs: Rc::default(),
+            flash_goes_on: Notify::new(),
             radio_hangs: Rc::default(),
             meter_hangs: Rc::default(),
             radio_calls: Rc::default(),
@@ -59,6 +68,8 @@ impl Bench {
             relay: Rc::default(),
             feeds: Rc::default(),
             resets: Rc::default(),
+            fed_us: Rc::default(),
+            reset_us: Rc::default(),
             retained: Box::leak(Box::default()),
             seen: Rc::default(),
         }
@@ -73,30 +84,51 @@ impl Bench {
         self
     }
 
+    fn parts(&self, reset_cause: ResetCause) -> Parts<TestBoard> {
+        Parts {
+            clock: self.clone(),
+            relay: Relay(self.clone()),
+            led: Led,
+            button: self.button.clone(),
+            meter: self.clone(),
+            supply: NoMonitor,
+            phy: self.clone(),
+            flash: HangingFlash(self.clone()),
+            storage_range: 0..STORAGE_BYTES,
+            system: self.clone(),
+            observer: self.clone(),
+            identity: identity(),
+            region: Region::Eu868,
+            retained: self.retained,
+            reset_cause,
+            seed: 1,
+        }
+    }
+
     pub fn start(&self, reset_cause: ResetCause) -> TaskId {
         let bench = self.clone();
         self.sim.spawn(async move {
             let shared = Shared::new();
-            let parts: Parts<TestBoard> = Parts {
-                clock: bench.clone(),
-                relay: Relay(bench.clone()),
-                led: Led,
-                button: bench.button.clone(),
-                meter: bench.clone(),
-                supply: NoMonitor,
-                phy: bench.clone(),
-                flash: HangingFlash(bench.clone()),
-                storage_range: 0..STORAGE_BYTES,
-                system: bench.clone(),
-                observer: bench.clone(),
-                identity: identity(),
-                region: Region::Eu868,
-                retained: bench.retained,
-                reset_cause,
-                seed: 1,
-            };
-            run(parts, &shared).await;
+            run(bench.parts(reset_cause), &shared).await;
         })
+    }
+
+    /// Starts control, radio and service as tasks that can be ended one by one.
+    pub fn start_apart(&self, reset_cause: ResetCause) -> [TaskId; 3] {
+        let shared: &'static Shared = Box::leak(Box::default());
+        let tasks = futures::executor::block_on(sockeye_firmware::start(self.parts(reset_cause), shared));
+        let Tasks { control: mut one, radio: mut two, service: mut three } = tasks;
+        [
+            self.sim.spawn(async move {
+                control(&mut one, shared).await;
+            }),
+            self.sim.spawn(async move {
+                radio(&mut two, shared).await;
+            }),
+            self.sim.spawn(async move {
+                service(&mut three, shared).await;
+            }),
+        ]
     }
 
     pub fn run_ms(&self, ms: u64) {
@@ -199,10 +231,12 @@ impl SupplyMonitor for NoMonitor {
 impl System for Bench {
     fn feed_watchdog(&mut self) {
         self.feeds.set(self.feeds.get() + 1);
+        self.fed_us.set(self.sim.now_us());
     }
 
     fn reset(&mut self) {
         self.resets.set(self.resets.get() + 1);
+        self.reset_us.set(Some(self.sim.now_us()));
     }
 }
 
@@ -307,9 +341,7 @@ struct HangingFlash(Bench);
 
 impl HangingFlash {
     async fn may_hang(&self) {
-        if self.0.flash_hangs.get() {
-            std::future::pending::<()>().await;
-        }
+        self.0.flash_goes_on.until(|| !self.0.flash_hangs.get()).await;
     }
 }
 

@@ -27,6 +27,7 @@ pub fn boot() -> Boot {
         identity: identity(),
         software_version: [0x01, 0x03],
         relay_was_on: false,
+        relay_kept: None,
         energy_uwh: 0,
         delay_task: None,
         cause: ResetCause::PowerOn,

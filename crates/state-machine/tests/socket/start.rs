@@ -42,6 +42,18 @@ fn a_restart_without_a_power_cut_keeps_the_relay_whatever_the_setting() {
 }
 
 #[test]
+fn what_the_device_still_knows_of_the_relay_goes_before_what_is_stored_and_is_stored() {
+    for (cause, kept) in [(ResetCause::Fault, false), (ResetCause::Fault, true), (ResetCause::Reboot, false)]
+    {
+        let boot = Boot { cause, relay_was_on: !kept, relay_kept: Some(kept), ..boot() };
+        let mut effects = Effects::new();
+        let socket = Socket::new(0, boot, &mut effects);
+        assert_eq!(socket.relay_on(), kept, "{cause:?}");
+        assert!(effects.contains(&Effect::Store(StoreItem::RelayState)), "{cause:?}");
+    }
+}
+
+#[test]
 fn the_led_is_told_at_the_start() {
     let mut bench = Bench::new(Boot { relay_was_on: true, ..boot() });
     bench.check(&["led"], &["0 led on"]);

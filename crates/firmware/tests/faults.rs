@@ -1,0 +1,163 @@
+//! Tasks that hang, runs that end by a fault, and what the next start knows of it.
+#![allow(missing_docs, reason = "tests")]
+
+mod bench;
+
+use bench::{Bench, current};
+use sockeye_firmware::{Fault, FaultKind, Retained};
+use sockeye_state_machine::{ResetCause, TripCause};
+use sockeye_storage::RecordId;
+
+/// The time-out of both chips' watchdogs, and the slowest clock that theirs may have: 29.5 kHz for 32 kHz (STM32WLE5 data
+/// sheet, LSI over temperature and supply; from memory).
+const WATCHDOG_US: u64 = 8_000_000 * 320 / 295;
+
+const LIMIT_US: u64 = 10_000_000;
+
+const PANIC: Fault = Fault { kind: FaultKind::Panic, pc: 0x0800_1234, lr: 0x0800_4321 };
+
+#[test]
+fn a_task_that_hangs_resets_the_chip_within_10_s_and_the_next_start_tells_which_it_was() {
+    let kinds = [FaultKind::ControlHung, FaultKind::RadioHung, FaultKind::ServiceHung];
+    for (task, kind) in kinds.into_iter().enumerate() {
+        // At any instant of a second, and late enough for the radio to be at any of its works.
+        for offset_ms in (0..1_000).step_by(37).map(|ms| ms * 51) {
+            let bench = Bench::new();
+            let tasks = bench.start_apart(ResetCause::PowerOn);
+            bench.run_ms(5_000 + offset_ms);
+            assert_eq!((bench.resets.get(), bench.retained.pending()), (0, None));
+            bench.sim.kill(tasks[task]);
+            let hung_us = bench.sim.now_us();
+            bench.run_ms(60_000);
+            let reset_us = bench.reset_us.get().unwrap_or(bench.fed_us.get() + WATCHDOG_US);
+            assert!(reset_us - hung_us <= LIMIT_US, "{kind:?}: after {} us", reset_us - hung_us);
+            // The hardware ends the hang of the service, which feeds it, and the others see it before.
+            let by_hardware = bench.reset_us.get().is_none();
+            assert_eq!(by_hardware, kind == FaultKind::ServiceHung, "{kind:?}");
+            assert_eq!(bench.retained.pending(), Some(kind));
+            tasks.into_iter().for_each(|task| bench.sim.kill(task));
+            let cause = if by_hardware { ResetCause::Watchdog } else { ResetCause::Reboot };
+            bench.start(cause);
+            bench.run_ms(100);
+            assert!(bench.when(&format!("Error {{ what: {:?} }}", kind.name())).is_some(), "{kind:?}");
+            assert_eq!(bench.retained.faults().counts[kind as usize], 1);
+        }
+    }
+}
+
+#[test]
+fn a_radio_that_hangs_with_its_task_waiting_for_a_full_channel_is_the_hang_of_control() {
+    // What is full is emptied by control alone, so control is told, and not the one that waits for it.
+    let bench = Bench::new();
+    let [control, ..] = bench.start_apart(ResetCause::PowerOn);
+    bench.run_ms(5_000);
+    bench.sim.kill(control);
+    bench.run_ms(10_000);
+    assert_eq!(bench.retained.pending(), Some(FaultKind::ControlHung));
+}
+
+#[test]
+fn a_slow_flash_is_no_hang() {
+    let bench = Bench::new();
+    bench.start_apart(ResetCause::PowerOn);
+    bench.run_ms(60_000);
+    for _ in 0..5 {
+        bench.flash_hangs.set(true);
+        bench.button.hold(100_000);
+        bench.run_ms(7_000);
+        // It answers at last: noticed by control, and taken back.
+        bench.flash_hangs.set(false);
+        bench.flash_goes_on.notify();
+        bench.run_ms(20_000);
+        assert_eq!((bench.resets.get(), bench.retained.pending()), (0, None));
+    }
+}
+
+#[test]
+fn a_trip_that_is_not_in_flash_yet_outlasts_a_fault() {
+    let bench = Bench::new();
+    let task = bench.start(ResetCause::PowerOn);
+    bench.run_ms(5_000);
+    bench.flash_hangs.set(true);
+    // 13.5 A on a 10 A model: above 130 %.
+    bench.reading.set(current(13_500));
+    bench.run_ms(1_000);
+    assert!(bench.when(&format!("trip {}", TripCause::HardLimit.name())).is_some());
+    assert_eq!(bench.load(RecordId::RelayState), None);
+    bench.sim.kill(task);
+    bench.flash_hangs.set(false);
+    bench.reading.set(current(0));
+    bench.retained.note(PANIC);
+    bench.start(ResetCause::Reboot);
+    bench.run_ms(2_000);
+    assert_eq!(bench.relay.get(), Some(false), "switched on again by a fault");
+    // Now it is stored: a power cut does not bring it back either.
+    assert_eq!(bench.load(RecordId::RelayState), Some(vec![0]));
+}
+
+#[test]
+fn a_fault_is_told_by_the_next_start_with_its_place_and_forgotten_with_the_supply() {
+    let bench = Bench::new();
+    let task = bench.start(ResetCause::PowerOn);
+    bench.run_ms(1_000);
+    bench.sim.kill(task);
+    bench.retained.note(PANIC);
+    let task = bench.start(ResetCause::Reboot);
+    bench.run_ms(1_000);
+    assert!(bench.when("Error { what: \"restarted: a panic\" }").is_some());
+    let faults = bench.retained.faults();
+    assert_eq!((faults.last, faults.in_a_row), (Some(PANIC), 1));
+    // A restart that was asked for is none.
+    bench.sim.kill(task);
+    bench.seen.borrow_mut().clear();
+    let task = bench.start(ResetCause::Reboot);
+    bench.run_ms(1_000);
+    assert!(bench.when("Error { what: \"restarted").is_none());
+    assert_eq!(bench.retained.faults(), faults);
+    bench.sim.kill(task);
+    bench.start(ResetCause::PowerOn);
+    bench.run_ms(1_000);
+    assert_eq!(bench.retained.faults().last, None);
+}
+
+#[test]
+fn faults_in_a_row_keep_the_radio_off_for_longer_each_time_and_ten_good_minutes_end_the_row() {
+    let bench = Bench::new();
+    let mut task = bench.start(ResetCause::PowerOn);
+    // It joins.
+    bench.run_ms(40_000);
+    for held_s in [0, 0, 30, 60, 120, 240, 480, 960, 960] {
+        bench.run_ms(50);
+        bench.sim.kill(task);
+        bench.retained.note(PANIC);
+        bench.seen.borrow_mut().clear();
+        let calls = bench.radio_calls.get();
+        task = bench.start(ResetCause::Reboot);
+        bench.run_ms((held_s * 1000_u64).saturating_sub(50));
+        if held_s > 0 {
+            assert_eq!(bench.radio_calls.get(), calls, "after {held_s} s");
+            assert_eq!(bench.when("stored"), None, "a fault wears the flash, after {held_s} s");
+        }
+        // The socket itself works meanwhile.
+        assert_eq!(bench.relay.get(), Some(true));
+    }
+    bench.run_ms(50 + 599_000);
+    assert!(bench.radio_calls.get() > 0);
+    assert_eq!(bench.retained.faults().in_a_row, 9);
+    bench.run_ms(2_000);
+    assert_eq!(bench.retained.faults().in_a_row, 0);
+}
+
+#[test]
+fn a_bootloader_finds_the_relay_in_the_first_word() {
+    let first_word = |retained: &'static Retained| {
+        format!("{retained:?}").split(['{', ',']).nth(1).map(|word| word.trim().to_owned())
+    };
+    let bench = Bench::new();
+    bench.start(ResetCause::PowerOn);
+    bench.run_ms(1_000);
+    assert_eq!(first_word(bench.retained), Some(format!("relay: {}", Retained::RELAY_ON)));
+    bench.button.hold(100_000);
+    bench.run_ms(1_000);
+    assert_eq!(first_word(bench.retained), Some(format!("relay: {}", Retained::RELAY_OFF)));
+}
