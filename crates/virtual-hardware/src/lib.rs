@@ -15,4 +15,5 @@ mod drive;
 pub mod flash;
 pub mod mains;
 pub mod sim;
+pub mod st25dv;
 pub mod sx126x;
