@@ -6,6 +6,9 @@ use embassy_stm32::rcc::{
 use embassy_stm32::time::Hertz;
 use embassy_stm32::{Config, Peripherals};
 
+/// Clocks of processor, buses and peripherals in a second.
+pub const HZ: u32 = 48_000_000;
+
 /// Starts clocks and peripherals.
 ///
 /// # Panics

@@ -19,7 +19,7 @@ pub fn wire(p: Peripherals) -> Wiring {
         relay: Relay::new(p.PB10),
         led: Led(Output::new(p.PB5, Level::High, Speed::Low)),
         button: ExtiInput::new(p.PA0, p.EXTI0, Pull::Up, Irqs),
-        meter: Line::new(p.USART1, p.PA10, p.PA9, p.DMA1_CH1, p.DMA1_CH2, Irqs),
+        meter: Line::new(p.USART1, p.PA10, p.PA9, p.DMA1_CH2, Irqs),
         antenna: Antenna {
             rx: Output::new(p.PA4, Level::Low, Speed::Low),
             tx: Output::new(p.PA5, Level::Low, Speed::Low),

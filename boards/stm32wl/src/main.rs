@@ -31,7 +31,7 @@ use embassy_stm32::flash::{self, Flash};
 use embassy_stm32::interrupt;
 use embassy_stm32::interrupt::{InterruptExt, Priority};
 use embassy_stm32::mode::Async;
-use embassy_stm32::{bind_interrupts, dma, peripherals, rng, usart};
+use embassy_stm32::{bind_interrupts, dma, peripherals, rng};
 use embassy_time::Delay;
 use sockeye_firmware::{Board, Control, EmbassyClock, Parts, RadioTask, Service, Shared};
 use sockeye_metering::bl0942::LineFrequency;
@@ -46,15 +46,13 @@ use crate::system::System;
 bind_interrupts!(
     /// Who handles which interrupt.
     pub struct Irqs {
-        DMA1_CHANNEL1 => dma::InterruptHandler<peripherals::DMA1_CH1>;
-        DMA1_CHANNEL2 => dma::InterruptHandler<peripherals::DMA1_CH2>;
         DMA1_CHANNEL3 => dma::InterruptHandler<peripherals::DMA1_CH3>;
         DMA1_CHANNEL4 => dma::InterruptHandler<peripherals::DMA1_CH4>;
         EXTI0 => exti::InterruptHandler<interrupt::typelevel::EXTI0>;
         PVD_PVM => supply::InterruptHandler;
         RNG => rng::InterruptHandler<peripherals::RNG>;
         SUBGHZ_RADIO => radio::InterruptHandler;
-        USART1 => usart::InterruptHandler<peripherals::USART1>;
+        USART1 => line::InterruptHandler;
     }
 );
 

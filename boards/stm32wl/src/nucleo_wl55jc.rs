@@ -20,7 +20,7 @@ pub fn wire(p: Peripherals) -> Wiring {
         led: Output::new(p.PB15, Level::Low, Speed::Low),
         // B1.
         button: ExtiInput::new(p.PC0, p.EXTI0, Pull::Up, Irqs),
-        meter: Line::new(p.USART1, p.PA10, p.PA9, p.DMA1_CH1, p.DMA1_CH2, Irqs),
+        meter: Line::new(p.USART1, p.PA10, p.PA9, p.DMA1_CH2, Irqs),
         antenna: Antenna {
             // FE_CTRL1, FE_CTRL2 (which sends by the high-power amplifier, with FE_CTRL1 low) and FE_CTRL3.
             rx: Output::new(p.PC4, Level::Low, Speed::Low),
