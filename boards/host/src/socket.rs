@@ -7,7 +7,6 @@ use lora_phy::sx126x::{self, Sx1262, TcxoCtrlVoltage};
 use sockeye_firmware::{Parts, Retained, Shared, Tasks, control, radio, service, start};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
-use sockeye_radio::IrqFlags;
 use sockeye_settings::{Identity, MAX_STORED, Region, Settings};
 use sockeye_state_machine::{ResetCause, UplinkKind};
 use sockeye_storage::{RecordId, Storage};
@@ -120,7 +119,6 @@ struct Inner {
     circuit: SharedCircuit,
     button: VirtualButton,
     chip: VirtualChip,
-    irq_flags: &'static IrqFlags,
     retained: &'static Retained,
     flash: Flash<Stm32wl>,
     power: Power,
@@ -157,7 +155,6 @@ impl Socket {
             button: VirtualButton::new(sim),
             chip: VirtualChip::new(medium, true),
             // One for each socket, as a board keeps it in a static.
-            irq_flags: Box::leak(Box::default()),
             retained: Box::leak(Box::default()),
             flash,
             power: Power::new(),
@@ -245,7 +242,7 @@ impl Socket {
     }
 
     fn parts(&self, reset_cause: ResetCause) -> Parts<HostBoard> {
-        let Inner { sim, circuit, chip, irq_flags, .. } = &*self.0;
+        let Inner { sim, circuit, chip, .. } = &*self.0;
         let starts = self.0.starts.get() + 1;
         self.0.starts.set(starts);
         let delay = VirtualDelay::new(sim);
@@ -268,7 +265,7 @@ impl Socket {
             button: self.0.button.clone(),
             meter,
             supply: HostSupply::new(&self.0.power),
-            phy: sockeye_radio::sx126x(chip.spi(), chip.interface(), config, delay, irq_flags),
+            phy: sockeye_radio::sx126x(chip.spi(), chip.interface(), config, delay),
             flash: self.0.flash.clone(),
             storage_range: 0..STORAGE_BYTES,
             system: HostSystem(self.0.restart.clone()),

@@ -9,7 +9,7 @@ use embassy_time::Delay;
 use embedded_hal_bus::spi::{ExclusiveDevice, NoDelay};
 use lora_phy::iv::GenericSx126xInterfaceVariant;
 use lora_phy::sx126x::{Config, Sx1262, TcxoCtrlVoltage};
-use sockeye_radio::{IrqFlags, Sx126xRadio};
+use sockeye_radio::Sx126xRadio;
 
 /// The chip takes up to 16 MHz (SX1261/2 data sheet, SPI timing); half of it forgives some wire.
 const SPI_HZ: u32 = 8_000_000;
@@ -39,7 +39,6 @@ pub struct Pins {
 
 /// Makes the radio.
 pub fn new(pins: Pins) -> Phy {
-    static FLAGS: IrqFlags = IrqFlags::new();
     let mut config = SpiConfig::default();
     config.frequency = SPI_HZ;
     let bus = BlockingAsync::new(Spi::new_blocking(pins.spi, pins.clk, pins.mosi, pins.miso, config));
@@ -60,5 +59,5 @@ pub fn new(pins: Pins) -> Phy {
         // 2 mA more for 3 dB: the mains pays.
         rx_boost: true,
     };
-    sockeye_radio::sx126x(device, lines, config, Delay, &FLAGS)
+    sockeye_radio::sx126x(device, lines, config, Delay)
 }

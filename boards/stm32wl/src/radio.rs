@@ -19,7 +19,7 @@ use embedded_hal_bus::spi::ExclusiveDevice;
 use lora_phy::mod_params::RadioError;
 use lora_phy::mod_traits::InterfaceVariant;
 use lora_phy::sx126x::{Config, Stm32wl, TcxoCtrlVoltage};
-use sockeye_radio::{IrqFlags, Sx126xRadio};
+use sockeye_radio::Sx126xRadio;
 
 /// Blocking transfers behind the async trait, though the bus could use DMA: a future that is dropped cannot leave half a transaction on the bus.
 type Bus =
@@ -30,7 +30,6 @@ pub type Phy = Sx126xRadio<Bus, Lines, Stm32wl, Delay>;
 
 /// Makes the radio.
 pub fn new(spi: Spi<'static, Async, Master>, antenna: Antenna) -> Phy {
-    static FLAGS: IrqFlags = IrqFlags::new();
     let bus = BlockingAsync::new(spi);
     let Ok(device) = ExclusiveDevice::new_no_delay(bus, ChipSelect);
     let config = Config {
@@ -41,7 +40,7 @@ pub fn new(spi: Spi<'static, Async, Master>, antenna: Antenna) -> Phy {
         // 2 mA more for 3 dB: the mains pays.
         rx_boost: true,
     };
-    sockeye_radio::sx126x(device, Lines { antenna }, config, Delay, &FLAGS)
+    sockeye_radio::sx126x(device, Lines { antenna }, config, Delay)
 }
 
 /// The pins of the antenna switch.
@@ -115,7 +114,7 @@ impl InterfaceVariant for Lines {
 
     async fn wait_on_busy(&mut self) -> Result<(), RadioError> {
         // It has no interrupt that a driver could wait for. Each look yields, so that others run, and
-        // `sockeye_radio::Bounded` can put an end to it.
+        // the radio can put an end to it.
         while pac::PWR.sr2().read().rfbusys() {
             yield_now().await;
         }

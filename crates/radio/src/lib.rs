@@ -1,14 +1,14 @@
 //! The SX126x (and the radio inside the STM32WL) behind lorawan-device's radio traits, every wait bounded.
 //!
-//! [`Radio`] drives lora-phy's [`RadioKind`](lora_phy::mod_traits::RadioKind) command by command, because
-//! lora-phy's own `LoRa` may wait for ever after a header error, loses frames when a receive is dropped, and
-//! issues SetRx again for each frame. [`sx126x`] puts the three layers together for a board:
+//! The commands are those of lora-phy 3.0.1, byte by byte: the tests compare them. Its driver is not used on the device: it
+//! waits for every command on its own (10 KB of state machines where ours is 4), and its `LoRa` may wait for ever after a
+//! header error, loses frames when a receive is dropped, and issues SetRx again for each frame. Its types for a board's
+//! lines and chip are. [`sx126x`] takes them:
 //!
 //! ```text
-//! Radio            what is going on, time-outs, recovery     lorawan_device::async_device::radio::PhyRxTx
-//!   Sx126x         commands and errata work-arounds          lora-phy
-//!     Tap          which interrupts the chip reported        SpiDevice
-//!     Bounded      BUSY may not wait for ever                InterfaceVariant
+//! Sx126xRadio      what is going on, time-outs, recovery     lorawan_device::async_device::radio::PhyRxTx
+//!   Program        commands and errata work-arounds          plain functions
+//!   Bus            one command after the other, BUSY bounded SpiDevice, InterfaceVariant
 //! ```
 //!
 //! What every caller may rely on:
@@ -28,20 +28,20 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
-mod bounded;
+mod bus;
+mod chip;
 mod phy;
 mod power;
 mod radio;
 mod receive;
+#[cfg(test)]
+mod reference;
 mod report;
-mod tap;
 #[cfg(test)]
 mod tests;
 mod timing;
 
-pub use bounded::{BUSY_LIMIT_MS, Bounded};
 pub use power::Amplifier;
-pub use radio::{Radio, Sx126xRadio, sx126x};
+pub use radio::{Sx126xRadio, sx126x};
 pub use report::{Counters, Error};
-pub use tap::{IrqFlags, Tap};
-pub use timing::{COMMANDS_LIMIT_MS, MARGIN_MS, QUIET_LIMIT_MS, WINDOW_LEAD_MS};
+pub use timing::{BUSY_LIMIT_MS, COMMANDS_LIMIT_MS, MARGIN_MS, QUIET_LIMIT_MS, WINDOW_LEAD_MS};

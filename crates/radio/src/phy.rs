@@ -1,18 +1,22 @@
 //! lorawan-device's traits.
 
 use embedded_hal_async::delay::DelayNs;
-use lora_phy::mod_traits::RadioKind;
+use embedded_hal_async::spi::SpiDevice;
+use lora_phy::mod_traits::InterfaceVariant;
+use lora_phy::sx126x::Sx126xVariant;
 use lorawan_device::async_device::Timings;
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxMode, RxQuality, RxStatus, TxConfig};
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 
-use crate::radio::{Group, Radio, State, Target};
+use crate::radio::{Group, State, Sx126xRadio, Target};
 use crate::report::Error;
 use crate::timing::{MARGIN_MS, WINDOW_LEAD_MS, airtime_ms};
 
-impl<RK, D, const MAX_DBM: u8> PhyRxTx for Radio<RK, D, MAX_DBM>
+impl<SPI, IV, C, D, const MAX_DBM: u8> PhyRxTx for Sx126xRadio<SPI, IV, C, D, MAX_DBM>
 where
-    RK: RadioKind,
+    SPI: SpiDevice<u8>,
+    IV: InterfaceVariant,
+    C: Sx126xVariant,
     D: DelayNs + Clone,
 {
     type PhyError = Error;
@@ -95,15 +99,17 @@ where
     }
 }
 
-impl<RK, D, const MAX_DBM: u8> CarrierSense for Radio<RK, D, MAX_DBM>
+impl<SPI, IV, C, D, const MAX_DBM: u8> CarrierSense for Sx126xRadio<SPI, IV, C, D, MAX_DBM>
 where
-    RK: RadioKind,
+    SPI: SpiDevice<u8>,
+    IV: InterfaceVariant,
+    C: Sx126xVariant,
     D: DelayNs + Clone,
 {
     /// Listens around a frequency, over 250 kHz, and looks once a millisecond.
     ///
     /// # Errors
-    /// [`Error::Deaf`] without a [`Tap`](crate::Tap), [`Error::Nonsense`] where the channel has 0 dBm.
+    /// [`Error::Nonsense`] where the channel has 0 dBm.
     async fn is_clear(&mut self, frequency_hz: u32, listen: ListenBeforeTalk) -> Result<bool, Error> {
         let result = self.command(Group::Sense(frequency_hz, listen)).await;
         Ok(self.note(result)?.clear)
@@ -111,22 +117,25 @@ where
 }
 
 #[cfg(feature = "certification")]
-impl<RK, D, const MAX_DBM: u8> sockeye_lorawan_mac::ContinuousWave for Radio<RK, D, MAX_DBM>
+impl<SPI, IV, C, D, const MAX_DBM: u8> sockeye_lorawan_mac::ContinuousWave
+    for Sx126xRadio<SPI, IV, C, D, MAX_DBM>
 where
-    RK: RadioKind,
+    SPI: SpiDevice<u8>,
+    IV: InterfaceVariant,
+    C: Sx126xVariant,
     D: DelayNs + Clone,
 {
     async fn send_carrier(&mut self, frequency_hz: u32, power_dbm: i8, for_ms: u32) -> Result<(), Error> {
         let mut result = self.command(Group::Carrier(frequency_hz, power_dbm)).await.map(drop);
         if result.is_ok() {
-            self.delay.delay_ms(for_ms).await;
+            self.bus.delay.delay_ms(for_ms).await;
             result = self.command(Group::Go(Target::Standby)).await.map(drop);
         }
         self.note(result)
     }
 }
 
-impl<RK, D, const MAX_DBM: u8> Timings for Radio<RK, D, MAX_DBM> {
+impl<SPI, IV, C: Sx126xVariant, D, const MAX_DBM: u8> Timings for Sx126xRadio<SPI, IV, C, D, MAX_DBM> {
     fn get_rx_window_lead_time_ms(&self) -> u32 {
         WINDOW_LEAD_MS
     }

@@ -3,12 +3,14 @@
 use core::pin::pin;
 
 use embedded_hal_async::delay::DelayNs;
-use lora_phy::mod_traits::RadioKind;
+use embedded_hal_async::spi::SpiDevice;
+use lora_phy::mod_traits::InterfaceVariant;
+use lora_phy::sx126x::Sx126xVariant;
 use lorawan_device::async_device::radio::{RxConfig, RxMode, RxQuality};
 
-use crate::radio::{EMPTY_INTERRUPTS, Group, Outcome, Radio, State, Target, chip_mode};
+use crate::chip::{HEADER_ERROR, RX_DONE, TIMEOUT};
+use crate::radio::{EMPTY_INTERRUPTS, Group, Outcome, State, Sx126xRadio, Target};
 use crate::report::{Counters, Error};
-use crate::tap::{HEADER_ERROR, RX_DONE, TIMEOUT};
 use crate::timing::{MAX_SYMBOLS, receive_limit_ms, search_symbols};
 
 /// What a receive does next.
@@ -26,19 +28,17 @@ async fn wait(mut delay: impl DelayNs, ms: u32) {
     delay.delay_ms(ms).await;
 }
 
-impl<RK, D, const MAX_DBM: u8> Radio<RK, D, MAX_DBM>
+impl<SPI, IV, C, D, const MAX_DBM: u8> Sx126xRadio<SPI, IV, C, D, MAX_DBM>
 where
-    RK: RadioKind,
+    SPI: SpiDevice<u8>,
+    IV: InterfaceVariant,
+    C: Sx126xVariant,
     D: DelayNs + Clone,
 {
     /// Reads the packet that the chip reported into `buf`; `None` when it is not one for the caller.
-    pub(crate) async fn fetch(
-        &mut self,
-        config: RxConfig,
-        buf: &mut [u8],
-    ) -> Result<Option<(usize, RxQuality)>, Error> {
+    pub(crate) async fn fetch(&mut self, buf: &mut [u8]) -> Result<Option<(usize, RxQuality)>, Error> {
         self.commanding = true;
-        let frame = Self::read(&mut self.kind, config, buf).await?;
+        let frame = self.bus.read(buf).await?;
         self.unread = false;
         self.commanding = false;
         let counter = if frame.is_some() { &mut self.counters.received } else { &mut self.counters.dropped };
@@ -55,7 +55,6 @@ where
         config: RxConfig,
         buf: &mut [u8],
     ) -> Result<Option<(usize, RxQuality)>, Error> {
-        let mode = chip_mode(config.mode, 0);
         let (single, mut symbols) = match config.mode {
             RxMode::Continuous => (false, 0),
             RxMode::Single { .. } if self.state == State::Receiving(config) => (true, 0),
@@ -63,7 +62,7 @@ where
         };
         let limit_ms = receive_limit_ms(&config.rf.bb, config.mode);
         // It runs from the first look at it.
-        let mut timer = pin!(wait(self.delay.clone(), limit_ms));
+        let mut timer = pin!(wait(self.bus.delay.clone(), limit_ms));
         let mut interrupted = true;
         let mut lost = false;
         let mut empty = 0;
@@ -81,7 +80,7 @@ where
                 Step::Fetch
             } else {
                 if !single {
-                    timer.set(wait(self.delay.clone(), limit_ms));
+                    timer.set(wait(self.bus.delay.clone(), limit_ms));
                 }
                 interrupted = self.interrupt(timer.as_mut()).await?;
                 if single || interrupted { Step::Process } else { Step::Reopen }
@@ -94,9 +93,9 @@ where
                     Group::Go(Target::Receiving(config, now))
                 }
                 Step::Leave => Group::Leave(config),
-                Step::Resume => Group::Resume(mode),
-                Step::Fetch => Group::Fetch(config, &mut *buf),
-                Step::Process => Group::Process(mode),
+                Step::Resume => Group::Resume(config.mode),
+                Step::Fetch => Group::Fetch(&mut *buf),
+                Step::Process => Group::Process(Some(config.mode)),
                 Step::Reopen => Group::Reopen(config),
             };
             let Outcome { flags, frame, .. } = self.command(group).await?;

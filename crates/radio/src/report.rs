@@ -6,7 +6,7 @@ use lora_phy::mod_params::RadioError;
 /// [`NotSetUp`](Self::NotSetUp) and [`FrameTooLong`](Self::FrameTooLong), where the chip was not touched.
 #[derive(Debug, PartialEq)]
 pub enum Error {
-    /// A command failed, or BUSY stayed high; what lora-phy made of it.
+    /// A command failed, or BUSY stayed high, in lora-phy's words.
     Chip(RadioError),
     /// The chip did not report the end of an operation in time.
     Overdue,
@@ -15,8 +15,6 @@ pub enum Error {
     Nonsense(u16),
     /// A receive was asked for whose kind was not set up before.
     NotSetUp,
-    /// The signal strength of a channel cannot be read: the SPI device does not pass through a [`Tap`](crate::Tap).
-    Deaf,
     /// A frame of this length, in bytes, does not fit in a packet.
     FrameTooLong(usize),
 }

@@ -3,6 +3,12 @@
 use lora_modulation::{Bandwidth, BaseBandModulationParams, CodingRate, SpreadingFactor};
 use lorawan_device::async_device::radio::RxMode;
 
+/// How long one command may hold BUSY, in milliseconds.
+///
+/// The longest that a healthy chip needs is the start of the TCXO (10 ms as we set it) with a full
+/// calibration (3.5 ms, SX1261/2 data sheet table 8-1).
+pub const BUSY_LIMIT_MS: u32 = 100;
+
 /// How long a group of commands may take in all, in milliseconds; a reset with TCXO start takes about 70.
 pub const COMMANDS_LIMIT_MS: u32 = 1000;
 

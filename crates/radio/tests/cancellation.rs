@@ -153,7 +153,7 @@ fn rxc_may_be_dropped_at_any_await() {
 
 #[test]
 fn going_to_standby_may_be_dropped_at_any_await() {
-    check_all(Operation::LowPower, 50);
+    check_all(Operation::LowPower, 40);
 }
 
 #[test]

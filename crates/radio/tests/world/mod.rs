@@ -8,7 +8,7 @@ use std::rc::Rc;
 use lora_modulation::{Bandwidth, BaseBandModulationParams, CodingRate, SpreadingFactor};
 use lora_phy::sx126x::{Config, Sx1262, TcxoCtrlVoltage};
 use lorawan_device::async_device::radio::{RfConfig, RxConfig, RxMode, TxConfig};
-use sockeye_radio::{IrqFlags, Sx126xRadio, sx126x};
+use sockeye_radio::{Sx126xRadio, sx126x};
 use sockeye_virtual_hardware::air::{Gateway, Medium, Modulation};
 use sockeye_virtual_hardware::delay::VirtualDelay;
 use sockeye_virtual_hardware::sim::Sim;
@@ -52,8 +52,7 @@ impl World {
             use_dcdc: true,
             rx_boost: false,
         };
-        let flags: &'static IrqFlags = Box::leak(Box::new(IrqFlags::new()));
-        sx126x(spi, chip.interface(), config, VirtualDelay::new(&self.sim), flags)
+        sx126x(spi, chip.interface(), config, VirtualDelay::new(&self.sim))
     }
 
     /// Runs a future to its end, which must come within `limit_ms`.
