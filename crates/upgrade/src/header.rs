@@ -94,19 +94,18 @@ pub struct Device {
     pub capacity: u32,
 }
 
-/// The checked view of a header: it has the length, the magic and the format of one.
+/// The header: what an image is, and the signature over it. Every byte of it is in one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    signed: [u8; SIGNED_LEN],
-    signature: [u8; 64],
     image: Image,
+    signature: [u8; 64],
 }
 
 impl Header {
     /// Joins what an image is with the signature over it.
     #[must_use]
-    pub fn new(image: &Image, signature: [u8; 64]) -> Self {
-        Self { signed: image.signed_part(), signature, image: *image }
+    pub const fn new(image: &Image, signature: [u8; 64]) -> Self {
+        Self { image: *image, signature }
     }
 
     /// Reads a header at the start of `bytes`; what follows it is passed over.
@@ -118,13 +117,12 @@ impl Header {
     }
 
     fn view(bytes: &[u8]) -> Option<Self> {
-        let (signed, rest) = bytes.split_first_chunk::<SIGNED_LEN>()?;
-        let (signature, _) = rest.split_first_chunk::<64>()?;
-        let (head, rest) = signed.split_first_chunk::<8>()?;
+        let (head, rest) = bytes.split_first_chunk::<8>()?;
         let (board, rest) = rest.split_first_chunk::<16>()?;
         let (revisions, rest) = rest.split_first_chunk::<4>()?;
         let (len, rest) = rest.split_first_chunk::<4>()?;
-        let (sha512, _) = rest.split_first_chunk::<64>()?;
+        let (sha512, rest) = rest.split_first_chunk::<64>()?;
+        let (signature, _) = rest.split_first_chunk::<64>()?;
         let [m0, m1, m2, m3, FORMAT, 0, major, minor] = *head else { return None };
         let name = BoardName(*board);
         if [m0, m1, m2, m3] != MAGIC || BoardName::new(name.as_str()) != Some(name) {
@@ -139,14 +137,14 @@ impl Header {
             len: u32::from_le_bytes(*len),
             sha512: *sha512,
         };
-        Some(Self { signed: *signed, signature: *signature, image })
+        Some(Self { image, signature: *signature })
     }
 
     /// Returns the header's bytes.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
-        for (to, from) in out.iter_mut().zip(self.signed.iter().chain(&self.signature)) {
+        for (to, from) in out.iter_mut().zip(self.image.signed_part().iter().chain(&self.signature)) {
             *to = *from;
         }
         out
@@ -175,7 +173,7 @@ impl Header {
             Err(Refusal::Older)
         } else if version == device.version {
             Err(Refusal::SameVersion)
-        } else if !verify.is_signed(&self.signed, &self.signature) {
+        } else if !verify.is_signed(&self.image.signed_part(), &self.signature) {
             Err(Refusal::Signature)
         } else {
             Ok(())

@@ -7,6 +7,7 @@
 //! - No byte from outside panics: [`Header::parse`] is the one check of the bytes, and after it nothing can fail.
 //! - Nothing is believed before the signature is right: see [`Header::check`].
 //! - An image older than the running one, or made for another board or another revision of it, is refused.
+//! - A cut at any operation of the flash leaves the running image running, and an upgrade that can go on, or begin anew.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -24,13 +25,21 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "device")]
+mod device;
 mod header;
+mod progress;
 mod refusal;
+#[cfg(feature = "device")]
+mod slot;
 #[cfg(feature = "salty")]
 mod software;
 mod verify;
 
+#[cfg(feature = "device")]
+pub use device::{Slots, Upgrade};
 pub use header::{BoardName, Device, FORMAT, HEADER_LEN, Header, Image, MAGIC, SIGNED_LEN};
+pub use progress::{Progress, Request, State};
 pub use refusal::Refusal;
 #[cfg(feature = "salty")]
 pub use software::{Software, public_key, sign};

@@ -12,10 +12,12 @@
 
 mod faults;
 mod journal;
+mod part;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::rc::Rc;
 
 use embedded_storage::nor_flash::{
@@ -24,6 +26,7 @@ use embedded_storage::nor_flash::{
 
 use journal::Journal;
 pub use journal::{Change, Operation};
+pub use part::Part;
 
 /// The rules of a chip's flash.
 pub trait Chip: 'static {
@@ -256,6 +259,23 @@ impl<C: Chip> Flash<C> {
             journal: None,
         };
         Self { memory: Rc::new(RefCell::new(copy)), chip: PhantomData }
+    }
+
+    /// Gives the same memory under a driver of another kind: of the STM32WL's, one that reports a torn word and one that does
+    /// not.
+    #[must_use]
+    pub fn seen_as<D: Chip>(&self) -> Flash<D> {
+        assert!(
+            (C::WRITE_SIZE, C::ERASE_SIZE, C::HAS_ECC) == (D::WRITE_SIZE, D::ERASE_SIZE, D::HAS_ECC),
+            "this is another chip"
+        );
+        Flash { memory: self.memory.clone(), chip: PhantomData }
+    }
+
+    /// Gives a part of the memory as a flash of its own, for a bootloader.
+    #[must_use]
+    pub fn part(&self, range: Range<u32>) -> Part<C> {
+        Part { flash: self.clone(), range }
     }
 
     /// Tells what was done so far.

@@ -205,3 +205,26 @@ fn what_was_listed_can_be_done_again_and_be_cut() {
     assert_eq!(other.contents(), flash.contents());
     assert!(other.is_powered());
 }
+
+#[test]
+fn a_part_is_a_flash_of_its_own_and_ends_where_it_ends() {
+    let flash = Flash::<Rp2040>::erased(4);
+    let mut part = flash.part(4096..3 * 4096);
+    assert_eq!(ReadNorFlash::capacity(&part), 8192);
+    part.write(8184, &[7; 8]).unwrap();
+    assert_eq!(flash.contents()[3 * 4096 - 8..3 * 4096], [7; 8]);
+    assert_eq!(part.write(8192, &[7; 8]), Err(FlashError::OutOfBounds));
+    assert_eq!(part.read(8191, &mut [0; 2]), Err(FlashError::OutOfBounds));
+    assert_eq!(part.erase(4096, 3 * 4096), Err(FlashError::OutOfBounds));
+    part.erase(4096, 8192).unwrap();
+    assert_eq!(flash.wear(), [0, 0, 1, 0]);
+}
+
+#[test]
+fn one_memory_is_seen_through_two_drivers() {
+    let flash = Flash::<Stm32wl>::erased(1);
+    let mut behind_the_nmi = flash.seen_as::<Stm32wlNmi>();
+    flash.tear(16);
+    assert_eq!(flash.clone().read(16, &mut [0; 8]), Err(FlashError::Ecc { address: 16 }));
+    behind_the_nmi.read(16, &mut [0; 8]).unwrap();
+}
