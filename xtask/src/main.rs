@@ -52,6 +52,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Reads and sets up a socket; `cargo xtask toolbox --help` lists what it can do
+    #[command(disable_help_flag = true)]
+    Toolbox {
+        /// Handed to the program as they are
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Runs a board's image on a modelled chip: `--board stm32wl`, and the options of `run`
     #[command(disable_help_flag = true)]
     Emulate {
@@ -90,7 +97,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     let workspace = Workspace::find()?;
     match cli.command {
         Command::Setup => setup::setup(&workspace),
-        Command::Run { args } => run::run(&workspace, &args),
+        Command::Run { args } => run::run(&workspace, "sockeye-host", &args),
+        Command::Toolbox { args } => run::run(&workspace, "sockeye-toolbox", &args),
         Command::Emulate { args } => emulate::emulate(&workspace, &args),
         Command::Test(options) => test::test(&workspace, &options),
         Command::Tidy => tidy::check(&workspace),

@@ -1,4 +1,4 @@
-//! `run`: the socket on this computer.
+//! `run` and `toolbox`: the socket on this computer, and the tool that sets sockets up.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -7,23 +7,23 @@ use crate::failure::Failure;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Builds the host board and becomes it, so that its terminal, signals and exit status are its own.
+/// Builds a program, named as its package, and becomes it, so that its terminal, signals and exit status are its own.
 ///
 /// # Errors
 /// When it does not build.
-pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<(), Failure> {
-    let program = format!("sockeye-host{}", std::env::consts::EXE_SUFFIX);
+pub fn run(workspace: &Workspace, package: &str, args: &[OsString]) -> Result<(), Failure> {
+    let program = format!("{package}{}", std::env::consts::EXE_SUFFIX);
     let program = workspace.target_dir()?.join("release").join(program);
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--release", "--package", "sockeye-host"]);
+    cargo.args(["build", "--release", "--package", package]);
     // The first build takes minutes, and shows that it does; later ones are not to stand between the lines.
     if program.is_file() {
         cargo.arg("--quiet");
     }
     process::run(&mut cargo)?;
-    let mut host = Command::new(program);
-    host.args(args);
-    replace(&mut host)
+    let mut command = Command::new(program);
+    command.args(args);
+    replace(&mut command)
 }
 
 /// Becomes another program, where the system can do that.

@@ -6,15 +6,21 @@
 #![deny(missing_docs)]
 
 pub mod cli;
+#[cfg(not(target_family = "wasm"))]
 pub mod command;
 pub mod device;
 pub mod human;
+#[cfg(not(target_family = "wasm"))]
 pub mod interrupt;
+#[cfg(not(target_family = "wasm"))]
 pub mod lines;
+#[cfg(not(target_family = "wasm"))]
 pub mod live;
 pub mod network;
 pub mod observer;
+#[cfg(not(target_family = "wasm"))]
 pub mod pace;
+#[cfg(not(target_family = "wasm"))]
 pub mod plot;
 pub mod report;
 pub mod script;

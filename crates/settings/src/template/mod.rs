@@ -176,6 +176,11 @@ impl Template {
         self.fields.iter().map(|&(field, _)| field)
     }
 
+    /// Takes fields out for which `keep` says no.
+    pub fn retain(&mut self, mut keep: impl FnMut(Field) -> bool) {
+        self.fields.retain(|&(field, _)| keep(field));
+    }
+
     /// Returns the settings that the template makes of a device's present ones: all or nothing, the rules are checked on
     /// the whole.
     ///

@@ -1,0 +1,194 @@
+//! The command line: its options, and what it ends with.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sockeye_settings::{Model, Password, Region};
+
+use crate::commands::{Bench, Failure};
+use crate::error::Error;
+use crate::link::{Link, LinkError, Talk};
+use crate::serial::Serial;
+
+/// Reads and sets up LoRaWAN sockets.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sockeye-toolbox",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+A setting is named by its path, or as much of its end as is unlike all others:
+  sockeye-toolbox --port /dev/ttyACM0 set reporting_interval_s=600 overcurrent_alarm=12A led=off
+`sockeye-toolbox fields` lists them all with their ranges.
+
+Exit status: 0 done; 1 the socket refused or does not answer; 2 wrong usage (a setting, a file, an option)."
+)]
+pub struct Options {
+    #[command(flatten)]
+    pub(crate) way: Way,
+    /// The password for writing: six digits; a new socket has 123456
+    #[arg(long, global = true, env = "SOCKEYE_PASSWORD", hide_env_values = true, value_parser = password, default_value = "123456", hide_default_value = true)]
+    pub(crate) password: Password,
+    /// Prints JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the socket is.
+#[derive(Debug, Args)]
+pub struct Way {
+    /// The serial port of a board, such as /dev/ttyACM0 or COM3
+    #[arg(long, global = true, value_name = "DEVICE")]
+    pub(crate) port: Option<String>,
+    /// The speed of the port
+    #[arg(long, global = true, default_value_t = 115_200)]
+    pub(crate) baud: u32,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Reads status and settings
+    Read,
+    /// Writes settings: all of them, or none
+    Set {
+        /// Settings, as `led=off overcurrent_alarm=12A`
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = assignment)]
+        settings: Vec<(String, String)>,
+    },
+    /// Saves settings for other sockets of the same model and band, writes them, or compares
+    #[command(subcommand)]
+    Template(TemplateCommand),
+    /// Changes the password
+    Password {
+        /// The new one: six digits
+        #[arg(value_parser = password)]
+        new: Password,
+    },
+    /// Resets to factory defaults; needs --yes
+    Reset {
+        /// Yes, settings, password and energy sum may go
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Switches the relay
+    Relay {
+        /// What to do
+        to: Switch,
+    },
+    /// Has a report sent
+    Report,
+    /// Restarts the socket
+    Reboot,
+    /// Sets the energy sum to 0
+    ResetEnergy,
+    /// Writes a signed update; goes on where an interrupted one stopped
+    Upgrade {
+        /// The file, as `cargo xtask sign` makes it
+        file: PathBuf,
+    },
+    /// Gives an upgrade up that was begun
+    AbortUpgrade,
+    /// Lists all settings with ranges and defaults; needs no socket
+    Fields {
+        /// For this channel plan
+        #[arg(long, value_parser = region, default_value = "EU868")]
+        region: Region,
+        /// For this model
+        #[arg(long, value_parser = model, default_value = "EU")]
+        model: Model,
+    },
+}
+
+/// What to do with a template.
+#[derive(Debug, Subcommand)]
+pub enum TemplateCommand {
+    /// Saves the socket's settings; keys cannot be read, so they come from what is given after FILE
+    Save {
+        /// The file; `-` is standard output
+        file: PathBuf,
+        /// More settings to write into it, as `app_key=00112233445566778899AABBCCDDEEFF`
+        #[arg(value_name = "KEY=VALUE", value_parser = assignment)]
+        settings: Vec<(String, String)>,
+    },
+    /// Writes a template to the socket
+    Apply {
+        /// The file; `-` is standard input
+        file: PathBuf,
+    },
+    /// Tells in what the socket differs from a template
+    Diff {
+        /// The file; `-` is standard input
+        file: PathBuf,
+    },
+}
+
+/// What the relay is to do.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Switch {
+    /// Supply power
+    On,
+    /// Cut it
+    Off,
+    /// The other one
+    Toggle,
+}
+
+fn password(text: &str) -> Result<Password, String> {
+    Password::new(text.as_bytes()).ok_or_else(|| "the password is six digits".to_owned())
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, as led=off")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+fn region(text: &str) -> Result<Region, String> {
+    let all = || Region::ALL.map(Region::name).join(", ");
+    Region::from_name(text).ok_or_else(|| format!("expected one of {}", all()))
+}
+
+fn model(text: &str) -> Result<Model, String> {
+    let all = || Model::ALL.map(Model::name).join(", ");
+    Model::from_name(text).ok_or_else(|| format!("expected one of {}", all()))
+}
+
+/// No way to a socket: for what needs none.
+struct Nowhere;
+
+impl Link for Nowhere {
+    fn exchange(&mut self, _: &[u8]) -> Result<Vec<u8>, LinkError> {
+        Err(LinkError::NoWay)
+    }
+}
+
+/// Reads the command line, does what it says, and returns the exit status.
+#[must_use]
+pub fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if options.json {
+                println!("{}", failure.json());
+            } else {
+                eprintln!("error: {failure}");
+            }
+            ExitCode::from(if failure.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), Failure> {
+    let Options { way, password, json, command } = options;
+    match &way.port {
+        Some(port) if !matches!(command, Command::Fields { .. }) => {
+            let link = Serial::open(port, way.baud).map_err(Error::from)?;
+            Bench { talk: Talk::new(link, Some(*password)), json: *json }.run(command)
+        }
+        _ => Bench { talk: Talk::new(Nowhere, Some(*password)), json: *json }.run(command),
+    }
+}
