@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod chip;
 pub mod elf;
+mod kept;
 pub mod machine;
 pub mod memory;
 pub mod nvic;

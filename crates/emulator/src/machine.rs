@@ -5,26 +5,23 @@
 //! Cortex-M does by itself: it stacks registers and enters a handler, and lets time jump while the CPU sleeps.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use unicorn_engine::{Arch, MemType, Mode, Prot, RegisterARM, TlbEntry, TlbType, Unicorn};
 
+use crate::chip::{Area, Call, Chip, ResetKind, Start};
 use crate::elf::Image;
 use crate::outside::{Change, Outside};
-use crate::stm32wl::{
-    CODE_BYTES, Chip, DATA, DATA_BYTES, EUI64, FLASH, RAM, RAM_BYTES, Reset, ResetKind, SYSTEM,
-};
 use crate::time::{Time, ticks_of_us};
 
 /// A handler returns here, to a breakpoint. A Cortex-M has a number there that is no address.
 const RETURN: u64 = 0x1FFE_0000;
 
-/// From supply to the first instruction, in µs (STM32WLE5 data sheet, reset temporisation; about).
-const POWER_UP_US: u64 = 500;
-
 /// While an interrupt waits for PRIMASK the CPU runs in slices of so many cycles.
 const MASKED_SLICE: u64 = 32;
+
+/// From here on there is RAM, on each of the chips.
+const RAM: u64 = 0x2000_0000;
 
 /// BKPT #0.
 const BREAKPOINT: [u8; 2] = [0x00, 0xBE];
@@ -41,9 +38,8 @@ pub type Error = unicorn_engine::uc_error;
 /// Instructions that the CPU engine does not carry out as a chip does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hint {
-    Wfe,
-    Wfi,
     Sev,
+    Sleep(Sleep),
 }
 
 /// Why the CPU does nothing.
@@ -54,15 +50,15 @@ enum Sleep {
 }
 
 /// A machine with supply.
-pub struct Machine {
+pub struct Machine<C> {
     cpu: Unicorn<'static, ()>,
-    chip: Rc<RefCell<Chip>>,
+    chip: Rc<RefCell<C>>,
     time: Rc<Time>,
     /// The CPU has met a breakpoint, or an instruction that there is not.
     trapped: Rc<Cell<bool>>,
-    hints: HashMap<u32, Hint>,
+    /// The CPU has just gone to sleep.
+    slept: Rc<Cell<Option<Sleep>>>,
     image: Rc<Image>,
-    outside: Outside,
     sleep: Option<Sleep>,
     pc: u32,
     /// The CPU stands still until the next reset.
@@ -70,7 +66,7 @@ pub struct Machine {
     slices: u64,
 }
 
-impl std::fmt::Debug for Machine {
+impl<C> std::fmt::Debug for Machine<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Machine")
             .field("pc", &self.pc)
@@ -79,37 +75,39 @@ impl std::fmt::Debug for Machine {
     }
 }
 
-impl Machine {
+impl<C: Chip> Machine<C> {
     /// Makes a machine whose supply has just come. `eui64` is the number that the maker gave the chip.
     ///
     /// # Errors
     /// The CPU engine could not be set up.
-    pub fn new(image: &Rc<Image>, outside: &Outside, eui64: [u8; 8], seed: u64) -> Result<Self, Error> {
-        let time = Rc::new(Time::new(ticks_of_us(outside.sim.now_us() + POWER_UP_US), 24));
-        let chip = Rc::new(RefCell::new(Chip::new(&time, outside, ResetKind::Power, None, seed)));
+    pub fn new(
+        image: &Rc<Image>,
+        outside: &Outside<C::Nor>,
+        eui64: [u8; 8],
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let time = Rc::new(Time::new(ticks_of_us(outside.sim.now_us() + C::POWER_UP_US), 1));
+        let chip = Rc::new(RefCell::new(C::new(&time, outside, eui64, seed)));
         let trapped = Rc::new(Cell::new(false));
+        let slept = Rc::new(Cell::new(None));
         // With MCLASS the engine takes a Cortex-M33, whatever model is asked for.
         let mut cpu = Unicorn::new(Arch::ARM, Mode::THUMB | Mode::MCLASS)?;
-        map_memory(&mut cpu, image, eui64, seed)?;
+        map_memory(&mut cpu, &chip.borrow().areas(image, seed))?;
         map_registers(&mut cpu, &chip)?;
         add_hooks(&mut cpu, &time, &trapped)?;
         translate_addresses(&mut cpu)?;
         // No addresses to stop at: the engine would translate their blocks anew after each slice.
         cpu.ctl_exits_enable()?;
-        let hints = hints(image);
-        // Breakpoints in their place: with a hook on an instruction the engine does not know where it was stopped, and
-        // addresses to exit at it translates anew after each stop.
-        for address in hints.keys() {
-            cpu.mem_write(u64::from(*address), &BREAKPOINT)?;
+        for (address, hint) in hints(image) {
+            add_hint(&mut cpu, &chip, &slept, address, hint)?;
         }
         let mut machine = Self {
             cpu,
             chip,
             time,
             trapped,
-            hints,
+            slept,
             image: image.clone(),
-            outside: outside.clone(),
             sleep: None,
             pc: 0,
             is_locked_up: false,
@@ -119,13 +117,12 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Takes stack pointer and first instruction from the vector table.
+    /// Lets the chip do what it does before the image's first instruction.
     fn start(&mut self) -> Result<(), Error> {
-        let vtor = u64::from(self.chip.borrow().vtor());
-        let sp = self.word(vtor)?;
-        self.pc = self.word(vtor + 4)?;
+        let Start { sp, pc, lr } = self.chip.borrow_mut().start(&mut self.cpu);
+        self.pc = pc;
         self.cpu.reg_write(RegisterARM::SP, u64::from(sp))?;
-        self.cpu.reg_write(RegisterARM::LR, 0xFFFF_FFFF)?;
+        self.cpu.reg_write(RegisterARM::LR, u64::from(lr))?;
         self.cpu.reg_write(RegisterARM::PRIMASK, 0)?;
         self.sleep = None;
         self.is_locked_up = false;
@@ -146,7 +143,7 @@ impl Machine {
 
     /// Shows the chip.
     #[must_use]
-    pub fn chip(&self) -> std::cell::RefMut<'_, Chip> {
+    pub fn chip(&self) -> std::cell::RefMut<'_, C> {
         self.chip.borrow_mut()
     }
 
@@ -176,10 +173,10 @@ impl Machine {
     /// Those of the CPU engine itself; what the image does wrong is a fault of the chip's.
     pub fn run_until_us(&mut self, end_us: u64) -> Result<(), Error> {
         let end = ticks_of_us(end_us);
-        while self.time.now() < end && !self.chip.borrow().has_changes() {
+        while self.time.now() < end && !self.chip.borrow().core().has_changes() {
             self.chip.borrow_mut().advance(&mut self.cpu);
-            let reset = self.chip.borrow_mut().take_reset();
-            if let Some(Reset(kind)) = reset {
+            let reset = self.chip.borrow_mut().core_mut().take_reset();
+            if let Some(kind) = reset {
                 self.reset(kind)?;
                 continue;
             }
@@ -199,12 +196,10 @@ impl Machine {
 
     fn reset(&mut self, kind: ResetKind) -> Result<(), Error> {
         let function = self.function().to_owned();
-        self.chip.borrow_mut().tell(Change::Reset(kind, function));
-        let fresh = {
-            let before = self.chip.borrow();
-            Chip::new(&self.time, &self.outside, kind, Some(&before), 0)
-        };
-        *self.chip.borrow_mut() = fresh;
+        let mut chip = self.chip.borrow_mut();
+        chip.core_mut().tell(Change::Reset(kind, function));
+        chip.reset(kind);
+        drop(chip);
         // Code in RAM is copied there anew.
         self.cpu.ctl_flush_tb()?;
         self.start()
@@ -212,7 +207,8 @@ impl Machine {
 
     /// Tells whether the CPU sleeps on. What it waits for may have come.
     fn sleeps(&mut self) -> bool {
-        let nvic = &mut self.chip.borrow_mut().nvic;
+        let mut chip = self.chip.borrow_mut();
+        let nvic = &mut chip.core_mut().nvic;
         let wakes = match self.sleep {
             None => true,
             Some(Sleep::UntilEvent) => nvic.take_event(),
@@ -232,7 +228,7 @@ impl Machine {
     fn take_exceptions(&mut self) -> Result<(), Error> {
         loop {
             let masked = self.is_masked()?;
-            let next = self.chip.borrow().nvic.next(masked);
+            let next = self.chip.borrow().core().nvic.next(masked);
             let Some(number) = next else { return Ok(()) };
             if self.is_in_it_block()? {
                 return Ok(());
@@ -250,7 +246,7 @@ impl Machine {
         let padded = sp & 4;
         let frame = (sp & !7).wrapping_sub(32);
         let flags = self.register(RegisterARM::CPSR)? & FLAGS;
-        let xpsr = flags | 1 << 24 | padded << 7 | u32::from(self.chip.borrow().nvic.running());
+        let xpsr = flags | 1 << 24 | padded << 7 | u32::from(self.chip.borrow().core().nvic.running());
         let mut words = Vec::with_capacity(32);
         for register in STACKED {
             words.extend(self.register(register)?.to_le_bytes());
@@ -263,8 +259,8 @@ impl Machine {
         }
         self.cpu.reg_write(RegisterARM::SP, u64::from(frame))?;
         self.cpu.reg_write(RegisterARM::LR, RETURN | 1)?;
-        self.chip.borrow_mut().nvic.enter(number);
-        let vtor = self.chip.borrow().vtor();
+        self.chip.borrow_mut().core_mut().nvic.enter(number);
+        let vtor = self.chip.borrow().core().vtor();
         self.pc = self.word(u64::from(vtor + 4 * u32::from(number)))?;
         // What the CPU waited for has come: after the handler it goes on behind the WFE or WFI.
         self.sleep = None;
@@ -276,7 +272,7 @@ impl Machine {
     /// Leaves an exception: what was interrupted goes on as it was, with the registers that are on the stack.
     fn leave(&mut self) -> Result<(), Error> {
         let frame = self.register(RegisterARM::SP)?;
-        if self.chip.borrow().nvic.running() == 0 {
+        if self.chip.borrow().core().nvic.running() == 0 {
             self.lock_up("a return from no exception".to_owned());
             return Ok(());
         }
@@ -296,7 +292,7 @@ impl Machine {
         let status = self.register(RegisterARM::CPSR)? & !FLAGS | word(7) & FLAGS;
         self.cpu.reg_write(RegisterARM::CPSR, u64::from(status))?;
         self.pc = word(6);
-        self.chip.borrow_mut().nvic.leave();
+        self.chip.borrow_mut().core_mut().nvic.leave();
         self.time.pass_cycles(12);
         Ok(())
     }
@@ -314,7 +310,7 @@ impl Machine {
     /// Lets the CPU run until something is due.
     fn run_slice(&mut self, end: u64) -> Result<(), Error> {
         let mut stop = self.chip.borrow().next_event().map_or(end, |next| next.min(end));
-        if self.chip.borrow().nvic.would_wake() {
+        if self.chip.borrow().core().nvic.would_wake() {
             // Held back by PRIMASK: nothing tells when that is cleared.
             stop = stop.min(self.time.now() + MASKED_SLICE * self.time.ticks_per_cycle());
         }
@@ -322,14 +318,15 @@ impl Machine {
         self.slices += 1;
         let result = self.cpu.emu_start(u64::from(self.pc | 1), RETURN, 0, 0);
         self.pc = self.register(RegisterARM::PC)?;
+        let slept = self.slept.take();
         if self.trapped.take() {
             if u64::from(self.pc & !1) == RETURN {
                 return self.leave();
             }
-            match self.hints.get(&(self.pc & !1)).copied() {
-                Some(hint) => self.obey(hint),
-                None => self.hard_fault("a trap".to_owned()),
-            }
+            self.trap()?;
+        } else if slept.is_some() {
+            // The engine has stopped behind the WFE, which it calls invalid, or WFI.
+            self.sleep = slept;
         } else if let Err(error) = result {
             // An access where nothing is, most of all.
             self.hard_fault(format!("{error:?}"));
@@ -337,28 +334,44 @@ impl Machine {
         Ok(())
     }
 
-    fn obey(&mut self, hint: Hint) {
-        self.pc += 2;
-        match hint {
-            Hint::Wfe => self.sleep = Some(Sleep::UntilEvent),
-            Hint::Wfi => self.sleep = Some(Sleep::UntilInterrupt),
-            Hint::Sev => self.chip.borrow_mut().nvic.set_event(),
+    /// A breakpoint: a function in ROM that its chip does, or a fault.
+    fn trap(&mut self) -> Result<(), Error> {
+        let call = Call {
+            address: self.pc & !1,
+            arguments: [
+                self.register(RegisterARM::R0)?,
+                self.register(RegisterARM::R1)?,
+                self.register(RegisterARM::R2)?,
+                self.register(RegisterARM::R3)?,
+            ],
+            caller: self.register(RegisterARM::LR)?,
+            is_masked: self.is_masked()?,
+        };
+        let result = self.chip.borrow_mut().call(&mut self.cpu, call);
+        match result {
+            Some(value) => {
+                self.cpu.reg_write(RegisterARM::R0, u64::from(value))?;
+                self.pc = call.caller;
+            }
+            None => self.hard_fault("a trap".to_owned()),
         }
+        Ok(())
     }
 
     fn hard_fault(&mut self, what: String) {
         // A second fault while the first is handled.
-        if self.chip.borrow().nvic.running() == crate::nvic::HARD_FAULT {
+        if self.chip.borrow().core().nvic.running() == crate::nvic::HARD_FAULT {
             return self.lock_up(what);
         }
         let mut chip = self.chip.borrow_mut();
-        chip.fault(format!("hard fault: {what} in {}", self.image.function(self.pc)));
-        chip.nvic.raise_hard_fault();
+        chip.core_mut().fault(format!("hard fault: {what} in {}", self.image.function(self.pc)));
+        chip.core_mut().nvic.raise_hard_fault();
     }
 
     /// Stops the CPU: only a reset, such as the watchdog's, ends that.
     fn lock_up(&mut self, what: String) {
-        self.chip.borrow_mut().fault(format!("lock-up: {what} in {}", self.image.function(self.pc)));
+        let what = format!("lock-up: {what} in {}", self.image.function(self.pc));
+        self.chip.borrow_mut().core_mut().fault(what);
         self.is_locked_up = true;
     }
 }
@@ -367,48 +380,18 @@ impl Machine {
 const STACKED: [RegisterARM; 6] =
     [RegisterARM::R0, RegisterARM::R1, RegisterARM::R2, RegisterARM::R3, RegisterARM::R12, RegisterARM::LR];
 
-fn map_memory(cpu: &mut Unicorn<'static, ()>, image: &Image, eui64: [u8; 8], seed: u64) -> Result<(), Error> {
-    cpu.mem_map(u64::from(FLASH), u64::from(CODE_BYTES), Prot::READ | Prot::EXEC)?;
-    cpu.mem_write(u64::from(FLASH), &vec![0xFF; CODE_BYTES as usize])?;
-    // At reset the flash is seen at 0 as well, but the image uses its own address.
-    cpu.mem_map(u64::from(RAM), u64::from(RAM_BYTES), Prot::READ | Prot::WRITE)?;
-    cpu.mem_write(u64::from(RAM), &noise(seed, RAM_BYTES as usize))?;
-    cpu.mem_map(u64::from(SYSTEM), 0x1_0000, Prot::READ)?;
-    let [a, b, c, d, e, f, g, h] = eui64;
-    // Device number, then company and kind, each as a little-endian word.
-    cpu.mem_write(u64::from(EUI64), &[h, g, f, e, d, c, b, a])?;
-    cpu.mem_map(RETURN, 0x1000, Prot::READ | Prot::EXEC)?;
-    cpu.mem_write(RETURN, &BREAKPOINT)?;
-    for (address, bytes) in &image.segments {
-        cpu.mem_write(u64::from(*address), bytes)?;
+fn map_memory(cpu: &mut Unicorn<'static, ()>, areas: &[Area]) -> Result<(), Error> {
+    for Area { start, contents, is_ram } in areas {
+        let protection = if *is_ram { Prot::ALL } else { Prot::READ | Prot::EXEC };
+        cpu.mem_map(u64::from(*start), contents.len() as u64, protection)?;
+        cpu.mem_write(u64::from(*start), contents)?;
     }
-    Ok(())
+    cpu.mem_map(RETURN, 0x1000, Prot::READ | Prot::EXEC)?;
+    cpu.mem_write(RETURN, &BREAKPOINT)
 }
 
-/// RAM after power-up holds noise.
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    (0..bytes).map(|_| next()).collect()
-}
-
-/// The blocks of addresses behind which there are registers, or the flash that holds records.
-const REGISTERS: [(u32, u32); 6] = [
-    (0x4000_0000, 0x3_0000),
-    (0x4800_0000, 0x2000),
-    (0x5800_0000, 0x2_0000),
-    (0xE000_0000, 0x1000),
-    (0xE000_E000, 0x1000),
-    (0xE004_2000, 0x1000),
-];
-
-fn map_registers(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<Chip>>) -> Result<(), Error> {
-    for (base, length) in REGISTERS.into_iter().chain([(DATA, DATA_BYTES)]) {
+fn map_registers<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<C>>) -> Result<(), Error> {
+    for (base, length) in C::REGISTERS.iter().copied() {
         let (for_reads, for_writes) = (chip.clone(), chip.clone());
         cpu.mmio_map(
             u64::from(base),
@@ -443,7 +426,7 @@ fn translate_addresses(cpu: &mut Unicorn<'static, ()>) -> Result<(), Error> {
         {
             let _ = cpu.reg_write(RegisterARM::CPSR, status & !IT_STATE);
         }
-        let may_hold_code = is_fetch || address < u64::from(RAM);
+        let may_hold_code = is_fetch || address < RAM;
         let perms = if may_hold_code { Prot::ALL } else { Prot::READ | Prot::WRITE };
         Some(TlbEntry { paddr: address, perms })
     })?;
@@ -467,13 +450,30 @@ fn add_hooks(cpu: &mut Unicorn<'static, ()>, time: &Rc<Time>, trapped: &Rc<Cell<
     Ok(())
 }
 
+/// Tells when the CPU meets a hint.
+fn add_hint<C: Chip>(
+    cpu: &mut Unicorn<'static, ()>,
+    chip: &Rc<RefCell<C>>,
+    slept: &Rc<Cell<Option<Sleep>>>,
+    address: u32,
+    hint: Hint,
+) -> Result<(), Error> {
+    let (chip, slept) = (chip.clone(), slept.clone());
+    let at = u64::from(address);
+    cpu.add_code_hook(at, at, move |_, _, _| match hint {
+        Hint::Sev => chip.borrow_mut().core_mut().nvic.set_event(),
+        Hint::Sleep(sleep) => slept.set(Some(sleep)),
+    })?;
+    Ok(())
+}
+
 /// Finds the hints that a chip obeys and the CPU engine passes over.
-fn hints(image: &Image) -> HashMap<u32, Hint> {
+fn hints(image: &Image) -> Vec<(u32, Hint)> {
     let hint = |(address, half)| {
         // ARMv7-M ARM, A5.2.5: hints.
         let hint = match half {
-            0xBF20 => Hint::Wfe,
-            0xBF30 => Hint::Wfi,
+            0xBF20 => Hint::Sleep(Sleep::UntilEvent),
+            0xBF30 => Hint::Sleep(Sleep::UntilInterrupt),
             0xBF40 => Hint::Sev,
             _ => return None,
         };

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use clap::Parser;
 use sockeye_emulator::elf::Image;
 use sockeye_emulator::socket::EmulatedSocket;
+use sockeye_emulator::stm32wl::Stm32wl;
 use sockeye_host::cli::Options;
 use sockeye_host::command;
 use sockeye_host::world::World;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let Emulate { elf, options } = Emulate::parse();
     command::execute(&options, |options| {
         let image = Rc::new(read(&elf)?);
-        World::with(options, |place| EmulatedSocket::new(&image, &place))
+        World::with(options, |place| EmulatedSocket::<Stm32wl>::new(&image, &place))
     })
 }
 

@@ -1,6 +1,7 @@
 //! A socket whose firmware runs on a modelled chip, for the runs of the host board.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::rc::Rc;
 
 use embassy_futures::block_on;
@@ -13,33 +14,27 @@ use sockeye_settings::{Identity, MAX_STORED, Settings};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::bl0942::{BaudPin, Bl0942, SharedCircuit};
 use sockeye_virtual_hardware::button::VirtualButton;
-use sockeye_virtual_hardware::flash::{Flash, Stm32wlNmi};
+use sockeye_virtual_hardware::flash::{self, Flash};
 use sockeye_virtual_hardware::mains::{Circuit, MeteredCircuit};
 use sockeye_virtual_hardware::sim::Sim;
 use sockeye_virtual_hardware::sx126x::VirtualChip;
 
+use crate::chip::{Chip, ResetKind};
 use crate::elf::Image;
 use crate::machine::Machine;
-use crate::outside::{Change, Outside, Pins};
-use crate::stm32wl::{DATA_BYTES, ResetKind};
+use crate::outside::{Change, HOLD_UP_US, Outside};
 use crate::witness::Witness;
 
 /// The mains voltage to begin with, in mV.
 const MAINS_MV: u32 = 230_000;
 
-/// How long the capacitor feeds the device without mains, in µs, as on the host board.
-const HOLD_UP_US: u64 = 2_000_000;
-
-/// When the 3.3 V rail has fallen to the supply monitor's 2.9 V, of its fall to the 1.8 V that the chip needs.
-const MONITOR_US: u64 = HOLD_UP_US * (3300 - 2900) / (3300 - 1800);
-
 /// How far one of several machines runs ahead of the others, in µs.
 const STEP_US: u64 = 500;
 
 /// A machine with mains, load, button and air around it.
-pub struct EmulatedSocket {
+pub struct EmulatedSocket<C: Chip> {
     image: Rc<Image>,
-    outside: Outside,
+    outside: Outside<C::Nor>,
     identity: Identity,
     index: usize,
     seed: u64,
@@ -49,7 +44,7 @@ pub struct EmulatedSocket {
     network: Network,
     observer: HostObserver,
     /// None while the chip has no supply.
-    machine: RefCell<Option<Machine>>,
+    machine: RefCell<Option<Machine<C>>>,
     starts: Cell<u64>,
     voltage_mv: Cell<u32>,
     mains_went_us: Cell<Option<u64>>,
@@ -60,21 +55,21 @@ pub struct EmulatedSocket {
     pulses: Cell<u32>,
 }
 
-impl std::fmt::Debug for EmulatedSocket {
+impl<C: Chip> std::fmt::Debug for EmulatedSocket<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EmulatedSocket").field("index", &self.index).finish_non_exhaustive()
     }
 }
 
-impl EmulatedSocket {
+impl<C: Chip> EmulatedSocket<C> {
     /// Puts identity and settings into the flash, as in the factory, and plugs the socket in.
     ///
     /// # Errors
     /// The CPU engine could not be set up.
     pub fn new(image: &Rc<Image>, place: &Place<'_>) -> Result<Self, String> {
         let Place { sim, medium, network, index, identity, settings, seed, log } = *place;
-        let flash = Flash::erased(DATA_BYTES as usize / 2048);
-        provision(&flash, &identity, settings);
+        let flash = C::flash(image);
+        provision(&flash, C::RECORDS, &identity, settings);
         let meter = Bl0942::new(FrontEnd::TYPICAL, BaudPin::High);
         let circuit = MeteredCircuit::new(Circuit::new(f64::from(MAINS_MV) / 1000.0), meter);
         let outside = Outside {
@@ -84,7 +79,6 @@ impl EmulatedSocket {
             button: VirtualButton::new(sim),
             flash,
             supply_low: Rc::new(Cell::new(false)),
-            pins: Pins::LORA_E5,
         };
         network.tell_for(index);
         let socket = Self {
@@ -111,13 +105,13 @@ impl EmulatedSocket {
     }
 
     /// Looks at the machine, if it has supply.
-    pub fn with_machine<R>(&self, with: impl FnOnce(&mut Machine) -> R) -> Option<R> {
+    pub fn with_machine<R>(&self, with: impl FnOnce(&mut Machine<C>) -> R) -> Option<R> {
         self.machine.borrow_mut().as_mut().map(with)
     }
 
     /// Shows the parts around the chip.
     #[must_use]
-    pub fn outside(&self) -> &Outside {
+    pub fn outside(&self) -> &Outside<C::Nor> {
         &self.outside
     }
 
@@ -156,7 +150,7 @@ impl EmulatedSocket {
         let has_supply = self.machine.borrow().is_some();
         match (has_supply, self.outside.supply_low.get()) {
             (false, _) => None,
-            (true, false) => Some(went_us + MONITOR_US),
+            (true, false) => Some(went_us + C::SUPPLY_MONITOR_US),
             (true, true) => Some(went_us + HOLD_UP_US),
         }
     }
@@ -175,7 +169,7 @@ impl EmulatedSocket {
             let supply_us = self.next_supply_event_us();
             let until_us = supply_us.map_or(end_us, |at_us| at_us.min(end_us));
             let ran = self.with_machine(|machine| {
-                (machine.run_until_us(until_us), machine.now_us(), machine.chip().take_changes())
+                (machine.run_until_us(until_us), machine.now_us(), machine.chip().core_mut().take_changes())
             });
             let Some((result, now_us, changes)) = ran else {
                 self.outside.sim.run_until_us(until_us);
@@ -241,7 +235,8 @@ impl EmulatedSocket {
 
     /// Tells each fault of the image when it is seen first.
     fn tell_faults(&self) {
-        let faults = self.with_machine(|machine| machine.chip().faults().keys().cloned().collect::<Vec<_>>());
+        let faults =
+            self.with_machine(|machine| machine.chip().core().faults().keys().cloned().collect::<Vec<_>>());
         let Some(faults) = faults.filter(|faults| faults.len() > self.told_faults.get()) else { return };
         self.told_faults.set(faults.len());
         for what in self.witness.borrow_mut().new_faults(faults) {
@@ -266,7 +261,7 @@ impl EmulatedSocket {
     }
 }
 
-impl Device for EmulatedSocket {
+impl<C: Chip> Device for EmulatedSocket<C> {
     fn circuit(&self) -> &SharedCircuit {
         &self.outside.circuit
     }
@@ -332,7 +327,7 @@ impl Device for EmulatedSocket {
     }
 }
 
-impl EmulatedSocket {
+impl<C: Chip> EmulatedSocket<C> {
     fn apply_voltage(&self, voltage_mv: u32) {
         let voltage_v = f64::from(voltage_mv) / 1000.0;
         self.outside.circuit.change(|now_us, circuit| circuit.set_voltage(now_us, voltage_v));
@@ -345,8 +340,13 @@ fn groups(settings: &Settings) -> Vec<u32> {
 }
 
 /// Writes what a factory or a tool would have written.
-fn provision(flash: &Flash<Stm32wlNmi>, identity: &Identity, settings: Option<&Settings>) {
-    let mut storage = Storage::new(flash.clone(), 0..DATA_BYTES);
+fn provision<N: flash::Chip>(
+    flash: &Flash<N>,
+    records: Range<u32>,
+    identity: &Identity,
+    settings: Option<&Settings>,
+) {
+    let mut storage = Storage::new(flash.clone(), records);
     let mut store = |id: RecordId, bytes: &[u8]| {
         block_on(storage.store(id, bytes)).expect("an erased flash takes a record");
     };

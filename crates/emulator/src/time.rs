@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 
-/// Ticks of 96 MHz: every clock that the chips' oscillators and dividers commonly give is a whole number of them.
-pub const TICKS_PER_US: u64 = 96;
+/// Every clock that the chips' oscillators and dividers commonly give is a whole number of ticks: 96 MHz and its parts on
+/// the STM32WL, 125 MHz on the RP2040.
+pub const TICKS_PER_US: u64 = 12_000;
 
 /// The instant that a CPU has reached, and where it is to stop. Shared with the hook that counts blocks of code.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 
 use sockeye_settings::Model;
 
-use crate::stm32wl::ResetKind;
+use crate::chip::ResetKind;
 
 /// How long before the relay the button moved last: it is debounced for 30 ms, and looked at once more.
 const BUTTON_US: u64 = 60_000;

@@ -5,13 +5,14 @@ mod image;
 
 use libtest_mimic::{Arguments, Trial};
 use sockeye_emulator::socket::EmulatedSocket;
+use sockeye_emulator::stm32wl::Stm32wl;
 use sockeye_host::cli::Options;
 use sockeye_host::report::Event;
 use sockeye_host::script::Stimulus;
 use sockeye_host::world::World;
 use sockeye_scenarios::Bench;
 
-struct OnTheChip(World<EmulatedSocket>);
+struct OnTheChip(World<EmulatedSocket<Stm32wl>>);
 
 impl Bench for OnTheChip {
     fn plug_in(options: &Options) -> Result<Self, String> {

@@ -4,9 +4,11 @@
 mod image;
 
 use clap::Parser;
+use sockeye_emulator::chip::Chip;
 use sockeye_emulator::machine::Machine;
 use sockeye_emulator::nvic::NMI;
 use sockeye_emulator::socket::EmulatedSocket;
+use sockeye_emulator::stm32wl::Stm32wl;
 use sockeye_host::cli::Options;
 use sockeye_host::report::{DownlinkKind, Event};
 use sockeye_host::script::Schedule;
@@ -14,7 +16,7 @@ use sockeye_host::world::World;
 use sockeye_virtual_hardware::flash::Cut;
 
 struct Bench {
-    world: World<EmulatedSocket>,
+    world: World<EmulatedSocket<Stm32wl>>,
 }
 
 impl Bench {
@@ -37,13 +39,13 @@ impl Bench {
         events
     }
 
-    fn socket(&self) -> &EmulatedSocket {
+    fn socket(&self) -> &EmulatedSocket<Stm32wl> {
         self.world.device(0).unwrap()
     }
 
     /// The image has done nothing that a chip would not have let pass, and touched no register without a model.
     fn is_clean(&self) {
-        let faults = self.socket().with_machine(|machine| machine.chip().faults().clone()).unwrap();
+        let faults = self.socket().with_machine(|machine| machine.chip().core().faults().clone()).unwrap();
         assert!(faults.is_empty(), "{faults:?}");
         assert_eq!(self.world.watchdog_resets(), 0);
     }
@@ -202,8 +204,9 @@ fn an_outage_is_told_and_session_relay_and_settings_are_there_when_the_mains_ret
 #[test]
 fn a_word_of_flash_that_a_power_cut_has_torn_is_read_over() {
     let nmi = |bench: &Bench| {
-        let taken =
-            |machine: &mut Machine| machine.chip().nvic.taken().any(|(number, _)| number == usize::from(NMI));
+        let taken = |machine: &mut Machine<Stm32wl>| {
+            machine.chip().core().nvic.taken().any(|(number, _)| number == usize::from(NMI))
+        };
         bench.socket().with_machine(taken).unwrap()
     };
     let mut seen = 0;

@@ -1,6 +1,6 @@
 //! The extended interrupt controller and the choice of its ports (RM0453 chapters 15 and 10).
 
-use super::kept::Kept;
+use crate::kept::Kept;
 
 const RTSR1: u32 = 0x00;
 const FTSR1: u32 = 0x04;

@@ -3,7 +3,7 @@
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 use sockeye_virtual_hardware::flash::{self, Flash, Stm32wlNmi};
 
-use super::kept::Kept;
+use crate::kept::Kept;
 
 const ACR: u32 = 0x00;
 const KEYR: u32 = 0x08;

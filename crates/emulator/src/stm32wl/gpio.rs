@@ -1,6 +1,6 @@
 //! Ports of pins (RM0453 chapter 10).
 
-use super::kept::Kept;
+use crate::kept::Kept;
 
 const MODER: u32 = 0x00;
 const PUPDR: u32 = 0x0C;

@@ -5,34 +5,34 @@ mod exti;
 mod flash;
 mod gpio;
 mod iwdg;
-mod kept;
 mod rcc;
 mod rng;
 mod spi;
 mod tim2;
 mod usart;
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
-pub use gpio::Pin;
-pub use rcc::ResetKind;
+use sockeye_virtual_hardware::flash::{Chip as _, Flash, Stm32wlNmi};
+use sockeye_virtual_hardware::sx126x::Mode;
 
 use self::dma::{Dma, request};
 use self::exti::{Exti, PVD_LINE};
 use self::flash::{FlashController, Outcome};
-use self::gpio::Port;
+use self::gpio::{Pin, Port};
 use self::iwdg::Iwdg;
-use self::kept::Kept;
 use self::rcc::{Clocked, Rcc};
 use self::rng::Rng;
 use self::spi::Spi;
 use self::tim2::Tim2;
 use self::usart::Usart;
+use crate::chip::{Area, Chip, Core, ResetKind, Start};
+use crate::elf::Image;
+use crate::kept::Kept;
 use crate::memory::Memory;
-use crate::nvic::Nvic;
-use crate::outside::{Change, Outside};
-use crate::time::{Time, ticks_of_us};
+use crate::outside::{HOLD_UP_US, Outside};
+use crate::time::{TICKS_PER_US, Time};
 
 /// Start of the flash.
 pub const FLASH: u32 = 0x0800_0000;
@@ -48,6 +48,7 @@ pub const RAM: u32 = 0x2000_0000;
 pub const RAM_BYTES: u32 = 64 * 1024;
 /// System memory, which holds the chip's numbers.
 pub const SYSTEM: u32 = 0x1FFF_0000;
+const SYSTEM_BYTES: usize = 0x1_0000;
 /// Address of the 64-bit number of the chip (RM0453, IEEE 64-bit unique device ID).
 pub const EUI64: u32 = 0x1FFF_7580;
 
@@ -63,19 +64,41 @@ mod irq {
     pub const SUBGHZ_RADIO: u8 = 50;
 }
 
-/// What ends a run from inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reset(pub ResetKind);
+/// Which pin goes where.
+#[derive(Clone, Copy, Debug)]
+struct Pins {
+    /// High closes the relay.
+    relay: Pin,
+    /// The LED.
+    led: Pin,
+    /// Whether a high level lights the LED.
+    led_lights_high: bool,
+    /// Low is pressed.
+    button: Pin,
+    /// The antenna switch, high to receive.
+    antenna_rx: Pin,
+    /// The antenna switch, high to send.
+    antenna_tx: Pin,
+}
+
+impl Pins {
+    /// Seeed LoRa-E5 (boards/stm32wl/README.md).
+    const LORA_E5: Self = Self {
+        relay: Pin { port: 1, number: 10 },
+        led: Pin { port: 1, number: 5 },
+        led_lights_high: false,
+        button: Pin { port: 0, number: 0 },
+        antenna_rx: Pin { port: 0, number: 4 },
+        antenna_tx: Pin { port: 0, number: 5 },
+    };
+}
 
 /// The chip around its CPU.
 #[derive(Debug)]
-pub struct Chip {
-    time: Rc<Time>,
-    outside: Outside,
-    /// Interrupts.
-    pub nvic: Nvic,
-    vtor: u32,
-    system: BTreeMap<u32, u32>,
+pub struct Stm32wl {
+    core: Core<Stm32wlNmi>,
+    pins: Pins,
+    eui64: [u8; 8],
     rcc: Rcc,
     pwr: Kept<0x26>,
     exti: Exti,
@@ -88,168 +111,201 @@ pub struct Chip {
     flash: FlashController,
     iwdg: Iwdg,
     rng: Rng,
-    /// When the meter's next byte has arrived.
-    meter_due_us: Option<u64>,
-    reset: Option<Reset>,
-    changes: Vec<Change>,
-    packets: u16,
+    /// The debug unit, which keeps what it is given.
+    dbgmcu: Kept<0x14>,
     /// What the pins' lines hang on is as it was looked at last, if the button and the supply are too.
     seen: Option<(bool, bool)>,
-    relay: Option<bool>,
-    led: bool,
-    /// What the image did that a chip would not have let pass, or that no model answers for, with how often.
-    faults: BTreeMap<String, u64>,
 }
 
-impl Chip {
-    /// Makes the chip as it is after a reset; `before` is what it was until then, if it had supply all the time.
-    pub fn new(
-        time: &Rc<Time>,
-        outside: &Outside,
-        kind: ResetKind,
-        before: Option<&Self>,
-        seed: u64,
-    ) -> Self {
-        let rcc = Rcc::new(kind, before.map(|before| &before.rcc));
-        let ticks = rcc.ticks_per_cycle().unwrap_or(24);
-        time.set_ticks_per_cycle(ticks);
-        let mut pwr = Kept::new(&[
-            0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34, 0x58, 0x5C,
-            0x88, 0x90,
-        ]);
-        pwr.set(0x90, 1 << 15);
-        let mut chip = Self {
-            time: time.clone(),
-            outside: outside.clone(),
-            nvic: Nvic::new(4),
-            vtor: FLASH,
-            system: BTreeMap::new(),
-            rcc,
-            pwr,
-            exti: Exti::new(0),
-            syscfg: Kept::new(&[0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x28, 0x2C]),
-            ports: std::array::from_fn(|port| {
-                Port::new(port as u32, before.and_then(|before| before.ports.get(port)))
-            }),
-            tim2: Tim2::new(time.now(), ticks),
-            usart: Usart::new(ticks),
-            dma: Dma::default(),
-            spi: Spi::new(),
-            flash: FlashController::new(&outside.flash, DATA - FLASH),
-            iwdg: Iwdg::new(),
-            rng: Rng::new(before.map_or(seed, |before| before.rng.next_seed())),
-            meter_due_us: None,
-            reset: None,
-            changes: before.map(|before| before.changes.clone()).unwrap_or_default(),
-            packets: 0,
-            seen: None,
-            // A hold circuit keeps the relay where it was while the chip restarts, and the first level that the
-            // image then gives the pin is told, whether it is another one or not.
-            relay: None,
-            led: false,
-            faults: before.map(|before| before.faults.clone()).unwrap_or_default(),
-        };
-        if before.is_some_and(|before| before.led) {
-            chip.changes.push(Change::Led(false));
-        }
-        outside.radio.power_cycle();
-        chip.look_outside();
-        chip.exti = Exti::new(chip.exti_levels());
+impl Chip for Stm32wl {
+    type Nor = Stm32wlNmi;
+
+    const REGISTERS: &'static [(u32, u32)] = &[
+        (0x4000_0000, 0x3_0000),
+        (0x4800_0000, 0x2000),
+        (0x5800_0000, 0x2_0000),
+        (0xE000_0000, 0x1000),
+        (0xE000_E000, 0x1000),
+        (0xE004_2000, 0x1000),
+        (DATA, DATA_BYTES),
+    ];
+    const RECORDS: Range<u32> = 0..DATA_BYTES;
+    // STM32WLE5 data sheet, reset temporisation; about.
+    const POWER_UP_US: u64 = 500;
+    /// When the rail of 3.3 V has fallen to the detector's 2.9 V, of its fall to the 1.8 V that the chip needs.
+    const SUPPLY_MONITOR_US: u64 = HOLD_UP_US * (3300 - 2900) / (3300 - 1800);
+
+    fn flash(_: &Image) -> Flash<Stm32wlNmi> {
+        Flash::erased(DATA_BYTES as usize / Stm32wlNmi::ERASE_SIZE)
+    }
+
+    fn new(time: &Rc<Time>, outside: &Outside<Stm32wlNmi>, eui64: [u8; 8], seed: u64) -> Self {
+        // CPUID: Cortex-M4 r0p1.
+        let core = Core::new(time, outside, 4, 0x410F_C241, FLASH);
+        let rcc = Rcc::new(ResetKind::Power, None);
+        let ports = std::array::from_fn(|port| Port::new(port as u32, None));
+        let mut chip = Self::from_reset(core, eui64, rcc, ports, Rng::new(seed));
+        chip.begin();
         chip
     }
 
-    /// Gives the address of the vector table.
-    #[must_use]
-    pub fn vtor(&self) -> u32 {
-        self.vtor
+    fn areas(&self, image: &Image, seed: u64) -> Vec<Area> {
+        // At reset the flash is seen at 0 as well, but the image uses its own address.
+        let mut code = vec![0xFF; CODE_BYTES as usize];
+        for (address, bytes) in &image.segments {
+            let offset = address.wrapping_sub(FLASH) as usize;
+            if let Some(place) = code.get_mut(offset..offset.saturating_add(bytes.len())) {
+                place.copy_from_slice(bytes);
+            }
+        }
+        let [a, b, c, d, e, f, g, h] = self.eui64;
+        let mut system = vec![0; SYSTEM_BYTES];
+        // Device number, then company and kind, each as a little-endian word.
+        system[(EUI64 - SYSTEM) as usize..][..8].copy_from_slice(&[h, g, f, e, d, c, b, a]);
+        vec![Area::read_only(FLASH, code), Area::ram(RAM, RAM_BYTES, seed), Area::read_only(SYSTEM, system)]
     }
 
-    /// Takes the reset that was asked for.
-    pub fn take_reset(&mut self) -> Option<Reset> {
-        self.reset.take()
+    fn start(&mut self, memory: &mut dyn Memory) -> Start {
+        let mut word = |address| {
+            let mut bytes = [0; 4];
+            memory.read(address, &mut bytes);
+            u32::from_le_bytes(bytes)
+        };
+        let vtor = self.core.vtor();
+        Start { sp: word(vtor), pc: word(vtor + 4), lr: 0xFFFF_FFFF }
     }
 
-    /// Takes what was seen since the last call.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
+    fn reset(&mut self, kind: ResetKind) {
+        let rcc = Rcc::new(kind, Some(&self.rcc));
+        let ports = std::array::from_fn(|port| Port::new(port as u32, self.ports.get(port)));
+        let core = self.core.after_reset(FLASH);
+        *self = Self::from_reset(core, self.eui64, rcc, ports, Rng::new(self.rng.next_seed()));
+        self.begin();
     }
 
-    /// Adds something that was seen.
-    pub fn tell(&mut self, change: Change) {
-        self.changes.push(change);
+    fn core(&self) -> &Core<Stm32wlNmi> {
+        &self.core
     }
 
-    /// Tells whether something was seen that nobody has taken.
-    #[must_use]
-    pub fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
+    fn core_mut(&mut self) -> &mut Core<Stm32wlNmi> {
+        &mut self.core
     }
 
-    /// Tells what is plugged into the chip.
-    #[must_use]
-    pub fn outside(&self) -> &Outside {
-        &self.outside
-    }
-
-    /// Tells what the image did that a chip would not have let pass, or that no model answers for, with how often.
-    #[must_use]
-    pub fn faults(&self) -> &BTreeMap<String, u64> {
-        &self.faults
-    }
-
-    /// Notes something that a chip would not have let pass.
-    pub fn fault(&mut self, what: String) {
-        *self.faults.entry(what).or_default() += 1;
-    }
-
-    /// Brings everything to the present instant: timers, bytes on lines, what is outside.
-    pub fn advance(&mut self, memory: &mut dyn Memory) {
-        let now = self.time.now();
-        self.outside.sim.run_until_us(self.time.now_us());
+    fn advance(&mut self, memory: &mut dyn Memory) {
+        let now = self.core.time.now();
+        self.core.sync();
         self.tim2.advance(now);
         while let Some((byte, at)) = self.usart.advance(now) {
             self.meter_hears(byte, at);
             self.move_bytes(memory);
         }
-        while self.meter_due_us.is_some_and(|at| at <= self.time.now_us()) {
-            let (byte, next) = self
-                .outside
-                .circuit
-                .with_meter(|now_us, meter| (meter.transmit(now_us), meter.next_event_us()));
-            self.meter_due_us = next;
-            if let Some(byte) = byte {
-                self.usart.receive(now, byte, next.map(ticks_of_us));
-                self.move_bytes(memory);
-            }
+        while let Some((byte, next)) = self.core.meter_byte() {
+            self.usart.receive(now, byte, next);
+            self.move_bytes(memory);
         }
         if self.iwdg.due().is_some_and(|due| due <= now) {
-            self.reset.get_or_insert(Reset(ResetKind::Watchdog));
+            self.core.ask_for_reset(ResetKind::Watchdog);
         }
         self.look_outside();
     }
 
-    /// Tells when something happens next, in ticks.
-    #[must_use]
-    pub fn next_event(&self) -> Option<u64> {
-        let outside =
-            [self.outside.sim.next_timer_us(), self.outside.button.next_event_us(), self.meter_due_us];
-        let outside = outside.into_iter().flatten().map(ticks_of_us);
-        [self.tim2.next_event(), self.usart.next_event(), self.iwdg.due()]
+    fn next_event(&self) -> Option<u64> {
+        [self.tim2.next_event(), self.usart.next_event(), self.iwdg.due(), self.core.next_outside()]
             .into_iter()
             .flatten()
-            .chain(outside)
             .min()
+    }
+
+    fn read(&mut self, memory: &mut dyn Memory, address: u32, bytes: u32) -> u32 {
+        if (DATA..DATA + DATA_BYTES).contains(&address) {
+            let outcome = self.flash.read_memory(address - DATA, bytes);
+            return self.settle_flash(outcome);
+        }
+        let register = address & !3;
+        let value = match self.read_register(register, bytes) {
+            Some(value) => value,
+            None => {
+                self.core.fault(format!("a read of {register:#010x}, of which there is no model"));
+                0
+            }
+        };
+        self.move_bytes(memory);
+        self.set_lines();
+        let shifted = if is_narrow_port(register) { value } else { value >> (8 * (address & 3)) };
+        match bytes {
+            1 => shifted & 0xFF,
+            2 => shifted & 0xFFFF,
+            _ => shifted,
+        }
+    }
+
+    fn write(&mut self, memory: &mut dyn Memory, address: u32, bytes: u32, value: u32) {
+        if (DATA..DATA + DATA_BYTES).contains(&address) {
+            let outcome = self.flash.write_memory(address - DATA, bytes, value);
+            self.settle_flash(outcome);
+            return;
+        }
+        let register = address & !3;
+        let whole = if bytes == 4 || is_narrow_port(register) {
+            value
+        } else {
+            let shift = 8 * (address & 3);
+            let mask = if bytes == 1 { 0xFF } else { 0xFFFF } << shift;
+            let before =
+                if register & 0xFFFF_F000 == 0xE000_E000 { self.core.read_system(register) } else { None };
+            before.unwrap_or(0) & !mask | value << shift & mask
+        };
+        if self.write_register(register, bytes, whole).is_none() {
+            self.core.fault(format!("a write to {register:#010x}, of which there is no model"));
+        }
+        self.move_bytes(memory);
+        self.set_lines();
+    }
+}
+
+impl Stm32wl {
+    /// Makes the chip of what comes through a reset.
+    fn from_reset(core: Core<Stm32wlNmi>, eui64: [u8; 8], rcc: Rcc, ports: [Port; 8], rng: Rng) -> Self {
+        let ticks = rcc.ticks_per_cycle().unwrap_or(TICKS_PER_US / 4);
+        core.time.set_ticks_per_cycle(ticks);
+        let mut pwr = Kept::new(&[
+            0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34, 0x58, 0x5C,
+            0x88, 0x90,
+        ]);
+        pwr.set(0x90, 1 << 15);
+        Self {
+            pins: Pins::LORA_E5,
+            eui64,
+            rcc,
+            pwr,
+            exti: Exti::new(0),
+            syscfg: Kept::new(&[0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x28, 0x2C]),
+            ports,
+            tim2: Tim2::new(core.time.now(), ticks),
+            usart: Usart::new(ticks),
+            dma: Dma::default(),
+            spi: Spi::new(),
+            flash: FlashController::new(&core.outside.flash, DATA - FLASH),
+            iwdg: Iwdg::new(),
+            rng,
+            dbgmcu: Kept::new(&[0x00, 0x04, 0x3C, 0x40, 0x44, 0x48, 0x4C]),
+            seen: None,
+            core,
+        }
+    }
+
+    /// Looks around for the first time after a reset, which is one of the radio too.
+    fn begin(&mut self) {
+        self.core.outside.radio.power_cycle();
+        self.look_outside();
+        self.exti = Exti::new(self.exti_levels());
     }
 
     /// Looks at what is outside, and sets the lines of all interrupts.
     fn look_outside(&mut self) {
-        let button = self.outside.pins.button;
-        let pressed = self.outside.button.is_pressed();
-        let packets = self.outside.radio.packets();
-        if packets != self.packets {
-            self.packets = packets;
-            self.changes.push(Change::Received);
-        }
+        let button = self.pins.button;
+        let pressed = self.core.outside.button.is_pressed();
+        self.core.look_at_radio();
         let seen = (pressed, self.pvd_output());
         if self.seen != Some(seen) {
             self.seen = Some(seen);
@@ -273,96 +329,61 @@ impl Chip {
 
     /// The supply monitor's output: on, and below its threshold.
     fn pvd_output(&self) -> bool {
-        self.pwr.get(0x04) & 1 != 0 && self.outside.supply_low.get()
+        self.pwr.get(0x04) & 1 != 0 && self.core.outside.supply_low.get()
     }
 
     fn set_lines(&mut self) {
         let lines = self.exti.interrupting();
-        self.nvic.set_line(irq::PVD_PVM, lines >> PVD_LINE & 1 != 0);
+        self.core.nvic.set_line(irq::PVD_PVM, lines >> PVD_LINE & 1 != 0);
         for line in 0..5 {
-            self.nvic.set_line(irq::EXTI0 + line, lines >> line & 1 != 0);
+            self.core.nvic.set_line(irq::EXTI0 + line, lines >> line & 1 != 0);
         }
-        self.nvic.set_line(irq::EXTI9_5, lines & 0x3E0 != 0);
-        self.nvic.set_line(irq::EXTI15_10, lines & 0xFC00 != 0);
+        self.core.nvic.set_line(irq::EXTI9_5, lines & 0x3E0 != 0);
+        self.core.nvic.set_line(irq::EXTI15_10, lines & 0xFC00 != 0);
         let channels = self.dma.interrupting();
         for channel in 0..7 {
-            self.nvic.set_line(irq::DMA1_CHANNEL1 + channel, channels >> channel & 1 != 0);
+            self.core.nvic.set_line(irq::DMA1_CHANNEL1 + channel, channels >> channel & 1 != 0);
         }
-        self.nvic.set_line(irq::TIM2, self.tim2.interrupts());
-        self.nvic.set_line(irq::USART1, self.usart.interrupts());
-        self.nvic.set_line(irq::SUBGHZ_RADIO, self.outside.radio.dio1());
+        self.core.nvic.set_line(irq::TIM2, self.tim2.interrupts());
+        self.core.nvic.set_line(irq::USART1, self.usart.interrupts());
+        self.core.nvic.set_line(irq::SUBGHZ_RADIO, self.core.outside.radio.dio1());
     }
 
     /// The last stop bit of a byte has reached the meter.
     fn meter_hears(&mut self, byte: u8, at: u64) {
-        let bit_ns = self.usart.bit_ticks() * 1000 / crate::time::TICKS_PER_US;
-        let (fits, next) = self.outside.circuit.with_meter(|_, meter| {
-            // A byte of the meter is 11 bits; a receiver stands an error of 3 %.
-            let meter_bit_ns = meter.byte_us() * 1000 / 11;
-            let fits = bit_ns.abs_diff(meter_bit_ns) * 100 <= meter_bit_ns * 3;
-            if fits {
-                meter.receive(at / crate::time::TICKS_PER_US, byte);
-            }
-            (fits, meter.next_event_us())
-        });
-        self.meter_due_us = next;
-        if !fits || !self.usart.is_plain() {
-            self.fault("the serial line runs at another speed or format than the meter".to_owned());
-        }
+        // A format that this model does not know is no speed that fits either.
+        let bit_ticks = if self.usart.is_plain() { self.usart.bit_ticks() } else { 0 };
+        self.core.meter_hears(byte, at, bit_ticks);
     }
 
     /// Lets the DMA serve what asks for it.
     fn move_bytes(&mut self, memory: &mut dyn Memory) {
-        let now = self.time.now();
+        let now = self.core.time.now();
         while self.usart.offers_byte() {
             let Some(moved) = self.dma.serve(request::USART1_RX) else { break };
             let byte = self.usart.take();
             if moved.from_memory || !memory.write(moved.memory, &[byte]) {
-                self.fault(format!("DMA moved a received byte to {:#010x}", moved.memory));
+                self.core.fault(format!("DMA moved a received byte to {:#010x}", moved.memory));
             }
         }
         while self.usart.wants_byte() {
             let Some(moved) = self.dma.serve(request::USART1_TX) else { break };
             let mut byte = [0];
             if !moved.from_memory || !memory.read(moved.memory, &mut byte) {
-                self.fault(format!("DMA took a byte to send from {:#010x}", moved.memory));
+                self.core.fault(format!("DMA took a byte to send from {:#010x}", moved.memory));
             }
             let [byte] = byte;
             self.usart.send(now, byte);
         }
     }
 
-    /// Reads a register, `bytes` wide.
-    pub fn read(&mut self, memory: &mut dyn Memory, address: u32, bytes: u32) -> u32 {
-        if (DATA..DATA + DATA_BYTES).contains(&address) {
-            let outcome = self.flash.read_memory(address - DATA, bytes);
-            return self.settle_flash(outcome);
-        }
-        let register = address & !3;
-        let value = match self.read_register(register, bytes) {
-            Some(value) => value,
-            None => {
-                self.fault(format!("a read of {register:#010x}, of which there is no model"));
-                0
-            }
-        };
-        self.move_bytes(memory);
-        self.set_lines();
-        let shifted = if is_narrow_port(register) { value } else { value >> (8 * (address & 3)) };
-        match bytes {
-            1 => shifted & 0xFF,
-            2 => shifted & 0xFFFF,
-            _ => shifted,
-        }
-    }
-
     fn read_register(&mut self, address: u32, bytes: u32) -> Option<u32> {
-        let now = self.time.now();
+        let now = self.core.time.now();
         let (block, offset) = (address & !0x3FF, address & 0x3FF);
         if let Some(peripheral) = clocked(block)
             && !self.rcc.is_clocked(peripheral)
         {
-            self.fault(format!("a read of {address:#010x}, whose clock is off"));
+            self.core.fault(format!("a read of {address:#010x}, whose clock is off"));
             return Some(0);
         }
         match block {
@@ -379,9 +400,8 @@ impl Chip {
             0x5800_1000 => self.rng.read(offset),
             0x5800_4000 => self.flash.read(offset),
             0x5801_0000 => self.spi.read(offset, bytes),
-            0xE000_E000..0xE000_F000 => self.read_system(address),
-            // DBGMCU: keeps what it is given.
-            0xE004_2000 => Some(self.system.get(&address).copied().unwrap_or(0)),
+            0xE000_E000..0xE000_F000 => self.core.read_system(address),
+            0xE004_2000 => self.dbgmcu.read(offset),
             _ => None,
         }
     }
@@ -391,7 +411,7 @@ impl Chip {
         Some(match offset {
             // SR2: RFBUSYS and RFBUSYMS, SMPS and LDO ready, flash ready, low-power regulator ready, PVDO.
             0x14 => {
-                let busy = self.rcc.radio_in_reset() || self.outside.radio.is_busy();
+                let busy = self.rcc.radio_in_reset() || self.core.outside.radio.is_busy();
                 let pvd = u32::from(self.pvd_output()) << 11;
                 u32::from(busy) << 1 | u32::from(busy) << 2 | 1 << 3 | 1 << 4 | 1 << 7 | 1 << 8 | pvd
             }
@@ -399,52 +419,13 @@ impl Chip {
         })
     }
 
-    fn read_system(&self, address: u32) -> Option<u32> {
-        match address {
-            0xE000_E100..0xE000_E500 => self.nvic.read(address - 0xE000_E100),
-            // CPUID: Cortex-M4 r0p1.
-            0xE000_ED00 => Some(0x410F_C241),
-            0xE000_ED04 => Some(u32::from(self.nvic.running())),
-            0xE000_ED08 => Some(self.vtor),
-            0xE000_ED0C => Some(0xFA05_0000),
-            0xE000_ED10..0xE000_ED40 | 0xE000_ED88 | 0xE000_EDFC => {
-                Some(self.system.get(&address).copied().unwrap_or(0))
-            }
-            _ => None,
-        }
-    }
-
-    /// Writes a register, `bytes` wide.
-    pub fn write(&mut self, memory: &mut dyn Memory, address: u32, bytes: u32, value: u32) {
-        if (DATA..DATA + DATA_BYTES).contains(&address) {
-            let outcome = self.flash.write_memory(address - DATA, bytes, value);
-            self.settle_flash(outcome);
-            return;
-        }
-        let register = address & !3;
-        let whole = if bytes == 4 || is_narrow_port(register) {
-            value
-        } else {
-            let shift = 8 * (address & 3);
-            let mask = if bytes == 1 { 0xFF } else { 0xFFFF } << shift;
-            let before =
-                if register & 0xFFFF_F000 == 0xE000_E000 { self.read_system(register) } else { None };
-            before.unwrap_or(0) & !mask | value << shift & mask
-        };
-        if self.write_register(register, bytes, whole).is_none() {
-            self.fault(format!("a write to {register:#010x}, of which there is no model"));
-        }
-        self.move_bytes(memory);
-        self.set_lines();
-    }
-
     fn write_register(&mut self, address: u32, bytes: u32, value: u32) -> Option<()> {
-        let now = self.time.now();
+        let now = self.core.time.now();
         let (block, offset) = (address & !0x3FF, address & 0x3FF);
         if let Some(peripheral) = clocked(block)
             && !self.rcc.is_clocked(peripheral)
         {
-            self.fault(format!("a write to {address:#010x}, whose clock is off"));
+            self.core.fault(format!("a write to {address:#010x}, whose clock is off"));
             return Some(());
         }
         match block {
@@ -478,11 +459,8 @@ impl Chip {
                 Some(())
             }
             0x5801_0000 => self.spi.write(offset, value),
-            0xE000_E000..0xE000_F000 => self.write_system(address, value),
-            0xE004_2000 => {
-                self.system.insert(address, value);
-                Some(())
-            }
+            0xE000_E000..0xE000_F000 => self.core.write_system(address, value),
+            0xE004_2000 => self.dbgmcu.write(offset, value),
             _ => None,
         }
     }
@@ -491,28 +469,28 @@ impl Chip {
         let in_reset = self.rcc.radio_in_reset();
         self.rcc.write(offset, value)?;
         if self.rcc.radio_in_reset() != in_reset {
-            self.sync();
-            self.outside.radio.power_cycle();
+            self.core.sync();
+            self.core.outside.radio.power_cycle();
         }
         match self.rcc.ticks_per_cycle() {
             Ok(ticks) => {
-                self.time.set_ticks_per_cycle(ticks);
-                self.tim2.set_clock(self.time.now(), ticks);
+                self.core.time.set_ticks_per_cycle(ticks);
+                self.tim2.set_clock(self.core.time.now(), ticks);
                 self.usart.set_clock(ticks);
                 // RM0453 table of wait states, range 1: up to 18 MHz none, up to 36 MHz one, above two.
-                let needed = match crate::time::TICKS_PER_US / ticks {
+                let needed = match TICKS_PER_US / ticks {
                     0..=18 => 0,
                     19..=36 => 1,
                     _ => 2,
                 };
                 if self.flash.wait_states() < needed {
-                    self.fault(format!(
+                    self.core.fault(format!(
                         "the flash has {} wait states and needs {needed}",
                         self.flash.wait_states()
                     ));
                 }
             }
-            Err(hz) => self.fault(format!("the system clock is set to {hz} Hz")),
+            Err(hz) => self.core.fault(format!("the system clock is set to {hz} Hz")),
         }
         Some(())
     }
@@ -521,8 +499,8 @@ impl Chip {
         let nss = self.pwr.get(0x90) >> 15 & 1;
         self.pwr.write(offset, value)?;
         if offset == 0x90 && value >> 15 & 1 != nss {
-            self.sync();
-            self.outside.radio.set_nss(nss == 0);
+            self.core.sync();
+            self.core.outside.radio.set_nss(nss == 0);
             if nss == 0 {
                 self.check_antenna();
             }
@@ -534,93 +512,55 @@ impl Chip {
         Some(())
     }
 
+    /// The antenna switch is set for what the radio does.
     fn check_antenna(&mut self) {
-        let pins = self.outside.pins;
+        let pins = self.pins;
         let level = |pin: Pin| self.ports[pin.port as usize].output(pin.number) == Some(true);
-        if let Some(what) = self.outside.antenna_fault(level(pins.antenna_rx), level(pins.antenna_tx)) {
-            self.fault(what.to_owned());
-        }
+        let (rx, tx) = (level(pins.antenna_rx), level(pins.antenna_tx));
+        let fault = match (self.core.outside.radio.mode(), rx, tx) {
+            (Mode::Tx | Mode::Carrier, false, true) | (Mode::Rx | Mode::Cad, true, false) => return,
+            (Mode::Tx | Mode::Carrier, ..) => "the radio sends while the antenna switch is not set to send",
+            (Mode::Rx | Mode::Cad, ..) => "the radio receives while the antenna switch is not set to receive",
+            _ => return,
+        };
+        self.core.fault(fault.to_owned());
     }
 
     fn write_spi(&mut self, value: u32, bytes: u32) {
         if !self.spi.is_on() {
-            self.fault("a byte to the radio's bus, which is off".to_owned());
+            self.core.fault("a byte to the radio's bus, which is off".to_owned());
             return;
         }
-        self.sync();
+        self.core.sync();
         for byte in value.to_le_bytes().into_iter().take(bytes.min(2) as usize) {
-            self.time.pass_cycles(self.spi.byte_cycles());
-            let answer = self.outside.radio.exchange(byte);
+            self.core.time.pass_cycles(self.spi.byte_cycles());
+            let answer = self.core.outside.radio.exchange(byte);
             self.spi.received(answer);
         }
     }
 
-    fn write_system(&mut self, address: u32, value: u32) -> Option<()> {
-        match address {
-            0xE000_E100..0xE000_E500 => self.nvic.write(address - 0xE000_E100, value)?,
-            0xE000_ED08 => self.vtor = value,
-            // STIR: software triggers an interrupt.
-            0xE000_EF00 => self.nvic.write(0x100 + 4 * (value >> 5 & 1), 1 << (value & 31))?,
-            // AIRCR takes its key in the upper half; SYSRESETREQ is bit 2.
-            0xE000_ED0C => {
-                if value >> 16 == 0x05FA && value & 4 != 0 {
-                    self.reset.get_or_insert(Reset(ResetKind::Software));
-                }
-            }
-            0xE000_ED10..0xE000_ED40 | 0xE000_ED88 | 0xE000_EDFC => {
-                self.system.insert(address, value);
-            }
-            _ => return None,
-        }
-        Some(())
-    }
-
-    /// Brings the outside to the present instant, before the chip acts on it.
-    fn sync(&self) {
-        self.outside.sim.run_until_us(self.time.now_us());
-    }
-
     fn settle_flash(&mut self, outcome: Outcome) -> u32 {
-        let until = self.time.now() + ticks_of_us(outcome.stall_us);
-        self.time.pass_until(until);
+        self.core.stall_us(outcome.stall_us);
         if outcome.torn {
-            self.nvic.raise_nmi();
+            self.core.nvic.raise_nmi();
         }
         for page in self.flash.take_code_erases() {
-            self.fault(format!("an erase of page {page}, which holds code"));
+            self.core.fault(format!("an erase of page {page}, which holds code"));
         }
         outcome.value
     }
 
     fn pins_changed(&mut self) {
-        let pins = self.outside.pins;
+        let pins = self.pins;
         let output = |pin: Pin| self.ports.get(pin.port as usize).and_then(|port| port.output(pin.number));
         let (relay, led) = (output(pins.relay), output(pins.led).map(|high| high == pins.led_lights_high));
-        if let Some(on) = relay.filter(|on| self.relay != Some(*on)) {
-            self.relay = Some(on);
-            self.sync();
-            self.outside.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, on));
-            self.changes.push(Change::Relay(on));
+        if let Some(on) = relay {
+            self.core.drive_relay(on);
         }
         // A pin that drives nothing lights nothing.
-        let lit = led.unwrap_or(false);
-        if lit != self.led {
-            self.led = lit;
-            self.changes.push(Change::Led(lit));
-        }
+        self.core.light(led.unwrap_or(false));
         self.seen = None;
         self.look_outside();
-    }
-
-    /// Ends the CPU's slice with the present block of code, if something is due that was not when it began. To stop
-    /// the engine from inside an access would have it carry the access out twice.
-    pub fn stop_if_wanted(&self) {
-        if self.reset.is_some()
-            || self.nvic.would_wake()
-            || self.next_event().is_some_and(|at| at <= self.time.now())
-        {
-            self.time.set_stop(self.time.now());
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reset and clock control (RM0453 chapter 7).
 
-use super::kept::Kept;
+use crate::chip::ResetKind;
+use crate::kept::Kept;
 use crate::time::TICKS_PER_US;
 
 const CR: u32 = 0x00;
@@ -27,17 +28,6 @@ const RFRST: u32 = 1 << 15;
 const RMVF: u32 = 1 << 23;
 /// All flags that tell of a reset.
 const RESET_FLAGS: u32 = 0xFF << 24;
-
-/// Why the chip was reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResetKind {
-    /// Supply came: brown-out and pin flags.
-    Power,
-    /// The independent watchdog.
-    Watchdog,
-    /// AIRCR.SYSRESETREQ.
-    Software,
-}
 
 /// The peripherals whose clock can be off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,17 +189,17 @@ mod tests {
             for (offset, value) in writes {
                 rcc.write(*offset, *value).unwrap();
             }
-            assert_eq!(rcc.ticks_per_cycle(), expected, "{writes:x?}");
+            assert_eq!(rcc.ticks_per_cycle(), expected.map(|mhz| TICKS_PER_US / mhz), "{writes:x?}");
         };
         // After a reset MSI at 4 MHz.
-        check(&[], Ok(24));
-        check(&[(CFGR, 1), (CR, 1 << 8)], Ok(6));
-        check(&[(CR, 1 << 16), (CFGR, 2)], Ok(3));
-        check(&[(CR, 1 << 16 | 1 << 20), (CFGR, 2)], Ok(6));
+        check(&[], Ok(4));
+        check(&[(CFGR, 1), (CR, 1 << 8)], Ok(16));
+        check(&[(CR, 1 << 16), (CFGR, 2)], Ok(32));
+        check(&[(CR, 1 << 16 | 1 << 20), (CFGR, 2)], Ok(16));
         // 32 MHz / 2 * 6 / 2 = 48 MHz.
         let pll = 3 | 1 << 4 | 6 << 8 | 1 << 28 | 1 << 29;
-        check(&[(CR, 1 << 16 | 1 << 24), (PLLCFGR, pll), (CFGR, 3)], Ok(2));
-        check(&[(CR, 1 << 16 | 1 << 24), (PLLCFGR, pll), (CFGR, 3 | 8 << 4)], Ok(4));
+        check(&[(CR, 1 << 16 | 1 << 24), (PLLCFGR, pll), (CFGR, 3)], Ok(48));
+        check(&[(CR, 1 << 16 | 1 << 24), (PLLCFGR, pll), (CFGR, 3 | 8 << 4)], Ok(24));
         // A PLL that is off, or fed by an oscillator that is.
         check(&[(CR, 1 << 16), (PLLCFGR, pll), (CFGR, 3)], Err(0));
         check(&[(CR, 1 << 24), (PLLCFGR, pll), (CFGR, 3)], Err(0));

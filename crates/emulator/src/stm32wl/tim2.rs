@@ -1,6 +1,6 @@
 //! Timer 2: an up-counter with four compare channels, as a time driver uses it (RM0453 chapter 26).
 
-use super::kept::Kept;
+use crate::kept::Kept;
 
 const CR1: u32 = 0x00;
 const DIER: u32 = 0x0C;

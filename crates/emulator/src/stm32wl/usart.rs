@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::kept::Kept;
+use crate::kept::Kept;
 
 const CR1: u32 = 0x00;
 const CR2: u32 = 0x04;

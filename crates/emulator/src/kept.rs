@@ -2,7 +2,7 @@
 
 /// The registers of a peripheral, `N` words long; those that the reference manual does not list are not there.
 #[derive(Clone, Debug)]
-pub struct Kept<const N: usize> {
+pub(crate) struct Kept<const N: usize> {
     words: [u32; N],
     known: &'static [u32],
 }
