@@ -59,6 +59,10 @@ const SET_LORA_SYMB_NUM_TIMEOUT: u8 = 0xA0;
 const GET_STATUS: u8 = 0xC0;
 pub(crate) const SET_TX_CONTINUOUS_WAVE: u8 = 0xD1;
 
+/// The mode in a status byte (SX1261/2 data sheet table 13-76), and that of a receiver.
+pub(crate) const STATUS_MODE: u8 = 7 << 4;
+pub(crate) const RECEIVES: u8 = 5 << 4;
+
 /// GetStatus, which does nothing: it may be the tail of a command that was dropped, or the end of one that hangs.
 pub(crate) const NOTHING: [u8; 2] = [GET_STATUS, 0];
 

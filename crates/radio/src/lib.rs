@@ -14,7 +14,7 @@
 //! What every caller may rely on:
 //! - Each future may be dropped at any await: the next operation finds out and puts the chip right.
 //! - Each operation ends in bounded time, except `rx_continuous`, which waits for a frame; that one looks at
-//!   the chip every [`QUIET_LIMIT_MS`] of silence and arms it again.
+//!   the chip every [`LOOK_PERIOD_MS`] of silence, and arms it again when it is not well, and every five minutes.
 //! - After an error the next operation resets and initialises the chip.
 //! - A frame is returned by the kind of receive that heard it. One that landed in a continuous receive as
 //!   the caller left it (to send, or for RX1) is kept and comes from the next `rx_continuous`, never as the
@@ -44,4 +44,4 @@ mod timing;
 pub use power::Amplifier;
 pub use radio::{Sx126xRadio, sx126x};
 pub use report::{Counters, Error};
-pub use timing::{BUSY_LIMIT_MS, COMMANDS_LIMIT_MS, MARGIN_MS, QUIET_LIMIT_MS, WINDOW_LEAD_MS};
+pub use timing::{BUSY_LIMIT_MS, COMMANDS_LIMIT_MS, LOOK_PERIOD_MS, MARGIN_MS, WINDOW_LEAD_MS};

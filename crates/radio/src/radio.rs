@@ -55,6 +55,8 @@ pub(crate) enum Group<'a> {
     Go(Target<'a>),
     /// Looks at a receive that is open, and opens it anew.
     Reopen(RxConfig),
+    /// The same, but leaves it open if the chip is well.
+    Look(RxConfig),
     /// Ends a receive.
     Leave(RxConfig),
     /// Takes up a receive where a dropped future left it.
@@ -180,6 +182,7 @@ where
         match group {
             Group::Go(target) => self.go(target).await?,
             Group::Reopen(config) => self.reopen(config).await?,
+            Group::Look(config) => self.look(config).await?,
             Group::Leave(config) => self.leave(config).await?,
             Group::Resume(mode) => self.resume(mode).await?,
             Group::Process(mode) => outcome.flags = self.process(mode).await?,

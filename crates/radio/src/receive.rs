@@ -3,15 +3,15 @@
 use core::pin::pin;
 
 use embedded_hal_async::delay::DelayNs;
-use embedded_hal_async::spi::SpiDevice;
+use embedded_hal_async::spi::{Operation, SpiDevice};
 use lora_phy::mod_traits::InterfaceVariant;
 use lora_phy::sx126x::Sx126xVariant;
 use lorawan_device::async_device::radio::{RxConfig, RxMode, RxQuality};
 
-use crate::chip::{HEADER_ERROR, RX_DONE, TIMEOUT};
+use crate::chip::{GET_IRQ_STATUS, HEADER_ERROR, RECEIVES, RX_DONE, STATUS_MODE, TIMEOUT};
 use crate::radio::{EMPTY_INTERRUPTS, Group, Outcome, State, Sx126xRadio, Target};
 use crate::report::{Counters, Error};
-use crate::timing::{MAX_SYMBOLS, receive_limit_ms, search_symbols};
+use crate::timing::{LOOKS, MAX_SYMBOLS, receive_limit_ms, search_symbols};
 
 /// What a receive does next.
 #[derive(Clone, Copy)]
@@ -21,6 +21,7 @@ enum Step {
     Fetch,
     Process,
     Leave,
+    Look,
     Reopen,
 }
 
@@ -66,6 +67,7 @@ where
         let mut interrupted = true;
         let mut lost = false;
         let mut empty = 0;
+        let mut looks = 0;
         loop {
             if !single && let Some(frame) = self.take_landed(buf) {
                 return Ok(Some(frame));
@@ -83,7 +85,12 @@ where
                     timer.set(wait(self.bus.delay.clone(), limit_ms));
                 }
                 interrupted = self.interrupt(timer.as_mut()).await?;
-                if single || interrupted { Step::Process } else { Step::Reopen }
+                looks = if interrupted { 0 } else { (looks + 1) % LOOKS };
+                match looks {
+                    _ if single || interrupted => Step::Process,
+                    0 => Step::Reopen,
+                    _ => Step::Look,
+                }
             };
             let group = match step {
                 Step::Open => {
@@ -96,11 +103,12 @@ where
                 Step::Resume => Group::Resume(config.mode),
                 Step::Fetch => Group::Fetch(&mut *buf),
                 Step::Process => Group::Process(Some(config.mode)),
+                Step::Look => Group::Look(config),
                 Step::Reopen => Group::Reopen(config),
             };
             let Outcome { flags, frame, .. } = self.command(group).await?;
             match step {
-                Step::Open | Step::Resume | Step::Reopen => {}
+                Step::Open | Step::Resume | Step::Look | Step::Reopen => {}
                 Step::Leave => return Ok(None),
                 Step::Fetch if single => {
                     self.state = State::Standby;
@@ -149,6 +157,18 @@ where
         }
         Counters::count(&mut self.counters.dropped);
         None
+    }
+
+    /// Asks the chip whether it still receives and has nothing to tell, which its line would have told; opens the
+    /// receive anew if not. What it has to tell stays there.
+    pub(crate) async fn look(&mut self, config: RxConfig) -> Result<(), Error> {
+        let mut answer = [0; 3];
+        self.bus.exchange(&[GET_IRQ_STATUS], Operation::Read(&mut answer)).await?;
+        let [status, flags @ ..] = answer;
+        if status & STATUS_MODE == RECEIVES && flags == [0, 0] {
+            return Ok(());
+        }
+        self.reopen(config).await
     }
 
     /// Closes the continuous receive and opens it again; resets the chip when the interrupt line has kept

@@ -16,8 +16,12 @@ pub const COMMANDS_LIMIT_MS: u32 = 1000;
 /// the caller's own delays.
 pub const MARGIN_MS: u32 = 100;
 
-/// After how long a silence a continuous receive is looked at and armed again, in milliseconds (CC-07).
-pub const QUIET_LIMIT_MS: u32 = 300_000;
+/// How often the chip is asked in a continuous receive whether it still receives, in milliseconds: what is wrong with it
+/// is over within 10 s.
+pub const LOOK_PERIOD_MS: u32 = 5_000;
+
+/// After how many looks that found nothing a continuous receive is armed again: five minutes of silence (CC-07).
+pub(crate) const LOOKS: u32 = 60;
 
 /// How long before a window `setup_rx` should begin, in milliseconds: some twenty commands, and the start of
 /// a TCXO (10 ms in lora-phy).
@@ -59,7 +63,7 @@ pub(crate) fn airtime_ms(bb: &BaseBandModulationParams, len: u8) -> u32 {
 /// milliseconds.
 pub(crate) fn receive_limit_ms(bb: &BaseBandModulationParams, mode: RxMode) -> u32 {
     match mode {
-        RxMode::Continuous => QUIET_LIMIT_MS,
+        RxMode::Continuous => LOOK_PERIOD_MS,
         RxMode::Single { ms } => {
             // The chip's symbol time-out has steps of up to 32 symbols above 124.
             let search_us = u64::from(search_symbols(bb, ms).saturating_add(32)) * u64::from(symbol_us(bb));

@@ -6,7 +6,7 @@ use embassy_futures::select::select;
 use lora_modulation::SpreadingFactor::{_7, _9, _12};
 use lora_phy::mod_params::RadioError;
 use lorawan_device::async_device::radio::{PhyRxTx, RxStatus};
-use sockeye_radio::{BUSY_LIMIT_MS, Counters, Error, MARGIN_MS, QUIET_LIMIT_MS};
+use sockeye_radio::{BUSY_LIMIT_MS, Counters, Error, LOOK_PERIOD_MS, MARGIN_MS};
 use sockeye_virtual_hardware::sx126x::{Fault, VirtualChip};
 use world::{FREQ_HZ, RX2_HZ, Radio, World, downlink, rxc, uplink, window};
 
@@ -249,7 +249,7 @@ fn a_header_error_in_rxc_does_not_close_it() {
 #[test]
 fn a_silent_interrupt_line_in_rxc_is_found_by_the_next_look() {
     let act = |chip: &VirtualChip| chip.with(|model| model.inject(Fault::Dio1Silent));
-    let (frame, counters) = check_rxc(u64::from(QUIET_LIMIT_MS) + 1000, act, &[b"late"]);
+    let (frame, counters) = check_rxc(u64::from(LOOK_PERIOD_MS) + 1000, act, &[b"late"]);
     assert_eq!((&*frame, counters.missed_interrupts), (&b"late"[..], 1));
 }
 
@@ -319,11 +319,11 @@ fn rxc_goes_on_after_its_chip_hung_without_being_set_up_again() {
     let world = World::new();
     let (mut radio, chip) = world.device();
     let (gateway, sim) = (world.gateway.clone(), world.sim.clone());
-    world.run(u64::from(QUIET_LIMIT_MS) + 5000, async move {
+    world.run(u64::from(LOOK_PERIOD_MS) + 5000, async move {
         radio.setup_rx(rxc(_7)).await.expect("set up");
         chip.with(|model| model.inject(Fault::Hang));
         let mut buf = [0; 255];
-        // A hang is silent: the look after five minutes finds it.
+        // A hang is silent: the next look finds it.
         assert_eq!(radio.rx_continuous(&mut buf).await.err(), Some(Error::Chip(RadioError::Busy)));
         let sim2 = sim.clone();
         sim.spawn(async move {
