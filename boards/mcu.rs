@@ -66,3 +66,69 @@ unsafe impl defmt::Logger for NoLog {
     unsafe fn release() {}
     unsafe fn write(_: &[u8]) {}
 }
+
+/// Makes the board's `main`: control on an executor in an interrupt that no driver uses, at the lowest priority of all, and
+/// radio and service on the thread. `$parts` is the function that takes the chip from reset to [`sockeye_firmware::Parts`].
+macro_rules! socket {
+    ($board:ty, $parts:path, $interrupt:ident, $priority:path) => {
+        /// Runs control above the other tasks.
+        static ABOVE: embassy_executor::InterruptExecutor = embassy_executor::InterruptExecutor::new();
+
+        /// Polls control.
+        #[interrupt]
+        unsafe fn $interrupt() {
+            // SAFETY: this is the interrupt that the executor was started with, and its only caller.
+            unsafe { ABOVE.on_interrupt() }
+        }
+
+        /// As plain functions around a block the tasks hold their parts once; an `async fn` would hold them twice.
+        #[embassy_executor::task]
+        #[allow(clippy::manual_async_fn, reason = "an async fn would hold the parts of its task twice")]
+        fn control(
+            mut control: sockeye_firmware::Control<$board>,
+            shared: &'static sockeye_firmware::Shared,
+        ) -> impl Future<Output = mcu::Never> {
+            async move { sockeye_firmware::control(&mut control, shared).await }
+        }
+
+        #[embassy_executor::task]
+        #[allow(clippy::manual_async_fn, reason = "as above")]
+        fn radio(
+            mut radio: sockeye_firmware::RadioTask<$board>,
+            shared: &'static sockeye_firmware::Shared,
+        ) -> impl Future<Output = mcu::Never> {
+            async move { sockeye_firmware::radio(&mut radio, shared).await }
+        }
+
+        #[embassy_executor::task]
+        #[allow(clippy::manual_async_fn, reason = "as above")]
+        fn service(
+            mut service: sockeye_firmware::Service<$board>,
+            shared: &'static sockeye_firmware::Shared,
+        ) -> impl Future<Output = mcu::Never> {
+            async move { sockeye_firmware::service(&mut service, shared).await }
+        }
+
+        #[cortex_m_rt::entry]
+        fn main() -> ! {
+            static SHARED: static_cell::StaticCell<sockeye_firmware::Shared> = static_cell::StaticCell::new();
+            static EXECUTOR: static_cell::StaticCell<embassy_executor::Executor> =
+                static_cell::StaticCell::new();
+
+            let shared = SHARED.init(sockeye_firmware::Shared::new());
+            EXECUTOR.init(embassy_executor::Executor::new()).run(|spawner| start(spawner, shared))
+        }
+
+        /// Takes the chip from reset to three running tasks. Done on the stack, which is given back, and not in a task's
+        /// memory, which would be kept for it for ever.
+        #[inline(never)]
+        fn start(spawner: embassy_executor::Spawner, shared: &'static sockeye_firmware::Shared) {
+            // It waits for nothing but this flash, which blocks.
+            let tasks = embassy_futures::block_on(sockeye_firmware::start($parts(), shared));
+            interrupt::$interrupt.set_priority($priority);
+            ABOVE.start(interrupt::$interrupt).spawn(control(tasks.control, shared).expect("spawned once"));
+            spawner.spawn(service(tasks.service, shared).expect("spawned once"));
+            spawner.spawn(radio(tasks.radio, shared).expect("spawned once"));
+        }
+    };
+}

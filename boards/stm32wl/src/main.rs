@@ -1,6 +1,5 @@
 //! The socket on an STM32WL: pins, clocks, interrupt handlers; nothing else. See README.md for the wiring.
 #![no_std]
-#![allow(clippy::manual_async_fn, reason = "an async fn would hold the parts of its task twice")]
 #![no_main]
 #![deny(missing_docs)]
 
@@ -12,6 +11,7 @@ compile_error!("two variants at once: build the second with --no-default-feature
 mod clocks;
 mod identity;
 mod line;
+#[macro_use]
 #[path = "../../mcu.rs"]
 mod mcu;
 mod radio;
@@ -24,8 +24,6 @@ mod variant;
 mod wiring;
 
 use embassy_embedded_hal::adapter::BlockingAsync;
-use embassy_executor::{Executor, InterruptExecutor, Spawner};
-use embassy_futures::block_on;
 use embassy_stm32::exti::{self, ExtiInput};
 use embassy_stm32::flash::{self, Flash};
 use embassy_stm32::interrupt;
@@ -33,11 +31,10 @@ use embassy_stm32::interrupt::{InterruptExt, Priority};
 use embassy_stm32::mode::Async;
 use embassy_stm32::{bind_interrupts, dma, peripherals, rng};
 use embassy_time::Delay;
-use sockeye_firmware::{Board, Control, EmbassyClock, Parts, RadioTask, Service, Shared};
+use sockeye_firmware::{Board, EmbassyClock, Parts};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_settings::Region;
-use static_cell::StaticCell;
 
 use crate::line::Line;
 use crate::supply::Supply;
@@ -82,52 +79,18 @@ impl Board for Stm32wl {
     type Observer = mcu::Quiet;
 }
 
-/// Runs control above the other tasks.
-static ABOVE: InterruptExecutor = InterruptExecutor::new();
+// The AES unit is not used; its interrupt is.
+socket!(Stm32wl, parts, AES, Priority::P15);
 
-/// Polls control. The AES unit is not used; its interrupt is.
-#[interrupt]
-unsafe fn AES() {
-    // SAFETY: this is the interrupt that the executor was started with, and its only caller.
-    unsafe { ABOVE.on_interrupt() }
-}
-
-/// As plain functions around a block the tasks hold their parts once; an `async fn` would hold them twice.
-#[embassy_executor::task]
-fn control(mut control: Control<Stm32wl>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
-    async move { sockeye_firmware::control(&mut control, shared).await }
-}
-
-#[embassy_executor::task]
-fn radio(mut radio: RadioTask<Stm32wl>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
-    async move { sockeye_firmware::radio(&mut radio, shared).await }
-}
-
-#[embassy_executor::task]
-fn service(mut service: Service<Stm32wl>, shared: &'static Shared) -> impl Future<Output = mcu::Never> {
-    async move { sockeye_firmware::service(&mut service, shared).await }
-}
-
-#[cortex_m_rt::entry]
-fn main() -> ! {
-    static SHARED: StaticCell<Shared> = StaticCell::new();
-    static EXECUTOR: StaticCell<Executor> = StaticCell::new();
-
-    let shared = SHARED.init(Shared::new());
-    EXECUTOR.init(Executor::new()).run(|spawner| start(spawner, shared))
-}
-
-/// Takes the chip from reset to three running tasks. Done on the stack, which is given back, and not in a task's memory,
-/// which would be kept for it for ever.
-#[inline(never)]
-fn start(spawner: Spawner, shared: &'static Shared) {
+/// Takes the chip from reset to its parts.
+fn parts() -> Parts<Stm32wl> {
     let reset_cause = system::reset_cause();
     let wiring = variant::wire(clocks::init());
     let system = System::new(wiring.watchdog);
     let seed = rng::Rng::new(wiring.rng, Irqs).next_u64();
     let calibration = Calibration::bl0942(FrontEnd::TYPICAL);
 
-    let parts = Parts::<Stm32wl> {
+    Parts {
         clock: EmbassyClock,
         relay: wiring.relay,
         led: wiring.led,
@@ -144,13 +107,5 @@ fn start(spawner: Spawner, shared: &'static Shared) {
         retained: &system::RETAINED,
         reset_cause,
         seed,
-    };
-    // It waits for nothing but this flash, which blocks.
-    let tasks = block_on(sockeye_firmware::start(parts, shared));
-
-    // Below the interrupt of every driver, above all that runs without one.
-    interrupt::AES.set_priority(Priority::P15);
-    ABOVE.start(interrupt::AES).spawn(control(tasks.control, shared).expect("spawned once"));
-    spawner.spawn(service(tasks.service, shared).expect("spawned once"));
-    spawner.spawn(radio(tasks.radio, shared).expect("spawned once"));
+    }
 }

@@ -61,6 +61,12 @@ impl Retained {
         self.faults.note(fault);
     }
 
+    /// Tells how a board is to drive the relay until control does: as it stood before a restart, and else off.
+    #[must_use]
+    pub fn relay_after(&self, cause: ResetCause) -> bool {
+        cause != ResetCause::PowerOn && self.relay() == Some(true)
+    }
+
     /// Tells what was noted since the last start.
     #[must_use]
     pub fn pending(&self) -> Option<FaultKind> {
@@ -175,6 +181,18 @@ mod tests {
         }
         retained.clear();
         assert_eq!((retained.time_ms(), retained.air_time()), (0, None));
+    }
+
+    #[test]
+    fn the_relay_is_known_after_a_restart_and_off_after_power_up() {
+        let retained = Retained::new();
+        for (relay, restarted) in [(None, false), (Some(true), true), (Some(false), false)] {
+            relay.into_iter().for_each(|on| retained.set_relay(on));
+            for cause in [ResetCause::Reboot, ResetCause::Watchdog, ResetCause::Fault] {
+                assert_eq!(retained.relay_after(cause), restarted, "{relay:?} {cause:?}");
+            }
+            assert!(!retained.relay_after(ResetCause::PowerOn));
+        }
     }
 
     #[test]

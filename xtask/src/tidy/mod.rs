@@ -45,7 +45,7 @@ pub struct Tree {
 
 type Rule = fn(&Tree) -> Vec<Problem>;
 
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     rules::whitespace,
     rules::file_size,
     rules::readme,
@@ -56,6 +56,7 @@ const RULES: [Rule; 12] = [
     rules::unfinished,
     rules::floats,
     rules::relay,
+    rules::example_board,
     rules::requirements,
     manifests::dependencies,
 ];

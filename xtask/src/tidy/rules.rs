@@ -7,6 +7,9 @@ use super::{Problem, Tree, join};
 
 /// The longest Rust file, in bytes.
 const MAX_FILE: usize = 28_000;
+/// The board that docs/PORTING.md takes as its example, and the lines of Rust that it has to stay below: what a new board
+/// needs more of belongs to what all share.
+const EXAMPLE_BOARD: (&str, usize) = ("boards/rak4631/", 250);
 /// What the design names; more needs a word in docs/ARCHITECTURE.md.
 const TOP_FOLDERS: [&str; 4] = ["crates", "boards", "xtask", "docs"];
 const CRATES: [&str; 16] = [
@@ -363,4 +366,13 @@ fn test_names(text: &str) -> Vec<String> {
     let code = source::code(text);
     let names = code.split("fn ").skip(1).filter_map(|rest| rest.split(|c| !is_word(c)).next());
     names.filter(|name| is_requirement_test(name)).map(str::to_owned).collect()
+}
+
+/// The example of a new board is small.
+pub fn example_board(tree: &Tree) -> Vec<Problem> {
+    let (folder, limit) = EXAMPLE_BOARD;
+    let files = tree.files.iter().filter(|(path, _)| path.starts_with(folder) && is_rust(path));
+    let lines: usize = files.map(|(_, text)| text.lines().count()).sum();
+    let what = format!("{lines} lines of Rust; docs/PORTING.md says fewer than {limit}");
+    (lines >= limit).then(|| problem("example board", folder, 0, what)).into_iter().collect()
 }

@@ -231,3 +231,20 @@ fn a_workspace_dependency_that_no_package_uses_is_found() {
     let files = [("Cargo.toml", root), package, ("crates/a/src/lib.rs", "heapless::Vec")];
     check(manifests::dependencies, &files, &["Cargo.toml:3 no package uses nb"]);
 }
+
+#[test]
+fn the_example_of_a_new_board_stays_small() {
+    let lines = |count: usize| "//\n".repeat(count);
+    let check_lines = |main: usize, radio: usize, expected: &[&str]| {
+        let (main, radio, other) = (lines(main), lines(radio), lines(500));
+        let files = [
+            ("boards/rak4631/src/main.rs", main.as_str()),
+            ("boards/rak4631/src/radio.rs", &radio),
+            ("boards/rak4631/README.md", &other),
+            ("boards/stm32wl/src/main.rs", &other),
+        ];
+        check(rules::example_board, &files, expected);
+    };
+    check_lines(200, 49, &[]);
+    check_lines(200, 50, &["boards/rak4631/:0 250 lines"]);
+}
