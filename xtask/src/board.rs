@@ -43,6 +43,8 @@ pub struct About {
     pub package: String,
     /// The compiler's target triple.
     pub target: String,
+    /// The package of its bootloader, if it has one.
+    pub bootloader: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -54,17 +56,24 @@ pub struct Variant {
     pub probe_chip: String,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// Addresses and bytes; boards/build.rs makes the linker's map of them.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct Memory {
+    pub bootloader_origin: u64,
+    pub bootloader_length: u64,
+    pub active_origin: u64,
+    pub active_length: u64,
+    pub storage_origin: u64,
+    pub storage_length: u64,
     pub ram_origin: u64,
-    /// In bytes.
     pub ram_length: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub struct Budget {
-    /// For text and data.
-    pub flash_bytes: u64,
+    /// For text and data; the active slot if not given.
+    flash_bytes: Option<u64>,
     /// For data and bss; the stack has what is left of the RAM.
     pub ram_bytes: u64,
 }
@@ -146,6 +155,11 @@ impl Board {
             let (board, names) = (&choice.board, names.join(", "));
             Failure::Usage(format!("the board {board} has no variant `{wanted}`; choose one of: {names}"))
         })
+    }
+
+    /// Tells the most that text and data may take: never more than the slot.
+    pub fn flash_budget(&self) -> u64 {
+        self.budget.flash_bytes.unwrap_or(u64::MAX).min(self.memory.active_length)
     }
 
     /// Adds what selects this board and variant to a call of cargo.

@@ -22,23 +22,34 @@ pub fn emulate(workspace: &Workspace, args: &[OsString]) -> Result<(), Failure> 
     let (board, rest) = take_board(args)?;
     let mut emulator = Command::new(build_emulator(workspace)?);
     if !rest.iter().any(|arg| arg == "--help" || arg == "-h") {
-        emulator.arg("--elf").arg(image(workspace, &board)?);
+        let Images { application, bootloader } = images(workspace, &board)?;
+        emulator.arg("--elf").arg(application);
+        if let Some(bootloader) = bootloader {
+            emulator.arg("--bootloader").arg(bootloader);
+        }
     }
     emulator.args(rest);
     run::replace(&mut emulator)
 }
 
-/// Builds the image of a board that is modelled, and says where it is.
+/// Where the images of a board are.
+pub struct Images {
+    application: PathBuf,
+    bootloader: Option<PathBuf>,
+}
+
+/// Builds the images of a board that is modelled, and says where they are.
 ///
 /// # Errors
 /// A board that is not modelled, an image that does not build.
-pub fn image(workspace: &Workspace, name: &str) -> Result<PathBuf, Failure> {
+pub fn images(workspace: &Workspace, name: &str) -> Result<Images, Failure> {
     let choice = Choice { board: name.to_owned(), variant: None };
     let (board, variant) = Board::choose(&workspace.root, &choice)?;
     if name != BOARD {
         return Err(Failure::Usage(format!("there is no model of {name} yet, only of {BOARD}")));
     }
-    Ok(build::make(workspace, &board, &variant)?.elf)
+    let bootloader = build::make_bootloader(workspace, &board)?.map(|image| image.elf);
+    Ok(Images { application: build::make(workspace, &board, &variant)?.elf, bootloader })
 }
 
 fn build_emulator(workspace: &Workspace) -> Result<PathBuf, Failure> {

@@ -22,6 +22,9 @@ pub struct Options {
     /// The mounted boot drive, if it is not found by itself; chooses `uf2`
     #[arg(long, value_name = "PATH")]
     drive: Option<PathBuf>,
+    /// Leave the bootloader on the chip as it is
+    #[arg(long)]
+    application_only: bool,
     /// Print the commands and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -34,7 +37,7 @@ pub struct Options {
 pub fn flash(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let (board, variant) = Board::choose(&workspace.root, &options.choice)?;
     match method(&board, options)? {
-        Method::ProbeRs => by_probe(workspace, &board, &variant, options.dry_run),
+        Method::ProbeRs => by_probe(workspace, &board, &variant, options),
         Method::Uf2 => by_drive(workspace, &board, &variant, options),
     }
 }
@@ -59,18 +62,57 @@ fn method(board: &Board, options: &Options) -> Result<Method, Failure> {
     Err(Failure::Usage(sentence))
 }
 
-fn by_probe(workspace: &Workspace, board: &Board, variant: &Variant, dry_run: bool) -> Result<(), Failure> {
-    let elf = build::elf(workspace, board)?;
+/// What is flashed: the bootloader first, if it is wanted.
+fn images(workspace: &Workspace, board: &Board, options: &Options) -> Result<Vec<PathBuf>, Failure> {
+    let bootloader = board.about.bootloader.iter().filter(|_| !options.application_only);
+    bootloader.chain([&board.about.package]).map(|package| build::elf(workspace, board, package)).collect()
+}
+
+/// The calls of cargo that make them.
+fn builds(workspace: &Workspace, board: &Board, variant: &Variant, options: &Options) -> Vec<Command> {
+    let bootloader = build::cargo_bootloader(workspace, board).filter(|_| !options.application_only);
+    bootloader.into_iter().chain([build::cargo(workspace, board, variant)]).collect()
+}
+
+fn make(workspace: &Workspace, board: &Board, variant: &Variant, options: &Options) -> Result<(), Failure> {
+    if !options.application_only {
+        build::make_bootloader(workspace, board)?;
+    }
+    build::make(workspace, board, variant).map(drop)
+}
+
+fn by_probe(
+    workspace: &Workspace,
+    board: &Board,
+    variant: &Variant,
+    options: &Options,
+) -> Result<(), Failure> {
     let chip = &variant.probe_chip;
-    let mut download = Command::new("probe-rs");
-    download.args(["download", "--chip", chip]).arg(&elf);
+    let mut commands = Vec::new();
+    for elf in images(workspace, board, options)? {
+        let mut download = Command::new("probe-rs");
+        download.args(["download", "--chip", chip]).arg(&elf);
+        commands.push(download);
+    }
     let mut reset = Command::new("probe-rs");
     reset.args(["reset", "--chip", chip]);
-    if dry_run {
-        println!("{}", process::show(&build::cargo(workspace, board, variant)));
-        println!("{}\n{}", process::show(&download), process::show(&reset));
+    commands.push(reset);
+    if options.dry_run {
+        for command in builds(workspace, board, variant, options).iter().chain(&commands) {
+            println!("{}", process::show(command));
+        }
         return Ok(());
     }
+    check_probe(board)?;
+    make(workspace, board, variant, options)?;
+    commands.iter_mut().try_for_each(process::run)
+}
+
+/// Checks that there is a probe, and the program that talks to it.
+///
+/// # Errors
+/// What to do if not.
+pub fn check_probe(board: &Board) -> Result<(), Failure> {
     if process::find("probe-rs").is_none() {
         let other = if board.uf2.is_some() { ", or use `--method uf2`" } else { "" };
         return Err(Failure::Usage(format!(
@@ -81,9 +123,7 @@ fn by_probe(workspace: &Workspace, board: &Board, variant: &Variant, dry_run: bo
     if probes.contains("No debug probes were found") {
         return Err(Failure::Usage("no debug probe is connected; connect one and try again".to_owned()));
     }
-    build::make(workspace, board, variant)?;
-    process::run(&mut download)?;
-    process::run(&mut reset)
+    Ok(())
 }
 
 fn by_drive(
@@ -98,7 +138,8 @@ fn by_drive(
             "boards/{name}/board.toml lists the method uf2 but has no [uf2]"
         )));
     };
-    let file = build::elf(workspace, board)?.with_extension("uf2");
+    let images = images(workspace, board, options)?;
+    let mut file = build::elf(workspace, board, &board.about.package)?.with_extension("uf2");
     let drive = match &options.drive {
         Some(path) => check_drive(path, uf2).map(|()| path.clone()),
         None => find_drive(uf2, &mounted()),
@@ -107,7 +148,9 @@ fn by_drive(
         // Without the chip at hand one may still want to know what would be done.
         let drive = drive
             .or_else(|failure| options.drive.is_none().then(|| PathBuf::from("DRIVE")).ok_or(failure))?;
-        println!("cargo xtask build --board {name} --variant {}", variant.name);
+        for command in builds(workspace, board, variant, options) {
+            println!("{}", process::show(&command));
+        }
         println!(
             "{}",
             process::show(
@@ -117,7 +160,10 @@ fn by_drive(
         return Ok(());
     }
     let drive = drive?;
-    build::make(workspace, board, variant)?;
+    make(workspace, board, variant, options)?;
+    // The application's name for the file, whatever comes with it.
+    let images: Vec<&Path> = images.iter().rev().map(PathBuf::as_path).collect();
+    file = build::make_uf2(board, &images)?.unwrap_or(file);
     let bytes = fs::read(&file).map_err(|error| Failure::file(&file, error))?;
     let there = drive.join(file.file_name().unwrap_or_default());
     // One write: the chip restarts as soon as it has the last block, and the drive is gone.

@@ -78,7 +78,10 @@ pub fn segments(elf: &[u8]) -> object::Result<Vec<(u32, &[u8])>> {
 mod tests {
     use super::*;
 
-    const MEMORY: Memory = Memory { ram_origin: 0x2000_0000, ram_length: 0x1000 };
+    fn memory() -> Memory {
+        Memory { ram_origin: 0x2000_0000, ram_length: 0x1000, ..Memory::default() }
+    }
+
     const ALLOC: u32 = 2;
     const PROGBITS: u32 = 1;
     const NOBITS: u32 = 8;
@@ -121,7 +124,7 @@ mod tests {
             (NOBITS, ALLOC, 0x2000_0008, 50),
             (PROGBITS, 0, 0, 9_999),
         ];
-        let size = size(&elf(&sections, &[]), &MEMORY).unwrap();
+        let size = size(&elf(&sections, &[]), &memory()).unwrap();
         assert_eq!(size, Size { text: 120, data: 8, bss: 50 });
         assert_eq!((size.flash(), size.ram()), (128, 58));
     }
@@ -140,7 +143,7 @@ mod tests {
     fn what_is_no_elf_file_is_an_error() {
         let whole = elf(&[(PROGBITS, ALLOC, 0, 1)], &[(0, 0, &[1])]);
         for file in [&[][..], b"MZ", &whole[..40], &whole[..60]] {
-            assert!(size(file, &MEMORY).and(segments(file).map(|_| Size::default())).is_err());
+            assert!(size(file, &memory()).and(segments(file).map(|_| Size::default())).is_err());
         }
     }
 }

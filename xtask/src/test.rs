@@ -169,6 +169,13 @@ fn boards(workspace: &Workspace) -> Count {
             cargo.args(["--", "-D", "warnings"]);
             count.add(board.check_target(workspace).and_then(|()| process::run(&mut cargo)).into());
         }
+        if let Some(package) = &board.about.bootloader {
+            println!("{} bootloader", board.about.name);
+            let mut cargo = workspace.cargo();
+            cargo.args(["clippy", "--quiet", "--package", package, "--target", &board.about.target]);
+            cargo.args(["--", "-D", "warnings"]);
+            count.add(process::run(&mut cargo).into());
+        }
     }
     count
 }
@@ -185,7 +192,7 @@ fn emulation(workspace: &Workspace) -> Count {
     count.add(process::run(workspace.cargo().args(clippy)).into());
     let docs = ["doc", "--quiet", "--no-deps", "-p", "sockeye-emulator"];
     count.add(process::run(workspace.cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings")).into());
-    match emulate::image(workspace, emulate::BOARD) {
+    match emulate::images(workspace, emulate::BOARD) {
         Ok(_) => count.add(tests_of(workspace, &["test", "--no-fail-fast", "-p", "sockeye-emulator"])),
         Err(failure) => count.add(Err(failure).into()),
     }

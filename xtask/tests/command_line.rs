@@ -138,9 +138,19 @@ fn a_dry_run_prints_the_commands_and_needs_no_tool() {
     check(
         "flash --board stm32wl --variant nucleo-wl55jc --dry-run",
         &[
+            "cargo build --profile firmware --package sockeye-stm32wl-bootloader --target thumbv7em-none-eabi",
             "cargo build --profile firmware --package sockeye-stm32wl --target thumbv7em-none-eabi --no-default-features --features nucleo-wl55jc",
+            "probe-rs download --chip STM32WL55JCIx /nowhere/thumbv7em-none-eabi/firmware/sockeye-stm32wl-bootloader",
             "probe-rs download --chip STM32WL55JCIx /nowhere/thumbv7em-none-eabi/firmware/sockeye-stm32wl",
             "probe-rs reset --chip STM32WL55JCIx",
+        ],
+    );
+    check(
+        "flash --board stm32wl --application-only --dry-run",
+        &[
+            "cargo build --profile firmware --package sockeye-stm32wl --target thumbv7em-none-eabi --no-default-features --features lora-e5",
+            "probe-rs download --chip STM32WLE5JCIx /nowhere/thumbv7em-none-eabi/firmware/sockeye-stm32wl",
+            "probe-rs reset --chip STM32WLE5JCIx",
         ],
     );
     let drive = tempfile::tempdir().unwrap();
@@ -149,7 +159,8 @@ fn a_dry_run_prints_the_commands_and_needs_no_tool() {
     check(
         &format!("flash --board rp2040-sx1262 --drive {drive} --dry-run"),
         &[
-            "cargo xtask build --board rp2040-sx1262 --variant pico",
+            "cargo build --profile firmware --package sockeye-rp2040-sx1262-bootloader --target thumbv6m-none-eabi",
+            "cargo build --profile firmware --package sockeye-rp2040-sx1262 --target thumbv6m-none-eabi --no-default-features",
             &format!(
                 "cp /nowhere/thumbv6m-none-eabi/firmware/sockeye-rp2040-sx1262.uf2 {drive}/sockeye-rp2040-sx1262.uf2"
             ),

@@ -36,9 +36,9 @@ const HOLD_UP_US: u64 = 2_000_000;
 /// The watchdog's time-out, in µs.
 const WATCHDOG_US: u64 = 8_000_000;
 
-/// The storage region, as on the STM32WL: six pages, 12 KB.
-const STORAGE_PAGES: usize = 6;
-const STORAGE_BYTES: u32 = 12 * 1024;
+/// The storage region, as on the STM32WL: seven pages, 14 KB.
+const STORAGE_PAGES: usize = 7;
+const STORAGE_BYTES: u32 = 14 * 1024;
 
 /// The mains of one socket. Clones are the same.
 #[derive(Clone, Debug)]

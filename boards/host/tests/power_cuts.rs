@@ -14,7 +14,7 @@ use sockeye_storage::{MAX_RECORD, RecordId, Storage};
 use sockeye_virtual_hardware::air::Gateway;
 use sockeye_virtual_hardware::flash::{Change, Chip, Cut, Flash, Operation, Rp2040, Stm32wl, Stm32wlNmi};
 
-const PAGES: usize = 6;
+const PAGES: usize = 7;
 
 /// Bytes of a stored energy sum.
 const ENERGY: usize = 7;
@@ -292,8 +292,8 @@ fn rules_4_and_5_a_cut_at_any_flash_operation_of_a_new_sockets_life() {
 
 #[test]
 fn rules_4_and_5_a_cut_at_any_flash_operation_while_pages_turn() {
-    // Each of the five pages of records is the one that is emptied in one of these lives.
-    for turns in 1..=5 {
+    // Each of the six pages of records is the one that is emptied in one of these lives.
+    for turns in 1..=6 {
         let life = old(turns, OLD);
         assert!(has_an_erase(&life), "no page was turned");
         sweep(&format!("an old socket, turn {turns}"), &life);

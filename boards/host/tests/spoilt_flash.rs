@@ -8,7 +8,7 @@ use sockeye_host::report::Event;
 use sockeye_virtual_hardware::flash::{Flash, Stm32wl};
 
 const PAGE: usize = 2048;
-const PAGES: usize = 6;
+const PAGES: usize = 7;
 
 fn flash(bench: &Bench) -> Flash<Stm32wl> {
     bench.world.flash(0).unwrap().clone()

@@ -55,7 +55,7 @@ fn at_data_rate(data_rate: u8) -> (Bench, Gateway) {
 }
 
 fn stored_energy_uwh(bench: &Bench) -> u64 {
-    let mut storage = Storage::new(bench.world.flash(0).unwrap().duplicate(), 0..6 * 2048);
+    let mut storage = Storage::new(bench.world.flash(0).unwrap().duplicate(), 0..7 * 2048);
     let mut out = [0; 1024];
     let length = embassy_futures::block_on(storage.load(RecordId::Energy, &mut out)).unwrap().unwrap();
     let mut bytes = [0; 8];

@@ -4,12 +4,15 @@
 #![no_main]
 #![deny(missing_docs)]
 
+#[path = "../../handover.rs"]
+mod handover;
 mod identity;
 mod line;
 #[macro_use]
 #[path = "../../mcu.rs"]
 mod mcu;
 mod radio;
+mod relay;
 mod system;
 
 use embassy_embedded_hal::adapter::BlockingAsync;
@@ -39,8 +42,7 @@ mod memory {
 
     /// The same, counted from the start of the flash.
     pub const STORAGE: core::ops::Range<u32> =
-        STORAGE_ORIGIN - FLASH_BASE..STORAGE_ORIGIN - FLASH_BASE + STORAGE_LENGTH;
-    const FLASH_BASE: u32 = 0x1000_0000;
+        STORAGE_ORIGIN - FLASH_ORIGIN..STORAGE_ORIGIN - FLASH_ORIGIN + STORAGE_LENGTH;
 
     /// All of the flash: the records end it.
     pub const FLASH_SIZE: usize = STORAGE.end as usize;
@@ -54,7 +56,7 @@ struct Rp2040Sx1262;
 
 impl Board for Rp2040Sx1262 {
     type Clock = EmbassyClock;
-    type Relay = Output<'static>;
+    type Relay = relay::Relay;
     type Led = Output<'static>;
     type Button = Input<'static>;
     type Meter = Bl0942<BufferedUart, Delay>;
@@ -77,7 +79,7 @@ fn parts() -> Parts<Rp2040Sx1262> {
 
     Parts {
         clock: EmbassyClock,
-        relay: Output::new(p.PIN_6, Level::Low),
+        relay: relay::Relay::new(p.PIN_6),
         led: Output::new(p.PIN_25, Level::Low),
         button: Input::new(p.PIN_7, Pull::Up),
         meter: Bl0942::new(

@@ -13,9 +13,9 @@ use sockeye_state_machine::ResetCause;
 const TIME_OUT: Duration = Duration::from_secs(8);
 
 /// What a restart leaves as it is. After power-up it holds noise.
-// SAFETY: cortex-m-rt's section for what the start leaves alone; any content is valid words, which the firmware checks,
+// SAFETY: the section (boards/build.rs) for what the start leaves alone; any content is valid words, which the firmware checks,
 // and believes none after power-up.
-#[unsafe(link_section = ".uninit.retained")]
+#[unsafe(link_section = ".retained.air_time")]
 pub static RETAINED: Retained = Retained::new();
 
 /// The watchdog, which runs from its making to the end.

@@ -9,6 +9,8 @@ compile_error!("choose a variant: --features lora-e5, or --no-default-features -
 compile_error!("two variants at once: build the second with --no-default-features");
 
 mod clocks;
+#[path = "../../handover.rs"]
+mod handover;
 mod identity;
 mod line;
 #[macro_use]
@@ -59,8 +61,7 @@ mod memory {
 
     /// The same, counted from the start of the flash.
     pub const STORAGE: core::ops::Range<u32> =
-        STORAGE_ORIGIN - FLASH_BASE..STORAGE_ORIGIN - FLASH_BASE + STORAGE_LENGTH;
-    const FLASH_BASE: u32 = 0x0800_0000;
+        STORAGE_ORIGIN - FLASH_ORIGIN..STORAGE_ORIGIN - FLASH_ORIGIN + STORAGE_LENGTH;
 }
 
 /// This board.

@@ -11,6 +11,7 @@ use embassy_stm32::spi::Spi;
 use embassy_stm32::spi::mode::Master;
 use embedded_hal::digital::{ErrorType, OutputPin};
 
+use crate::handover;
 use crate::line::Line;
 use crate::radio::Antenna;
 use crate::variant::Led;
@@ -38,7 +39,7 @@ pub struct Wiring {
 }
 
 /// The pin of the relay. It drives nothing until it is told what: a start would else switch off a load that the
-/// circuit holds on through the restart.
+/// bootloader, or the circuit, holds on through the restart. What it is told is noted for the bootloader.
 pub struct Relay(Flex<'static>);
 
 impl Relay {
@@ -54,12 +55,14 @@ impl ErrorType for Relay {
 
 impl OutputPin for Relay {
     fn set_low(&mut self) -> Result<(), Infallible> {
+        handover::note_relay(false);
         self.0.set_low();
         self.0.set_as_output(Speed::Low);
         Ok(())
     }
 
     fn set_high(&mut self) -> Result<(), Infallible> {
+        handover::note_relay(true);
         self.0.set_high();
         self.0.set_as_output(Speed::Low);
         Ok(())

@@ -54,6 +54,17 @@ impl Image {
         Ok(Self { segments, symbols, kinds })
     }
 
+    /// Adds what lies elsewhere in the same flash: the bootloader's and the application's images make one.
+    #[must_use]
+    pub fn join(mut self, other: Self) -> Self {
+        self.segments.extend(other.segments);
+        self.symbols.extend(other.symbols);
+        self.symbols.sort();
+        self.kinds.extend(other.kinds);
+        self.kinds.sort_unstable();
+        self
+    }
+
     /// Gives every Thumb instruction of 16 bits: its address and its half-word.
     pub fn short_instructions(&self) -> impl Iterator<Item = (u32, u16)> + '_ {
         self.segments.iter().flat_map(|(start, bytes)| {

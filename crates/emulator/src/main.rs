@@ -24,14 +24,22 @@ struct Emulate {
     #[arg(long, value_name = "FILE")]
     elf: PathBuf,
 
+    /// The bootloader before it, an ELF file; without one the image has to start the chip itself.
+    #[arg(long, value_name = "FILE")]
+    bootloader: Option<PathBuf>,
+
     #[command(flatten)]
     options: Options,
 }
 
 fn main() -> ExitCode {
-    let Emulate { elf, options } = Emulate::parse();
+    let Emulate { elf, bootloader, options } = Emulate::parse();
     command::execute(&options, |options| {
-        let image = Rc::new(read(&elf)?);
+        let image = read(&elf)?;
+        let image = Rc::new(match &bootloader {
+            Some(bootloader) => image.join(read(bootloader)?),
+            None => image,
+        });
         World::with(options, |place| EmulatedSocket::<Stm32wl>::new(&image, &place))
     })
 }

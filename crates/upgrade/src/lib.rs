@@ -28,6 +28,7 @@ extern crate std;
 #[cfg(feature = "device")]
 mod device;
 mod header;
+mod notes;
 mod progress;
 mod refusal;
 #[cfg(feature = "device")]
@@ -39,6 +40,7 @@ mod verify;
 #[cfg(feature = "device")]
 pub use device::{Slots, Upgrade};
 pub use header::{BoardName, Device, FORMAT, HEADER_LEN, Header, Image, MAGIC, SIGNED_LEN};
+pub use notes::Notes;
 pub use progress::{Progress, Request, State};
 pub use refusal::Refusal;
 #[cfg(feature = "salty")]

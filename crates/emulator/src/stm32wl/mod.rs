@@ -39,9 +39,9 @@ pub const FLASH: u32 = 0x0800_0000;
 /// Bytes of code flash: the pages before those of the records, which begin at `DATA`.
 pub const CODE_BYTES: u32 = DATA - FLASH;
 /// Start of the pages that the records may lie in (boards/stm32wl/board.toml; a test compares).
-pub const DATA: u32 = 0x0803_D000;
+pub const DATA: u32 = 0x0803_C800;
 /// Bytes of those pages.
-pub const DATA_BYTES: u32 = 12 * 1024;
+pub const DATA_BYTES: u32 = 14 * 1024;
 /// Start of RAM.
 pub const RAM: u32 = 0x2000_0000;
 /// Bytes of RAM.

@@ -1,0 +1,27 @@
+//! Starts the socket on an STM32WL: holds the relay where it was, swaps images when one waits, and goes to the application.
+//! Checks signatures for it, too. See README.md.
+#![no_std]
+#![no_main]
+#![deny(missing_docs)]
+
+#[path = "../../../boot.rs"]
+mod boot;
+mod chip;
+mod flash;
+#[path = "../../../handover.rs"]
+mod handover;
+#[path = "../../../services.rs"]
+mod services;
+
+/// Where everything lies, from board.toml, and the public key.
+mod memory {
+    include!(concat!(env!("OUT_DIR"), "/memory.rs"));
+}
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    // Before anything that takes time: the pin floats since the reset.
+    chip::hold_relay();
+    chip::start_watchdog();
+    boot::boot::<_, 256>(flash::WatchedFlash::new())
+}
