@@ -1,8 +1,8 @@
 //! The commands of the SX126x (SX1261/2 data sheet chapter 13), in the order and with the errata work-arounds of lora-phy
 //! 3.0.1: `src/reference.rs` compares them byte by byte.
 //!
-//! What is to be done is first written down as a [`Program`], by plain functions, and then sent by one loop. lora-phy waits
-//! for each command on its own, and each such wait is 100 bytes of code.
+//! What is to be done is first written down as a [`Program`], by plain functions, and then sent by one loop: to wait for
+//! each command on its own takes 100 bytes of code a command.
 
 use lora_modulation::{Bandwidth, CodingRate};
 use lora_phy::mod_params::RadioError;
@@ -63,16 +63,26 @@ pub(crate) const SET_TX_CONTINUOUS_WAVE: u8 = 0xD1;
 pub(crate) const STATUS_MODE: u8 = 7 << 4;
 pub(crate) const RECEIVES: u8 = 5 << 4;
 
-/// GetStatus, which does nothing: it may be the tail of a command that was dropped, or the end of one that hangs.
-pub(crate) const NOTHING: [u8; 2] = [GET_STATUS, 0];
+/// GetStatus, which does nothing: it may be the tail of a command that was dropped.
+const NOTHING: [u8; 2] = [GET_STATUS, 0];
+/// The same, and it may fail: the reset comes next.
+pub(crate) const ANYTHING: [u8; 3] = [GET_STATUS, 0, 0];
+
+// What a program has besides commands; no command has these numbers.
+/// Writes the register that was read, with bits cleared and set.
+pub(crate) const CHANGE_REGISTER: u8 = 0xF0;
+/// Pulls the chip's reset.
+pub(crate) const RESET: u8 = 0xF1;
+/// Waits for a millisecond.
+pub(crate) const WAIT: u8 = 0xF2;
 
 /// The longest program, a transmission in a band that is new, and some.
 const ROOM: usize = 96;
 
 /// Commands to send one after the other, each behind its length.
 ///
-/// Three are more than a command: [`READ_REGISTER`] with bits to clear and bits to set changes a register, [`WRITE_BUFFER`]
-/// is followed by the payload, and where the chip's mode changes so does the antenna switch.
+/// Those that read are followed by the number of bytes; [`WRITE_BUFFER`] is followed by the payload; and where the chip's
+/// mode changes so does the antenna switch.
 #[derive(Debug)]
 pub(crate) struct Program {
     bytes: [u8; ROOM],
@@ -106,12 +116,53 @@ impl Program {
     /// Clears and sets bits of a register.
     fn change(&mut self, register: u16, clear: u8, set: u8) {
         let [high, low] = register.to_be_bytes();
-        self.add(&[READ_REGISTER, high, low, clear, set]);
+        self.add(&[READ_REGISTER, high, low, 0]);
+        self.add(&[CHANGE_REGISTER, high, low, clear, set]);
+    }
+
+    /// Empties it.
+    pub(crate) fn restart(&mut self) {
+        self.len = 0;
+    }
+
+    /// Ends an SPI transaction that a dropped future may have left open: the chip takes what follows as the tail of that
+    /// command, so what follows is one that does nothing.
+    pub(crate) fn finish_dropped_command(&mut self) {
+        self.add(&NOTHING);
+    }
+
+    /// Reads the interrupts: two bytes behind a status.
+    pub(crate) fn ask_interrupts(&mut self) {
+        self.add(&[GET_IRQ_STATUS, 3]);
+    }
+
+    /// Reads how long a packet is and where: two bytes behind a status.
+    pub(crate) fn ask_place(&mut self) {
+        self.add(&[GET_RX_BUFFER_STATUS, 3]);
+    }
+
+    /// Reads a packet, and then its strength and SNR: three bytes behind a status.
+    pub(crate) fn fetch(&mut self, offset: u8, len: u8) {
+        self.add(&[READ_BUFFER, offset, 0, len]);
+        self.add(&[GET_PACKET_STATUS, 4]);
+    }
+
+    /// Reads the strength of a channel after a millisecond: one byte behind a status.
+    pub(crate) fn ask_strength(&mut self) {
+        self.add(&[WAIT]);
+        self.add(&[GET_RSSI_INST, 2]);
     }
 
     pub(crate) fn stand_by(&mut self) {
         // On the RC oscillator.
         self.add(&[SET_STANDBY, 0]);
+    }
+
+    /// Resets the chip. The reset may follow a dropped transaction, whose chip select still stands. A chip that hangs does
+    /// not answer to the end of it, and is reset all the same.
+    pub(crate) fn reset(&mut self) {
+        self.add(&ANYTHING);
+        self.add(&[RESET]);
     }
 
     /// Takes a chip from its reset to standby, in LoRa with the public sync word: D2D frames are told apart by their MHDR.
@@ -290,8 +341,38 @@ pub(crate) fn image_band(frequency_hz: u32) -> ImageBand {
     }
 }
 
+/// A signal strength of -value / 2 dBm (data sheet sections 13.5.3 and 13.5.4).
+pub(crate) fn dbm(value: u8) -> i16 {
+    -i16::from(value) >> 1
+}
+
+/// An SNR in quarters of a dB (data sheet section 13.5.3), rounded.
+pub(crate) fn decibels(value: u8) -> i8 {
+    value.cast_signed().saturating_add(2) >> 2
+}
+
 /// Tells whether a status says that the command before it failed: time-out, processing error or failure to execute (data
 /// sheet table 13-76).
 pub(crate) fn is_failure(status: u8) -> bool {
     matches!(status >> 1 & 0x07, 3..=5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strength_and_snr_of_every_byte_are_in_their_range() {
+        for (byte, strength_dbm, snr_db) in [
+            (0, 0, 0),
+            (1, -1, 0),
+            (0x28, -20, 10),
+            (0x7D, -63, 31),
+            (0x7F, -64, 31),
+            (0x80, -64, -32),
+            (0xFF, -128, 0),
+        ] {
+            assert_eq!((dbm(byte), decibels(byte)), (strength_dbm, snr_db), "{byte:#x}");
+        }
+    }
 }

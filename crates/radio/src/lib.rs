@@ -1,12 +1,13 @@
 //! The SX126x (and the radio inside the STM32WL) behind lorawan-device's radio traits, every wait bounded.
 //!
 //! The commands are those of lora-phy 3.0.1, byte by byte: the tests compare them. Its driver is not used on the device: it
-//! waits for every command on its own (10 KB of state machines where ours is 4), and its `LoRa` may wait for ever after a
+//! waits for every command on its own (12 KB with what drove it, where ours is 6), and its `LoRa` may wait for ever after a
 //! header error, loses frames when a receive is dropped, and issues SetRx again for each frame. Its types for a board's
 //! lines and chip are. [`sx126x`] takes them:
 //!
 //! ```text
 //! Sx126xRadio      what is going on, time-outs, recovery     lorawan_device::async_device::radio::PhyRxTx
+//!   plan           what comes next, program by program       plain functions
 //!   Program        commands and errata work-arounds          plain functions
 //!   Bus            one command after the other, BUSY bounded SpiDevice, InterfaceVariant
 //! ```
@@ -31,6 +32,7 @@
 mod bus;
 mod chip;
 mod phy;
+mod plan;
 mod power;
 mod radio;
 mod receive;

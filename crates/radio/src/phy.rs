@@ -126,7 +126,7 @@ where
     D: DelayNs + Clone,
 {
     async fn send_carrier(&mut self, frequency_hz: u32, power_dbm: i8, for_ms: u32) -> Result<(), Error> {
-        let mut result = self.command(Group::Carrier(frequency_hz, power_dbm)).await.map(drop);
+        let mut result = self.command(Group::Go(Target::Carrier(frequency_hz, power_dbm))).await.map(drop);
         if result.is_ok() {
             self.bus.delay.delay_ms(for_ms).await;
             result = self.command(Group::Go(Target::Standby)).await.map(drop);

@@ -3,12 +3,12 @@
 use core::pin::pin;
 
 use embedded_hal_async::delay::DelayNs;
-use embedded_hal_async::spi::{Operation, SpiDevice};
+use embedded_hal_async::spi::SpiDevice;
 use lora_phy::mod_traits::InterfaceVariant;
 use lora_phy::sx126x::Sx126xVariant;
 use lorawan_device::async_device::radio::{RxConfig, RxMode, RxQuality};
 
-use crate::chip::{GET_IRQ_STATUS, HEADER_ERROR, RECEIVES, RX_DONE, STATUS_MODE, TIMEOUT};
+use crate::chip::{HEADER_ERROR, RX_DONE, TIMEOUT};
 use crate::radio::{EMPTY_INTERRUPTS, Group, Outcome, State, Sx126xRadio, Target};
 use crate::report::{Counters, Error};
 use crate::timing::{LOOKS, MAX_SYMBOLS, receive_limit_ms, search_symbols};
@@ -36,17 +36,6 @@ where
     C: Sx126xVariant,
     D: DelayNs + Clone,
 {
-    /// Reads the packet that the chip reported into `buf`; `None` when it is not one for the caller.
-    pub(crate) async fn fetch(&mut self, buf: &mut [u8]) -> Result<Option<(usize, RxQuality)>, Error> {
-        self.commanding = true;
-        let frame = self.bus.read(buf).await?;
-        self.unread = false;
-        self.commanding = false;
-        let counter = if frame.is_some() { &mut self.counters.received } else { &mut self.counters.dropped };
-        Counters::count(counter);
-        Ok(frame)
-    }
-
     /// Receives a frame; `None` when a single receive ends without one, which a continuous receive never does.
     ///
     /// Every pass finds out by the chip's state what is to be done next, and does it in one place: each command that
@@ -157,29 +146,5 @@ where
         }
         Counters::count(&mut self.counters.dropped);
         None
-    }
-
-    /// Asks the chip whether it still receives and has nothing to tell, which its line would have told; opens the
-    /// receive anew if not. What it has to tell stays there.
-    pub(crate) async fn look(&mut self, config: RxConfig) -> Result<(), Error> {
-        let mut answer = [0; 3];
-        self.bus.exchange(&[GET_IRQ_STATUS], Operation::Read(&mut answer)).await?;
-        let [status, flags @ ..] = answer;
-        if status & STATUS_MODE == RECEIVES && flags == [0, 0] {
-            return Ok(());
-        }
-        self.reopen(config).await
-    }
-
-    /// Closes the continuous receive and opens it again; resets the chip when the interrupt line has kept
-    /// silent about a frame.
-    pub(crate) async fn reopen(&mut self, config: RxConfig) -> Result<(), Error> {
-        let kept_before = self.landed.frame.is_some();
-        self.leave(config).await?;
-        if !kept_before && self.landed.frame.is_some() {
-            Counters::count(&mut self.counters.missed_interrupts);
-            self.state = State::Unknown;
-        }
-        self.go(Target::Receiving(config, 0)).await
     }
 }

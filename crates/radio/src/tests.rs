@@ -20,7 +20,7 @@ use lora_phy::sx126x::{Config, Sx1262};
 use lorawan_device::async_device::radio::{PhyRxTx, RfConfig, RxConfig, RxMode, RxStatus, TxConfig};
 
 use crate::bus::Bus;
-use crate::chip::{HEADER_ERROR, PREAMBLE_DETECTED, RX_DONE, TIMEOUT, TX_DONE};
+use crate::chip::{HEADER_ERROR, PREAMBLE_DETECTED, Program, RX_DONE, TIMEOUT, TX_DONE};
 use crate::{Error, Sx126xRadio, sx126x};
 
 /// What the chip reports next, and what it was told.
@@ -278,5 +278,7 @@ fn a_wait_for_busy_that_never_ends_is_an_error() {
     assert!(matches!(raced, Either::Second(())), "it waits as long as it may");
     part.0.idle.set(true);
     assert_eq!(run(bus.ready()), Err(RadioError::Busy));
-    assert_eq!(run(bus.exchange(&[0xC0, 0], Operation::Write(&[]))), Err(RadioError::Busy));
+    let mut program = Program::new();
+    program.stand_by();
+    assert_eq!(run(bus.perform(&program, &[], &mut [], &mut [0; 4])), Err(RadioError::Busy));
 }
