@@ -22,6 +22,7 @@ mod thumb;
 mod tidy;
 mod types;
 mod uf2;
+mod web;
 mod workspace;
 
 use std::ffi::OsString;
@@ -52,7 +53,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-    /// Reads and sets up a socket; `cargo xtask toolbox --help` lists what it can do
+    /// Reads and sets up a socket; `cargo xtask toolbox --help` lists what it can do, `--serve` offers it as a web page
     #[command(disable_help_flag = true)]
     Toolbox {
         /// Handed to the program as they are
@@ -98,6 +99,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Setup => setup::setup(&workspace),
         Command::Run { args } => run::run(&workspace, "sockeye-host", &args),
+        Command::Toolbox { args } if args.first().is_some_and(|arg| arg == "--serve") => {
+            web::serve(&workspace)
+        }
         Command::Toolbox { args } => run::run(&workspace, "sockeye-toolbox", &args),
         Command::Emulate { args } => emulate::emulate(&workspace, &args),
         Command::Test(options) => test::test(&workspace, &options),

@@ -112,7 +112,15 @@ impl Client {
     /// # Errors
     /// [`Error::NotUnderstood`] and what the socket refuses.
     pub fn take_settings(&mut self, bytes: &[u8]) -> Result<Settings, Error> {
-        let body = self.check(bytes)?.body;
+        let body = self.check(bytes)?.body.to_vec();
+        self.see_settings(&body)
+    }
+
+    /// Takes settings that stand by themselves, as on a tag, of the socket whose status was seen last.
+    ///
+    /// # Errors
+    /// [`Error::NotRead`], [`Error::NotUnderstood`].
+    pub fn see_settings(&mut self, body: &[u8]) -> Result<Settings, Error> {
         let device = self.device.as_mut().ok_or(Error::NotRead)?;
         let decoded = Settings::decode(body, device.status.region, &identity(&device.status));
         let settings = decoded.map_err(|_| Error::NotUnderstood)?.settings;

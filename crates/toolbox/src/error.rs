@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sockeye_nfc::{Code, Upgrade};
-use sockeye_settings::{Refusal, template};
+use sockeye_settings::{Field, Refusal, template};
 
 use crate::link::LinkError;
 
@@ -77,6 +77,22 @@ impl Error {
             Self::Refused(Code::OtherModel) => "other_model",
             Self::Refused(Code::OtherRegion) => "other_region",
             Self::Refused(_) => "refused",
+        }
+    }
+
+    /// Returns the name of the setting that is wrong, if it is one.
+    #[must_use]
+    pub fn field(&self) -> Option<String> {
+        use template::Error as T;
+        match self {
+            Self::Setting(refusal) => Field::from_tag(refusal.tag).map(|field| field.name().to_owned()),
+            Self::Settings(T::Rule(error)) => Some(error.field.name().to_owned()),
+            Self::Settings(T::ChannelList(_)) => Some(Field::Channels.name().to_owned()),
+            Self::Settings(T::Kind { path, .. } | T::OutOfRange { path, .. } | T::Missing { path }) => {
+                let field = Field::all().find(|field| path.starts_with(field.name()));
+                field.map(|field| field.name().to_owned())
+            }
+            _ => None,
         }
     }
 

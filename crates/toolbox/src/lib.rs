@@ -18,6 +18,9 @@ mod commands;
 #[cfg(feature = "cli")]
 mod serial;
 
+#[cfg(feature = "stand-in")]
+pub mod stand_in;
+
 pub use client::{Client, Device};
 pub use error::Error;
 pub use link::{Link, LinkError, Talk};

@@ -1,19 +1,17 @@
 //! The program as a user calls it, over a serial line with a device at its other end.
 #![cfg(unix)]
 
-mod common;
-
 use std::io::{Read, Write};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::Device;
 use serialport::{SerialPort, TTYPort};
 use sockeye_nfc::line::{Deframer, framed};
 use sockeye_settings::{Model, Password, Region};
 use sockeye_toolbox::Link;
+use sockeye_toolbox::stand_in::Device;
 use sockeye_upgrade::{BoardName, Header, Image, sign};
 
 /// Puts a device at one end of a line, and returns what the program said for each call of it.

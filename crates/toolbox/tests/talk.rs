@@ -1,12 +1,10 @@
 //! The tool's end of a session: what is read, written and refused, over good lines and bad ones.
 
-mod common;
-
-use common::{Device, Line};
 use proptest::prelude::*;
 use sockeye_nfc::{Code, Command, Request, UpgradeState};
 use sockeye_settings::template::{Secrets, Template, to_json};
 use sockeye_settings::{Field, Model, Password, Region};
+use sockeye_toolbox::stand_in::{Device, Line};
 use sockeye_toolbox::{Device as Known, Error, LinkError, Talk, Update, Upload};
 use sockeye_upgrade::{BoardName, Header, Image, sign};
 

@@ -1,5 +1,8 @@
-//! The device's end of a session over a perfect or a bad line: `crates/nfc`'s own, with settings and an upgrade slot in
-//! memory. What a real device does with a request is tested where the firmware is (crates/firmware, boards/host).
+//! For tests: the device's end of a session over a perfect or a bad line, `crates/nfc`'s own, with settings and an upgrade
+//! slot in memory. What a real device does with a request is tested where the firmware is (crates/firmware, boards/host).
+#![allow(missing_docs, reason = "for tests")]
+#![allow(missing_debug_implementations, reason = "for tests")]
+#![allow(clippy::missing_panics_doc, reason = "for tests")]
 
 use embassy_futures::block_on;
 use sockeye_nfc::{
@@ -7,19 +10,18 @@ use sockeye_nfc::{
     Upgrade, UpgradeState,
 };
 use sockeye_settings::{Identity, Key, MAX_STORED, Model, Region, Settings};
-use sockeye_toolbox::{Link, LinkError};
 use sockeye_upgrade::{HEADER_LEN, Header, Refusal};
+
+use crate::link::{Link, LinkError};
 
 /// What is wrong with the line, one item for each exchange; nothing once it is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "not every test has a bad line")]
 pub enum Line {
     Good,
     RequestLost,
     AnswerLost,
 }
 
-#[allow(missing_debug_implementations, reason = "a test stands and falls without it")]
 pub struct Device {
     pub identity: Identity,
     pub settings: Settings,

@@ -1,0 +1,286 @@
+// The page in headless Chromium, as a person uses it: node browser.mjs URL [PICTURES]
+import { createRequire } from "node:module";
+import { readFileSync, mkdirSync } from "node:fs";
+import path from "node:path";
+import assert from "node:assert/strict";
+
+// The packages lie where set-up put them, not in the repository.
+const modules = process.env.SOCKEYE_NODE_MODULES;
+const require = createRequire(path.join(modules ?? import.meta.dirname, "x.js"));
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const [url, pictures, update] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: process.env.SOCKEYE_CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox"],
+});
+let failed = 0;
+let passed = 0;
+
+/** Runs one test in a browser that knows nothing yet. */
+async function test(name, what, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 412, height: 860 }, bypassCSP: true, ...options });
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  page.on("console", (message) => { if (message.type() === "error") wrong.push(message.text()); });
+  page.setDefaultTimeout(8000);
+  try {
+    await what(page, context);
+    assert.deepEqual(wrong, [], "errors in the page");
+    passed += 1;
+    console.log(`test ${name} ... ok`);
+  } catch (error) {
+    failed += 1;
+    console.log(`test ${name} ... FAILED\n${error.stack}\n${wrong.join("\n")}`);
+    if (pictures) await page.screenshot({ path: path.join(pictures, `failed-${passed + failed}.png`) }).catch(() => {});
+  } finally {
+    await context.close();
+  }
+}
+
+const ready = (page) => page.locator("html[data-ready=yes]").waitFor({ state: "attached" });
+
+async function start(page) {
+  await page.goto(url);
+  await ready(page);
+}
+
+/** Plugs in a simulated socket. */
+async function plugIn(page, { model = "EU", region = "EU868", first = true } = {}) {
+  await page.getByRole("button", { name: first ? /Simulated socket/ : "Another one…" }).click();
+  await page.getByLabel("Model").selectOption(model);
+  await page.getByRole("dialog").getByLabel("Frequency band").selectOption(region);
+  await page.getByRole("button", { name: "Plug it in" }).click();
+  await page.locator("#who-detail", { hasText: `${model} · ${region}` }).waitFor();
+}
+
+const tab = (page, name) => page.getByRole("tab", { name }).click();
+const message = (page, text) => page.locator("#message", { hasText: text }).waitFor();
+
+async function password(page, text = "123456") {
+  await page.getByRole("dialog").getByLabel("Password").fill(text);
+  await page.getByRole("button", { name: "Go on" }).click();
+}
+
+const interval = (page) => page.getByLabel("Reporting interval", { exact: true });
+
+async function picture(page, name) {
+  if (!pictures) return;
+  mkdirSync(pictures, { recursive: true });
+  await page.locator("#message").evaluate((it) => { it.hidden = true; });
+  await page.screenshot({ path: path.join(pictures, `${name}.png`) });
+}
+
+await test("the page is small and soon there", async (page, context) => {
+  const client = await context.newCDPSession(page);
+  await client.send("Network.enable");
+  let bytes = 0;
+  client.on("Network.loadingFinished", ({ encodedDataLength }) => { bytes += encodedDataLength; });
+  await start(page);
+  const ms = await page.evaluate(() => performance.getEntriesByName("ready")[0].startTime);
+  console.log(`measured: ${bytes} bytes on the wire, usable after ${Math.round(ms)} ms`);
+  assert.ok(bytes > 50_000 && bytes < 500_000, `${bytes} bytes`);
+  assert.ok(ms < 1000, `${ms} ms`);
+});
+
+await test("status and settings are read", async (page) => {
+  await start(page);
+  await plugIn(page);
+  await page.locator("#readings", { hasText: "Voltage" }).waitFor();
+  const voltage = await page.locator("#readings dd").nth(1).textContent();
+  assert.match(voltage, /^2[23]\d\.\d V$/);
+  await picture(page, "status");
+  await tab(page, "Settings");
+  assert.equal(await interval(page).inputValue(), "1200");
+  assert.equal(await page.getByLabel("Application key", { exact: true }).inputValue(), "", "no key is shown");
+  await picture(page, "settings");
+});
+
+await test("a setting is written with the right password, and is there after it", async (page) => {
+  await start(page);
+  await plugIn(page);
+  await tab(page, "Settings");
+  await interval(page).fill("600");
+  await page.getByLabel("LED indicator", { exact: true }).uncheck();
+  await page.getByText("2 changes").waitFor();
+  await page.getByRole("button", { name: "Write", exact: true }).click();
+  await password(page);
+  await message(page, "Written: 2 settings");
+  assert.equal(await interval(page).inputValue(), "600");
+  assert.equal(await page.getByText("2 changes").isVisible(), false);
+});
+
+await test("a wrong password changes nothing and after five there is a wait", async (page) => {
+  await start(page);
+  await plugIn(page);
+  const on = await page.locator("#relay-text").textContent();
+  const button = page.getByRole("button", { name: on === "On" ? "Switch off" : "Switch on" });
+  for (let time = 0; time < 5; time += 1) {
+    await button.click();
+    await password(page, "000000");
+    await message(page, "Wrong password");
+    await page.locator("#message").evaluate((it) => { it.textContent = ""; });
+  }
+  await button.click();
+  await password(page);
+  await message(page, "too many wrong passwords");
+  assert.equal(await page.locator("#relay-text").textContent(), on);
+});
+
+await test("a value out of range is shown at its field and nothing is written", async (page) => {
+  await start(page);
+  await plugIn(page);
+  await tab(page, "Settings");
+  await interval(page).fill("59");
+  await page.getByLabel("LED indicator", { exact: true }).uncheck();
+  await page.getByRole("button", { name: "Write", exact: true }).click();
+  await password(page);
+  await page.getByText("59 is not within 60 to 64800").waitFor();
+  assert.equal(await interval(page).getAttribute("aria-invalid"), "true");
+  await page.getByRole("button", { name: "Discard" }).click();
+  assert.equal(await page.getByLabel("LED indicator", { exact: true }).isChecked(), true);
+});
+
+await test("a template goes to a second socket, and one of another band is refused", async (page) => {
+  await start(page);
+  await plugIn(page);
+  await tab(page, "Settings");
+  await interval(page).fill("900");
+  await page.getByRole("button", { name: "Write", exact: true }).click();
+  await password(page);
+  await message(page, "Written: 1 setting");
+  await tab(page, "Templates");
+  await page.getByLabel("Name").fill("Office");
+  await page.getByRole("button", { name: "Save this socket's settings" }).click();
+  await message(page, "Saved as");
+  await page.getByText("The socket has it so already.").waitFor();
+
+  await plugIn(page, { first: false });
+  await page.getByRole("cell", { name: "general.reporting_interval_s" }).waitFor();
+  await picture(page, "template");
+  // The password that was right for the first socket is tried on the second one.
+  await page.getByRole("button", { name: "Write to this socket" }).click();
+  await message(page, "Written: 1 setting");
+  await tab(page, "Settings");
+  assert.equal(await interval(page).inputValue(), "900");
+
+  await plugIn(page, { region: "US915", first: false });
+  await tab(page, "Templates");
+  await page.getByText("region: the template is for EU868, the device is set to US915").waitFor();
+  assert.ok(await page.getByRole("button", { name: "Write to this socket" }).isDisabled());
+});
+
+await test("templates outlive a reload", async (page) => {
+  await start(page);
+  await plugIn(page);
+  await tab(page, "Templates");
+  await page.getByLabel("Name").fill("Kept");
+  await page.getByRole("button", { name: "Save this socket's settings" }).click();
+  await message(page, "Saved as");
+  await page.reload();
+  await ready(page);
+  await tab(page, "Templates");
+  await page.getByRole("button", { name: "Kept" }).waitFor();
+});
+
+await test("the password is changed", async (page) => {
+  await start(page);
+  await plugIn(page);
+  await tab(page, "Maintenance");
+  await page.getByLabel("New password").fill("654321");
+  await page.getByRole("button", { name: "Change" }).click();
+  await password(page);
+  await message(page, "The password is changed");
+  await tab(page, "Status");
+  await page.getByRole("button", { name: "Switch off" }).click();
+  await message(page, "Switched off");
+  await page.locator("#relay-text", { hasText: "Off" }).waitFor();
+});
+
+await test("the band is changed and brings its defaults", async (page) => {
+  await start(page);
+  await plugIn(page);
+  await tab(page, "Settings");
+  await page.locator("#settings").getByLabel("Frequency band", { exact: true }).selectOption("AU915");
+  await page.getByRole("button", { name: "Write", exact: true }).click();
+  await password(page);
+  await message(page, "Written");
+  assert.equal(await page.getByLabel("RX2 frequency", { exact: true }).inputValue(), "923300000");
+  await page.locator("#who-detail", { hasText: "AU915" }).waitFor();
+});
+
+await test("tabs are changed by the arrow keys", async (page) => {
+  await start(page);
+  await plugIn(page);
+  await page.getByRole("tab", { name: "Status" }).focus();
+  await page.keyboard.press("ArrowRight");
+  assert.equal(await page.locator(":focus").textContent(), "Settings");
+  assert.ok(await page.getByRole("tabpanel", { name: "Settings" }).isVisible());
+  await page.keyboard.press("End");
+  assert.ok(await page.getByRole("tabpanel", { name: "Maintenance" }).isVisible());
+});
+
+await test("the page works without a network", async (page, context) => {
+  await start(page);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+  await context.setOffline(true);
+  await page.reload();
+  await ready(page);
+  await plugIn(page);
+  await context.setOffline(false);
+});
+
+if (update) {
+  await test("an upgrade goes on after a reload in its middle", async (page) => {
+    await start(page);
+    await plugIn(page);
+    await tab(page, "Maintenance");
+    await page.getByLabel("Signed update").setInputFiles(update);
+    await page.getByRole("button", { name: "Upgrade", exact: true }).click();
+    await password(page);
+    const value = () => page.locator("#upgrade-progress").evaluate((it) => it.value);
+    await page.waitForFunction(() => document.getElementById("upgrade-progress").value > 20);
+    await picture(page, "upgrade");
+    await page.reload();
+    await ready(page);
+    await tab(page, "Maintenance");
+    await page.getByRole("button", { name: "Go on with the upgrade" }).waitFor();
+    const before = await value();
+    assert.ok(before > 15 && before < 100, `${before} %`);
+    await page.getByRole("button", { name: "Go on with the upgrade" }).click();
+    await password(page);
+    await page.waitForFunction((from) => document.getElementById("upgrade-progress").value >= from, before);
+    await page.getByText("The upgrade is complete").waitFor({ timeout: 60_000 });
+  });
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  await test(`axe finds nothing serious, ${colorScheme}`, async (page) => {
+    const check = async (where) => {
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => globalThis.axe.run());
+      const bad = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+      const told = bad.map(({ id, nodes }) => `${where}: ${id}: ${nodes.map(({ html }) => html).join(" ").slice(0, 300)}`);
+      assert.deepEqual(told, []);
+    };
+    await start(page);
+    await check("start");
+    await plugIn(page);
+    for (const name of ["Status", "Settings", "Templates", "Maintenance"]) {
+      await tab(page, name);
+      await check(name);
+    }
+    if (colorScheme === "dark") await tab(page, "Status").then(() => picture(page, "dark"));
+    await page.getByRole("button", { name: "Disconnect" }).waitFor();
+    await tab(page, "Status");
+    await page.getByRole("button", { name: "Switch on" }).click();
+    await check("password");
+  }, { colorScheme });
+}
+
+await browser.close();
+console.log(`test result: ${failed ? "FAILED" : "ok"}. ${passed} passed; ${failed} failed`);
+process.exit(failed ? 1 : 0);

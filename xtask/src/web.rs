@@ -1,0 +1,166 @@
+//! The ToolBox's web page: its program built for browsers and laid beside its files, and a small server for it.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::failure::Failure;
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Where the server listens: on this computer only. Browsers allow NFC and serial ports on it without a certificate.
+const PORT: u16 = 8523;
+
+/// The longest first line of a request that is looked at.
+const MAX_LINE: u64 = 8192;
+
+/// Builds the page and returns its folder, which any web server can offer as it is.
+///
+/// # Errors
+/// It does not build, or cannot be written.
+pub fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
+    const TARGET: &str = "wasm32-unknown-unknown";
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--quiet", "--profile", "web", "--target", TARGET, "--package", "sockeye-web"]);
+    process::run(&mut cargo)?;
+    let target_dir = workspace.target_dir()?;
+    let program = target_dir.join(TARGET).join("web").join("sockeye_web.wasm");
+    let folder = target_dir.join("toolbox");
+    let wrong = |path: &Path| {
+        let path = path.to_owned();
+        move |error| Failure::file(&path, error)
+    };
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(wrong(&folder))?;
+    }
+    fs::create_dir_all(&folder).map_err(wrong(&folder))?;
+
+    let page = workspace.root.join("boards/web/page");
+    let mut files = vec![("sockeye.wasm".to_owned(), fs::read(&program).map_err(wrong(&program))?)];
+    for entry in fs::read_dir(&page).map_err(wrong(&page))? {
+        let path = entry.map_err(wrong(&page))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.push((name, fs::read(&path).map_err(wrong(&path))?));
+    }
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    files.hash(&mut hasher);
+    let version = format!("{:016x}", hasher.finish());
+    for (name, bytes) in files {
+        let path = folder.join(&name);
+        let bytes = match name.as_str() {
+            // The worker keeps what it has until its own text changes.
+            "sw.js" => String::from_utf8_lossy(&bytes).replace("VERSION", &version).into_bytes(),
+            _ => bytes,
+        };
+        fs::write(&path, bytes).map_err(wrong(&path))?;
+    }
+    Ok(folder)
+}
+
+/// Builds the page and offers it until it is stopped.
+///
+/// # Errors
+/// It does not build, or the port is in use.
+pub fn serve(workspace: &Workspace) -> Result<(), Failure> {
+    let folder = build(workspace)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT))
+        .map_err(|error| Failure::Failed(format!("cannot listen on 127.0.0.1:{PORT}: {error}")))?;
+    println!("the ToolBox is at http://127.0.0.1:{PORT}/ ; Ctrl-C ends it");
+    println!("its files, for any web server: {}", folder.display());
+    offer(&listener, &folder);
+    Ok(())
+}
+
+/// Offers a folder's files, each connection for itself, for ever.
+pub fn offer(listener: &TcpListener, folder: &Path) {
+    for stream in listener.incoming().flatten() {
+        let folder = folder.to_owned();
+        std::thread::spawn(move || {
+            // A browser that goes away is no fault of ours.
+            let _ = answer(&stream, &folder);
+        });
+    }
+}
+
+fn answer(mut stream: &TcpStream, folder: &Path) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut lines = BufReader::new(std::io::Read::take(stream, MAX_LINE)).lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    // What else the browser says has to be read before the connection closes.
+    while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    let file = asked(&first).map(|name| folder.join(name)).filter(|path| path.is_file());
+    let (status, kind, body) = match file {
+        Some(path) => ("200 OK", content_type(&path), fs::read(&path)?),
+        None => ("404 Not Found", "text/plain", b"not here\n".to_vec()),
+    };
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-cache\r\nConnection: close\r\n\r\n",
+        body.len()
+    )?;
+    stream.write_all(&body)
+}
+
+/// Reads the name of a file from a request's first line: one in the folder itself, and nowhere else.
+fn asked(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("GET /")?;
+    let path = rest.split([' ', '?', '#']).next()?;
+    match path {
+        "" => Some("index.html"),
+        _ => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+            (path.bytes().all(plain) && !path.starts_with('.')).then_some(path)
+        }
+    }
+}
+
+fn content_type(path: &Path) -> &'static str {
+    match path.extension().and_then(|it| it.to_str()) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("wasm") => "application/wasm",
+        Some("webmanifest") => "application/manifest+json",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_the_folder_itself_are_offered() {
+        for (line, name) in [
+            ("GET / HTTP/1.1", Some("index.html")),
+            ("GET /app.js HTTP/1.1", Some("app.js")),
+            ("GET /?source=pwa HTTP/1.1", Some("index.html")),
+            ("GET /app.js?1 HTTP/1.1", Some("app.js")),
+            ("GET /../Cargo.toml HTTP/1.1", None),
+            ("GET /%2e%2e/Cargo.toml HTTP/1.1", None),
+            ("GET /a/b.js HTTP/1.1", None),
+            ("GET //etc/passwd HTTP/1.1", None),
+            ("GET /.git HTTP/1.1", None),
+            ("POST / HTTP/1.1", None),
+            ("", None),
+        ] {
+            assert_eq!(asked(line), name, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_worker_keeps_every_file_that_the_page_has() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards/web/page");
+        let worker = fs::read_to_string(page.join("sw.js")).unwrap();
+        for entry in fs::read_dir(&page).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let kept = worker.contains(&format!("\"{name}\"")) || name == "index.html" || name == "sw.js";
+            assert!(kept, "{name}");
+        }
+    }
+}
