@@ -28,6 +28,14 @@ impl<T> Returns for fn() -> T {
 /// The undefined instruction that a panic ends in (Armv6-M and Armv7-M ARM, UDF T1: 0xDE00 and 8 bits to choose).
 const PANIC_UDF: u16 = 0xDE50;
 
+// SAFETY: cortex-m-rt's linker script sets both.
+unsafe extern "C" {
+    /// Where the code begins.
+    static __stext: u32;
+    /// Where it ends.
+    static __etext: u32;
+}
+
 /// Ends in a fault of the processor, which keeps where it came from. What the panic says is not kept, so no secret can get
 /// out that way.
 #[panic_handler]
@@ -42,9 +50,9 @@ fn panic(_: &PanicInfo<'_>) -> ! {
 #[cortex_m_rt::exception]
 unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
     let (pc, lr) = (frame.pc(), frame.lr());
-    // SAFETY: the program counter lies in flash or RAM that was fetched from, or the fetch itself has failed: then its low
-    // bits say nothing of use, and a second fault here stops the processor for the watchdog to find.
-    let is_panic = unsafe { (pc as *const u16).read_volatile() } == PANIC_UDF;
+    let code = core::ptr::addr_of!(__stext) as u32..core::ptr::addr_of!(__etext) as u32;
+    // SAFETY: within the code of this image, so it can be read; the processor has it on a half-word's boundary.
+    let is_panic = code.contains(&pc) && unsafe { (pc as *const u16).read_volatile() } == PANIC_UDF;
     let kind = if is_panic { FaultKind::Panic } else { FaultKind::HardFault };
     end(Fault { kind, pc, lr })
 }

@@ -1,7 +1,7 @@
 //! Reads a board's ELF image.
 
 use object::Endianness;
-use object::elf::{FileHeader32, PT_LOAD, STT_FUNC};
+use object::elf::{FileHeader32, PT_LOAD, STT_FUNC, STT_OBJECT};
 use object::read::elf::{FileHeader, ProgramHeader, Sym};
 
 /// What lies in flash, and the names of the functions.
@@ -13,6 +13,8 @@ pub struct Image {
     symbols: Vec<(u32, String)>,
     /// Where code (`true`) and data begin among it, by address.
     kinds: Vec<(u32, bool)>,
+    /// Where the firmware keeps its [`sockeye_firmware::Retained`].
+    pub retained: Option<u32>,
 }
 
 impl Image {
@@ -35,6 +37,7 @@ impl Image {
         let table = sections.symbols(endian, elf, object::elf::SHT_SYMTAB)?;
         let mut symbols = Vec::new();
         let mut kinds = Vec::new();
+        let mut retained = None;
         for symbol in table.iter() {
             let (Ok(name), value) = (symbol.name(endian, table.strings()), symbol.st_value(endian)) else {
                 continue;
@@ -46,12 +49,17 @@ impl Image {
                 _ if symbol.st_type() == STT_FUNC => {
                     symbols.push((value & !1, String::from_utf8_lossy(name).into_owned()));
                 }
+                _ if symbol.st_type() == STT_OBJECT
+                    && String::from_utf8_lossy(name).contains("system8RETAINED") =>
+                {
+                    retained = Some(value);
+                }
                 _ => {}
             }
         }
         symbols.sort();
         kinds.sort_unstable();
-        Ok(Self { segments, symbols, kinds })
+        Ok(Self { segments, symbols, kinds, retained })
     }
 
     /// Adds what lies elsewhere in the same flash: the bootloader's and the application's images make one.

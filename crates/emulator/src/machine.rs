@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use sockeye_firmware::Retained;
 use unicorn_engine::{Arch, MemType, Mode, Prot, RegisterARM, TlbEntry, TlbType, Unicorn};
 
 use crate::chip::{Area, Call, Chip, ResetKind, Start};
@@ -159,6 +160,12 @@ impl<C: Chip> Machine<C> {
         self.image.function(self.pc)
     }
 
+    /// Lets the CPU go on elsewhere, as a program gone astray does.
+    pub fn jump(&mut self, pc: u32) {
+        self.pc = pc;
+        self.sleep = None;
+    }
+
     /// Copies RAM out.
     ///
     /// # Errors
@@ -196,8 +203,11 @@ impl<C: Chip> Machine<C> {
 
     fn reset(&mut self, kind: ResetKind) -> Result<(), Error> {
         let function = self.function().to_owned();
+        let noted = self.image.retained.and_then(|start| {
+            Retained::pending_in(|offset| self.word(u64::from(start) + offset as u64).unwrap_or(0))
+        });
         let mut chip = self.chip.borrow_mut();
-        chip.core_mut().tell(Change::Reset(kind, function));
+        chip.core_mut().tell(Change::Reset(kind, function, noted));
         chip.reset(kind);
         drop(chip);
         // Code in RAM is copied there anew.

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use sockeye_firmware::Fault;
 use sockeye_virtual_hardware::bl0942::SharedCircuit;
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::flash::Flash;
@@ -23,8 +24,8 @@ pub enum Change {
     Led(bool),
     /// The radio has received a packet.
     Received,
-    /// The chip was reset, while the CPU was in the function of this name.
-    Reset(ResetKind, String),
+    /// The chip was reset, while the CPU was in the function of this name, and what the image had noted of that.
+    Reset(ResetKind, String, Option<Fault>),
 }
 
 /// The parts. Clones are the same parts.

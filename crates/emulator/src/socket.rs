@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use embassy_futures::block_on;
+use sockeye_firmware::Fault;
 use sockeye_host::device::{Device, Place};
 use sockeye_host::network::Network;
 use sockeye_host::observer::{HostObserver, Log};
@@ -223,14 +224,29 @@ impl<C: Chip> EmulatedSocket<C> {
                     witness.delivery(now_us, delivery.multicast, &delivery.payload);
                 }
             }
-            Change::Reset(kind, function) => {
-                if kind == ResetKind::Watchdog {
+            Change::Reset(kind, function, noted) => {
+                let is_hang = kind == ResetKind::Watchdog || noted.is_some_and(|fault| fault.kind.is_hang());
+                if is_hang {
                     self.watchdog_resets.set(self.watchdog_resets.get() + 1);
                     self.tell(Event::Error { what: "the watchdog ended a hang".to_owned() });
                 }
-                self.tell(Event::Reboot { cause: witness.reboot(now_us, kind, &function) });
+                if let Some(fault) = noted {
+                    self.tell(Event::Error { what: self.describe(fault) });
+                }
+                let kind = if is_hang { ResetKind::Watchdog } else { kind };
+                let has_failed = noted.is_some();
+                self.tell(Event::Reboot { cause: witness.reboot(now_us, kind, has_failed, &function) });
             }
         }
+    }
+
+    /// Says what the image has noted of its end, and where that was.
+    fn describe(&self, Fault { kind, pc, lr }: Fault) -> String {
+        if kind.is_hang() {
+            return kind.name().to_owned();
+        }
+        let (at, from) = (self.image.function(pc), self.image.function(lr));
+        format!("{} at {pc:#010x} ({at}), from {lr:#010x} ({from})", kind.name())
     }
 
     /// Tells each fault of the image when it is seen first.

@@ -17,7 +17,7 @@ const FRAME_US: u64 = 50_000;
 const REBOOT_US: u64 = 30_000_000;
 
 /// Parts of the names of functions that end in a reset because something went wrong.
-const FAULTS: [&str; 4] = ["panic", "rust_begin_unwind", "HardFault", "restart_after_fault"];
+const FAULTS: [&str; 3] = ["panic", "rust_begin_unwind", "HardFault"];
 
 /// Who is seen to have switched the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,11 +129,12 @@ impl Witness {
 
     /// Says why the chip was reset just now.
     /// The image resets itself when it is asked to, after a factory reset, and after a fault or a panic.
-    pub fn reboot(&mut self, now_us: u64, kind: ResetKind, function: &str) -> &'static str {
+    pub fn reboot(&mut self, now_us: u64, kind: ResetKind, has_failed: bool, function: &str) -> &'static str {
         self.restarted();
         match (kind, self.reboot_asked.take()) {
             (ResetKind::Power, _) => "power_on",
             (ResetKind::Watchdog, _) => "watchdog",
+            _ if has_failed => "fault",
             (ResetKind::Software, Some((at_us, multicast))) if now_us.saturating_sub(at_us) <= REBOOT_US => {
                 if multicast {
                     "multicast"
@@ -190,9 +191,10 @@ mod tests {
     fn a_restart_was_asked_for_by_the_frame_before_it() {
         let mut witness = Witness::new(Model::Eu);
         witness.delivery(1_000_000, false, &[0xFF, 0x10, 0xFF]);
-        assert_eq!(witness.reboot(5_000_000, ResetKind::Software, "service"), "downlink");
-        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, "service"), "factory_reset");
-        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, "HardFault_"), "fault");
-        assert_eq!(witness.reboot(7_000_000, ResetKind::Watchdog, "service"), "watchdog");
+        assert_eq!(witness.reboot(5_000_000, ResetKind::Software, false, "service"), "downlink");
+        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, false, "service"), "factory_reset");
+        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, false, "HardFault_"), "fault");
+        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, true, "reset"), "fault");
+        assert_eq!(witness.reboot(7_000_000, ResetKind::Watchdog, false, "service"), "watchdog");
     }
 }

@@ -174,6 +174,13 @@ impl FaultLedger {
         kind(get(&self.pending))
     }
 
+    /// The same, with its place, from a copy.
+    pub(crate) fn pending_in(word: impl Fn(usize) -> u32) -> Option<Fault> {
+        use core::mem::offset_of;
+        let kind = kind(word(offset_of!(Self, pending)))?;
+        Some(Fault { kind, pc: word(offset_of!(Self, pc)), lr: word(offset_of!(Self, lr)) })
+    }
+
     /// Counts what ended the last run, and tells it. `cause` is what the chip knows of it.
     pub(crate) fn begin(&self, cause: ResetCause) -> Option<FaultKind> {
         if get(&self.valid) != VALID {

@@ -73,6 +73,13 @@ impl Retained {
         self.faults.pending()
     }
 
+    /// Reads what was noted since the last start from a copy of this memory: for a debugger or an emulator. `word` gives
+    /// the word at an offset in bytes.
+    #[must_use]
+    pub fn pending_in(word: impl Fn(usize) -> u32) -> Option<Fault> {
+        FaultLedger::pending_in(|offset| word(core::mem::offset_of!(Self, faults) + offset))
+    }
+
     /// Tells what went wrong since power-up.
     #[must_use]
     pub fn faults(&self) -> Faults {
