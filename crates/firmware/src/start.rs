@@ -3,6 +3,7 @@
 use embassy_futures::join::join3;
 use sockeye_d2d_agent::{self as d2d, Agent};
 use sockeye_lorawan_mac as mac;
+use sockeye_metering::{EnergyMeter, LineFrequency};
 use sockeye_settings::{Identity, Region, Settings};
 use sockeye_state_machine::{Boot, DelayTask, Effects, ResetCause, Socket};
 use sockeye_storage::{MAX_RECORD, RecordId, Storage};
@@ -41,7 +42,18 @@ pub struct Tasks<B: Board> {
 /// None: the parts are lost when the future is dropped.
 pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     let Parts {
-        clock, relay, led, button, meter, supply, phy, flash, storage_range, system, observer, ..
+        clock,
+        relay,
+        led,
+        button,
+        mut meter,
+        supply,
+        phy,
+        flash,
+        storage_range,
+        system,
+        observer,
+        ..
     } = parts;
     let retained = parts.retained;
     let (reset_cause, ended) = retained.begin(parts.reset_cause);
@@ -67,6 +79,10 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     }
     let relay_was_on = stored.relay_was_on();
     let identity = stored.identity.unwrap_or(parts.identity);
+    meter.set_line_frequency(match identity.model.is_60_hz() {
+        true => LineFrequency::Hz60,
+        false => LineFrequency::Hz50,
+    });
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
     let restored = mac::Restored {
         session: stored.session.as_deref(),
