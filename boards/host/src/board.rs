@@ -6,12 +6,14 @@ use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 use lora_phy::sx126x::Sx1262;
 use sockeye_firmware::{Board, Clock, SupplyMonitor, System};
 use sockeye_metering::Bl0942;
+use sockeye_nfc::Tag;
 use sockeye_radio::Sx126xRadio;
 use sockeye_virtual_hardware::bl0942::{SharedCircuit, VirtualSerial};
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::delay::VirtualDelay;
 use sockeye_virtual_hardware::flash::{Flash, Stm32wl};
 use sockeye_virtual_hardware::sim::Sim;
+use sockeye_virtual_hardware::st25dv::{VirtualGpo, VirtualI2c};
 use sockeye_virtual_hardware::sx126x::{VirtualInterface, VirtualSpi};
 
 use crate::observer::HostObserver;
@@ -29,6 +31,7 @@ impl Board for HostBoard {
     type Supply = HostSupply;
     type Phy = Sx126xRadio<VirtualSpi, VirtualInterface, Sx1262, VirtualDelay>;
     type Flash = Flash<Stm32wl>;
+    type Port = Tag<VirtualI2c, VirtualGpo, VirtualDelay>;
     type System = HostSystem;
     type Observer = HostObserver;
 }

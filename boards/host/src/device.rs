@@ -6,6 +6,7 @@ use sockeye_virtual_hardware::air::Medium;
 use sockeye_virtual_hardware::bl0942::SharedCircuit;
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::sim::Sim;
+use sockeye_virtual_hardware::st25dv::SharedTag;
 
 use crate::network::Network;
 use crate::observer::{HostObserver, Log};
@@ -41,6 +42,11 @@ pub trait Device {
 
     /// Who it is.
     fn identity(&self) -> &Identity;
+
+    /// The NFC tag; none on a board without.
+    fn tag(&self) -> Option<&SharedTag> {
+        None
+    }
 
     /// What is seen of it.
     fn observer(&self) -> &HostObserver;

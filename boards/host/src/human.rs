@@ -47,6 +47,10 @@ pub fn line(event: &Event) -> String {
         Event::Power { on } => format!("mains {}", state(*on)),
         Event::Stored { record } => format!("stored         {}", record.replace('_', " ")),
         Event::Reboot { cause } => format!("reboot         {}", cause.replace('_', " ")),
+        Event::Nfc { action, result, settings } => match settings {
+            Some(settings) => format!("nfc {action}       {result}: {settings}"),
+            None => format!("nfc {action}      {result}"),
+        },
         Event::Error { what } => format!("error          {what}"),
         Event::Summary(summary) => format!(
             "{} uplinks, {} downlinks, {} joins, relay changed {} times, {}.{:03} Wh, {}.{:03} s on this computer; {}",

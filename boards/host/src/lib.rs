@@ -17,6 +17,7 @@ pub mod lines;
 #[cfg(not(target_family = "wasm"))]
 pub mod live;
 pub mod network;
+pub mod nfc;
 pub mod observer;
 #[cfg(not(target_family = "wasm"))]
 pub mod pace;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use sockeye_firmware::{Notice, Observer};
 use sockeye_metering::Reading;
+use sockeye_nfc::Code;
 use sockeye_virtual_hardware::sim::{Notify, Sim};
 
 use crate::report::{DownlinkKind, Event, Summary};
@@ -220,6 +221,8 @@ impl Observer for HostObserver {
                 fcnt,
                 kind: if multicast { DownlinkKind::Multicast } else { DownlinkKind::Unicast },
             },
+            Notice::Maintenance { code: Code::Done, .. } => return,
+            Notice::Maintenance { code, .. } => Event::Error { what: format!("nfc: {code}") },
             Notice::Stored { record } => Event::Stored { record },
             Notice::Reboot { cause } => {
                 seen.dev_addr = None;

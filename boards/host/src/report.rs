@@ -92,6 +92,16 @@ pub enum Event {
         /// Its name.
         record: &'static str,
     },
+    /// A phone at the tag has read the socket, or what it wrote was answered.
+    Nfc {
+        /// `read` or `write`.
+        action: &'static str,
+        /// What came of it: `done`, or why not.
+        result: String,
+        /// What was read: the settings, as a template has them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        settings: Option<serde_json::Value>,
+    },
     /// The device starts anew.
     Reboot {
         /// Why.

@@ -4,8 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use lora_phy::sx126x::{self, Sx1262, TcxoCtrlVoltage};
-use sockeye_firmware::{Parts, Retained, Shared, Tasks, control, radio, service, start};
+use sockeye_firmware::{Parts, Retained, Shared, Tasks, control, maintenance, radio, service, start};
+use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
+use sockeye_nfc::{Tag, i2c_password};
 use sockeye_settings::{Identity, MAX_STORED, Region, Settings};
 use sockeye_state_machine::{ResetCause, UplinkKind};
 use sockeye_storage::{RecordId, Storage};
@@ -15,6 +17,7 @@ use sockeye_virtual_hardware::delay::VirtualDelay;
 use sockeye_virtual_hardware::flash::{Flash, Stm32wl};
 use sockeye_virtual_hardware::mains::{Circuit, MeteredCircuit};
 use sockeye_virtual_hardware::sim::{Notify, Sim, TaskId};
+use sockeye_virtual_hardware::st25dv::{SharedTag, St25dv};
 use sockeye_virtual_hardware::sx126x::VirtualChip;
 
 use crate::board::{HostBoard, HostClock, HostSupply, HostSystem, LedPin, RelayPin};
@@ -38,6 +41,9 @@ const WATCHDOG_US: u64 = 8_000_000;
 /// The storage region, as on the STM32WL: seven pages, 14 KB.
 const STORAGE_PAGES: usize = 7;
 const STORAGE_BYTES: u32 = 14 * 1024;
+
+/// The memory of the tag: an ST25DV64K.
+const TAG_BYTES: usize = 8192;
 
 /// The mains of one socket. Clones are the same.
 #[derive(Clone, Debug)]
@@ -120,6 +126,7 @@ struct Inner {
     chip: VirtualChip,
     retained: &'static Retained,
     flash: Flash<Stm32wl>,
+    tag: SharedTag,
     power: Power,
     restart: Restart,
     voltage_mv: Cell<u32>,
@@ -156,6 +163,7 @@ impl Socket {
             // One for each socket, as a board keeps it in a static.
             retained: Box::leak(Box::default()),
             flash,
+            tag: SharedTag::new(sim, St25dv::new(TAG_BYTES)),
             power: Power::new(),
             restart: Restart::new(sim),
             voltage_mv: Cell::new(MAINS_MV),
@@ -196,6 +204,7 @@ impl Socket {
         self.end_firmware();
         self.0.observer.goes_dark();
         self.0.chip.power_cycle();
+        self.0.tag.with(|now_us, chip| chip.power_cut(now_us));
         self.0.retained.clear();
         self.0.circuit.with_meter(|now_us, meter| meter.reset(now_us));
         self.0.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, false));
@@ -227,7 +236,7 @@ impl Socket {
     async fn run_firmware(&self, cause: ResetCause) {
         let shared = Rc::new(Shared::new());
         self.0.shared.replace(shared.clone());
-        let Tasks { control: mut one, radio: mut two, service: mut three } =
+        let Tasks { control: mut one, radio: mut two, service: mut three, maintenance: mut four } =
             start(self.parts(cause), &shared).await;
         let for_radio = shared.clone();
         self.add_task(async move {
@@ -236,6 +245,10 @@ impl Socket {
         let for_service = shared.clone();
         self.add_task(async move {
             service(&mut three, &for_service).await;
+        });
+        let for_maintenance = shared.clone();
+        self.add_task(async move {
+            maintenance(&mut four, &for_maintenance).await;
         });
         control(&mut one, &shared).await;
     }
@@ -251,7 +264,12 @@ impl Socket {
             use_dcdc: true,
             rx_boost: true,
         };
-        let meter = Bl0942::new(circuit.serial(), delay.clone(), Calibration::bl0942(FrontEnd::TYPICAL));
+        let meter = Bl0942::new(
+            circuit.serial(),
+            delay.clone(),
+            Calibration::bl0942(FrontEnd::TYPICAL),
+            LineFrequency::Hz50,
+        );
         Parts {
             clock: HostClock::new(sim),
             relay: RelayPin(circuit.clone()),
@@ -262,6 +280,12 @@ impl Socket {
             phy: sockeye_radio::sx126x(chip.spi(), chip.interface(), config, delay),
             flash: self.0.flash.clone(),
             storage_range: 0..STORAGE_BYTES,
+            port: Tag::new(
+                self.0.tag.i2c(),
+                self.0.tag.gpo(),
+                VirtualDelay::new(sim),
+                i2c_password(self.0.identity.app_key.as_bytes()),
+            ),
             system: HostSystem(self.0.restart.clone()),
             observer: self.0.observer.clone(),
             identity: self.0.identity,
@@ -319,6 +343,10 @@ impl Device for Socket {
 
     fn identity(&self) -> &Identity {
         &self.0.identity
+    }
+
+    fn tag(&self) -> Option<&SharedTag> {
+        Some(&self.0.tag)
     }
 
     fn observer(&self) -> &HostObserver {

@@ -1,12 +1,14 @@
 //! The sockets, their air and their network: all of a run.
 
+use std::cell::Cell;
 use std::iter::Peekable;
 use std::path::Path;
+use std::rc::Rc;
 
 use sockeye_metering::Reading;
 use sockeye_network_server::{Adr, Config, Downlink, NetworkServer, Plan, Region as NetworkRegion};
 use sockeye_settings::template::from_json;
-use sockeye_settings::{Identity, Key, LoRaWan, Region, Settings};
+use sockeye_settings::{Identity, Key, LoRaWan, Password, Region, Settings};
 use sockeye_state_machine::UplinkKind;
 use sockeye_virtual_hardware::air::Medium;
 use sockeye_virtual_hardware::flash::{Flash, Stm32wl};
@@ -18,6 +20,7 @@ use crate::cli::Options;
 use crate::controller::{self, Controller};
 use crate::device::{Device, Place};
 use crate::network::Network;
+use crate::nfc::Person;
 use crate::observer::{Line, Log};
 use crate::report::{Event, Summary};
 use crate::script::{Queue, Schedule, Stimulus};
@@ -113,6 +116,8 @@ pub struct World<D = Socket> {
     /// The way to a network server elsewhere; the own one is deaf and dumb then.
     bridge: Option<Bridge>,
     sockets: Vec<D>,
+    /// What the owner of each believes its password to be.
+    passwords: Vec<Rc<Cell<Password>>>,
     /// The addresses of the multicast groups, whether the sockets listen to them or not.
     groups: Vec<u32>,
     log: Log,
@@ -195,7 +200,7 @@ impl<D: Device> World<D> {
         };
         let groups =
             network.add_groups(&first.multicast).map_err(|error| format!("the network server: {error}"))?;
-        let mut sockets = Vec::new();
+        let (mut sockets, mut passwords) = (Vec::new(), Vec::new());
         for index in 0..options.sockets {
             let identity = identity(options, index);
             let present = Settings::default_for(options.region, &identity);
@@ -205,6 +210,7 @@ impl<D: Device> World<D> {
             }
             let in_force = settings.as_ref().unwrap_or(&present);
             let lorawan = &in_force.lorawan;
+            passwords.push(Rc::new(Cell::new(in_force.general.password)));
             // The first devices would all pick the same random numbers if their seeds were neighbours.
             let seed = scatter(options.seed.wrapping_add(u64::from(index) << 32));
             let index = usize::from(index);
@@ -238,6 +244,7 @@ impl<D: Device> World<D> {
             network,
             bridge,
             sockets,
+            passwords,
             groups,
             log,
             traffic,
@@ -369,9 +376,30 @@ impl<D: Device> World<D> {
                     return Err("d2d: no socket has it enabled in its settings; see docs/RUN.md".into());
                 }
             }
-            Stimulus::NfcWrite { .. } | Stimulus::NfcRead => return Err("nfc: not in this version".into()),
+            Stimulus::NfcRead => {
+                for person in self.persons()? {
+                    self.sim.spawn(person.read());
+                }
+            }
+            Stimulus::NfcWrite { path } => {
+                let (_, template) = read_settings_file(Path::new(path))?;
+                for person in self.persons()? {
+                    self.sim.spawn(person.write(template.clone()));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Somebody with a phone at each socket.
+    fn persons(&self) -> Result<impl Iterator<Item = Person> + '_, String> {
+        let all = self.sockets.iter().zip(&self.passwords).enumerate();
+        if self.sockets.iter().any(|socket| socket.tag().is_none()) {
+            return Err("nfc: this board has no tag".into());
+        }
+        Ok(all.filter_map(|(index, (socket, password))| {
+            Some(Person::new(&self.sim, &self.log, index, socket.tag()?, password))
+        }))
     }
 
     fn hold_button(&self, ms: u64) {

@@ -131,10 +131,28 @@ fn typed_bytes_that_are_no_text_are_refused_and_the_next_command_is_taken() {
 }
 
 #[test]
-fn a_stimulus_that_the_device_cannot_take_yet_is_told_as_an_error() {
-    let output = run(&["--for", "1m", "--json", "--script", "-"], "at 10s nfc read\n");
+fn a_phone_reads_and_writes_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.json");
+    let settings = r#"{ "model": "EU", "region": "EU868", "general": { "reporting_interval_s": 600, "password": "987654" } }"#;
+    std::fs::write(&file, settings).unwrap();
+    let script = format!(
+        "at 20s nfc read\nat 1m nfc write {0}\nat 2m nfc read\nat 3m nfc write {0}\n",
+        file.display()
+    );
+    let output = run(&["--for", "4m", "--json", "--script", "-"], &script);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains(r#""event":"error","what":"nfc: not in this version""#), "{text}");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<_> = lines.iter().filter(|line| line["event"] == "nfc").collect();
+    let results: Vec<_> = seen
+        .iter()
+        .map(|line| (line["action"].as_str().unwrap(), line["result"].as_str().unwrap()))
+        .collect();
+    assert_eq!(results, [("read", "done"), ("write", "done"), ("read", "done"), ("write", "done")], "{text}");
+    let interval = |line: &serde_json::Value| line["settings"]["general"]["reporting_interval_s"].as_u64();
+    assert_eq!((interval(seen[0]), interval(seen[2])), (Some(1200), Some(600)));
+    assert!(seen.iter().all(|line| line["settings"]["general"]["password"].is_null()));
 }
 
 #[test]

@@ -34,7 +34,9 @@ use embassy_stm32::mode::Async;
 use embassy_stm32::{bind_interrupts, dma, peripherals, rng};
 use embassy_time::Delay;
 use sockeye_firmware::{Board, EmbassyClock, Parts};
+use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
+use sockeye_nfc::NoPort;
 use sockeye_settings::Region;
 
 use crate::line::Line;
@@ -75,6 +77,7 @@ impl Board for Stm32wl {
     type Supply = Supply;
     type Phy = radio::Phy;
     type Flash = BlockingAsync<Flash<'static, flash::Blocking>>;
+    type Port = NoPort;
     type System = System;
     type Observer = mcu::Quiet;
 }
@@ -95,11 +98,12 @@ fn parts() -> Parts<Stm32wl> {
         relay: wiring.relay,
         led: wiring.led,
         button: wiring.button,
-        meter: Bl0942::new(wiring.meter, Delay, calibration),
+        meter: Bl0942::new(wiring.meter, Delay, calibration, LineFrequency::Hz50),
         supply: Supply::new(Irqs),
         phy: radio::new(wiring.radio, wiring.antenna),
         flash: BlockingAsync::new(Flash::new_blocking(wiring.flash)),
         storage_range: memory::STORAGE,
+        port: NoPort,
         system,
         observer: mcu::Quiet,
         identity: identity::of_this_chip(),

@@ -6,6 +6,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 #[cfg(not(feature = "certification"))]
 use sockeye_lorawan_mac::CarrierSense;
 use sockeye_metering::EnergyMeter;
+use sockeye_nfc::Port;
 use sockeye_settings::{Identity, Region};
 use sockeye_state_machine::ResetCause;
 
@@ -69,6 +70,8 @@ pub trait Board {
     type Phy: sockeye_lorawan_mac::ContinuousWave;
     /// The flash, with an erase size that divides the storage range.
     type Flash: NorFlash;
+    /// The tag or the serial line for maintenance; [`NoPort`](sockeye_nfc::NoPort) for a board without.
+    type Port: Port;
     /// Watchdog and reset.
     type System: System;
     /// Where notices go: a log, or the host's lines.
@@ -95,6 +98,8 @@ pub struct Parts<B: Board> {
     pub flash: B::Flash,
     /// The part of the flash that belongs to the records, in bytes from the flash driver's origin.
     pub storage_range: core::ops::Range<u32>,
+    /// The tag or the serial line for maintenance.
+    pub port: B::Port,
     /// Watchdog and reset.
     pub system: B::System,
     /// Where notices go.

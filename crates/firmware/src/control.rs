@@ -13,7 +13,7 @@ use sockeye_state_machine::{Effect, Effects, Event, Socket, StoreItem, UplinkKin
 use crate::board::{Board, Clock, SupplyMonitor};
 use crate::notice::{Notice, Observer};
 use crate::retained::Retained;
-use crate::shared::{ControlEvent, MeterFailure, Shared};
+use crate::shared::{Asked, ControlEvent, MeterFailure, Seen, Shared};
 
 /// Time between two readings of the meter (behaviour.md: ten times a second).
 const METER_PERIOD_MS: u64 = 100;
@@ -93,6 +93,7 @@ impl<B: Board> Outputs<B> {
                 Effect::StartNetwork => shared.radio.put(|work| work.start = true),
                 Effect::Store(item) => store(now_ms, item, socket, shared),
                 Effect::Reboot { cause } => shared.service.put(|work| work.reboot = Some(cause)),
+                Effect::Maintained(outcome) => shared.outcome.signal(outcome),
                 Effect::FactoryReset => shared.service.put(|work| work.factory_reset = true),
             }
         }
@@ -212,6 +213,14 @@ async fn decide<B: Board>(
                     socket.handle(now_ms, Event::Stored { item: *item, number: *number }, &mut effects);
                 }
                 ControlEvent::RecordsLost => socket.handle(now_ms, Event::RecordsLost, &mut effects),
+                ControlEvent::Maintain => match shared.asked.try_take() {
+                    Some(Asked::Look) => shared.seen.signal(Seen::of(socket, now_ms)),
+                    Some(Asked::Change(form)) => {
+                        socket.handle(now_ms, Event::Change { form: &form }, &mut effects);
+                    }
+                    Some(Asked::Order(order)) => socket.handle(now_ms, Event::Order(order), &mut effects),
+                    None => {}
+                },
                 #[cfg(feature = "certification")]
                 ControlEvent::ResetRequested => socket.handle(now_ms, Event::ResetRequested, &mut effects),
             },

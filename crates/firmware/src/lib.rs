@@ -27,6 +27,7 @@ mod control;
 mod embassy;
 mod faults;
 mod mac_config;
+mod maintenance;
 mod notice;
 mod pin_supply;
 mod radio;
@@ -41,6 +42,7 @@ pub use control::{Control, control};
 #[cfg(feature = "embassy-time")]
 pub use embassy::EmbassyClock;
 pub use faults::{Fault, FaultKind, Faults};
+pub use maintenance::{Maintenance, maintenance};
 pub use notice::{Notice, Observer};
 pub use pin_supply::PinSupply;
 pub use radio::{RadioTask, radio};

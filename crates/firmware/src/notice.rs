@@ -1,6 +1,7 @@
 //! What the firmware tells about itself while it runs: a log on a chip, lines and live view on the host.
 
 use sockeye_metering::Reading;
+use sockeye_nfc::Code;
 use sockeye_state_machine::{Cause, RebootCause, TripCause};
 
 /// Takes notices from all tasks. It must not block: control calls it too.
@@ -94,6 +95,13 @@ pub enum Notice<'a> {
     Stored {
         /// The record's name.
         record: &'static str,
+    },
+    /// A request came by tag or serial line.
+    Maintenance {
+        /// Its kind, as it came; 0 if it was none.
+        kind: u8,
+        /// What became of it.
+        code: Code,
     },
     /// The device restarts.
     Reboot {

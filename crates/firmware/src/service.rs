@@ -98,6 +98,8 @@ enum Whose {
     Control(StoreItem),
     /// The radio task, which waits for it, whether or not it went well.
     Awaited,
+    /// The maintenance task, which does the same.
+    Maintenance,
 }
 
 impl<B: Board> Service<B> {
@@ -119,6 +121,7 @@ impl<B: Board> Service<B> {
             let stored = self.store(id, bytes.get(..length).unwrap_or_default()).await;
             match whose {
                 Whose::Awaited => shared.awaited_stored.signal(stored),
+                Whose::Maintenance => shared.maintenance_stored.signal(stored),
                 Whose::Control(item) if stored => {
                     let number = work.numbers.get(item as usize).copied().unwrap_or(0);
                     shared.events.send(ControlEvent::Stored { item, number }).await;
@@ -131,6 +134,10 @@ impl<B: Board> Service<B> {
             work.reboot = Some(RebootCause::FactoryReset);
         }
         if let Some(cause) = work.reboot {
+            if cause == RebootCause::Settings {
+                // The session is that of other settings: the next start begins one anew. The counters stay.
+                self.store(RecordId::MacSession, &[]).await;
+            }
             self.restart(cause).await;
         }
         self.prepare(shared).await;
@@ -162,6 +169,9 @@ impl<B: Board> Service<B> {
                 }
                 Err(_) => self.observer.observe(Notice::Error { what: "settings do not fit their record" }),
             }
+        }
+        if let Some(record) = work.maintenance.take() {
+            return put(out, RecordId::Maintenance, &record, Whose::Maintenance);
         }
         let task = work.delay_task.take()?;
         let bytes = records::encode_delay_task(task);

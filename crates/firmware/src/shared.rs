@@ -10,8 +10,10 @@ use embassy_sync::signal::Signal;
 use heapless::Vec;
 use sockeye_lorawan_mac as mac;
 use sockeye_metering::Reading;
-use sockeye_settings::{Action, Settings};
-use sockeye_state_machine::{DelayTask, Outbox, RebootCause, StoreItem, UplinkKind};
+use sockeye_settings::{Action, MAX_STORED, Password, Region, Settings};
+use sockeye_state_machine::{
+    Counters, DelayTask, Order, Outbox, Outcome, RebootCause, Socket, StoreItem, UplinkKind,
+};
 use sockeye_storage::RecordId;
 
 /// Longest application payload of any data rate, in bytes (LoRaWAN regional parameters, N at M = 250).
@@ -36,8 +38,57 @@ pub(crate) enum ControlEvent {
         number: u8,
     },
     RecordsLost,
+    /// Something lies in [`Shared::asked`].
+    Maintain,
     #[cfg(feature = "certification")]
     ResetRequested,
+}
+
+/// Settings in their stored form.
+pub(crate) type Form = Vec<u8, MAX_STORED>;
+
+/// What the maintenance task asks of control.
+#[expect(clippy::large_enum_variant, reason = "there is no heap to box a form in")]
+pub(crate) enum Asked {
+    /// Tell how the socket stands.
+    Look,
+    /// Change settings.
+    Change(Form),
+    /// Do something at once.
+    Order(Order),
+}
+
+/// How the socket stands.
+pub(crate) struct Seen {
+    /// The settings without what is secret.
+    pub(crate) settings: Form,
+    pub(crate) password: Password,
+    pub(crate) region: Region,
+    pub(crate) relay_on: bool,
+    pub(crate) online: bool,
+    pub(crate) reading: Option<Reading>,
+    pub(crate) energy_uwh: u64,
+    pub(crate) counters: Counters,
+}
+
+impl Seen {
+    /// Looks at the socket.
+    pub(crate) fn of(socket: &Socket, now_ms: u64) -> Self {
+        let mut settings = Form::new();
+        let _ = settings.resize(MAX_STORED, 0);
+        let len = socket.settings().encode_public(&mut settings).unwrap_or(0);
+        settings.truncate(len);
+        Self {
+            settings,
+            password: socket.settings().general.password,
+            region: socket.settings().lorawan.region,
+            relay_on: socket.relay_on(),
+            online: socket.is_online(),
+            reading: socket.fresh_reading(now_ms),
+            energy_uwh: socket.energy_uwh(),
+            counters: *socket.counters(),
+        }
+    }
 }
 
 /// What control asks of the radio task.
@@ -64,6 +115,8 @@ pub(crate) struct ServiceWork {
     pub(crate) numbers: [u8; StoreItem::ALL.len()],
     /// A record that the radio task waits for.
     pub(crate) awaited: Option<(RecordId, mac::RecordBytes)>,
+    /// The session's record, which the maintenance task waits for.
+    pub(crate) maintenance: Option<[u8; sockeye_nfc::RECORD]>,
     pub(crate) supply_lost: bool,
     pub(crate) factory_reset: bool,
     pub(crate) reboot: Option<RebootCause>,
@@ -124,6 +177,12 @@ pub struct Shared {
     pub(crate) outage: Signal<CriticalSectionRawMutex, ()>,
     /// Whether the record that the radio task waits for is in flash.
     pub(crate) awaited_stored: Signal<CriticalSectionRawMutex, bool>,
+    /// What the maintenance task asks of control, and what control says.
+    pub(crate) asked: Signal<CriticalSectionRawMutex, Asked>,
+    pub(crate) seen: Signal<CriticalSectionRawMutex, Seen>,
+    pub(crate) outcome: Signal<CriticalSectionRawMutex, Outcome>,
+    /// Whether the record that the maintenance task waits for is in flash.
+    pub(crate) maintenance_stored: Signal<CriticalSectionRawMutex, bool>,
     pub(crate) control_alive: Heartbeat,
     pub(crate) radio_alive: Heartbeat,
     pub(crate) service_alive: Heartbeat,
@@ -145,6 +204,10 @@ impl Shared {
             reading: Signal::new(),
             outage: Signal::new(),
             awaited_stored: Signal::new(),
+            asked: Signal::new(),
+            seen: Signal::new(),
+            outcome: Signal::new(),
+            maintenance_stored: Signal::new(),
             control_alive: Heartbeat::new(),
             radio_alive: Heartbeat::new(),
             service_alive: Heartbeat::new(),

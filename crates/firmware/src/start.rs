@@ -1,9 +1,9 @@
 //! From reset to three running tasks.
 
-use embassy_futures::join::join3;
+use embassy_futures::join::join4;
 use sockeye_d2d_agent::{self as d2d, Agent};
 use sockeye_lorawan_mac as mac;
-use sockeye_metering::{EnergyMeter, LineFrequency};
+use sockeye_nfc::Session;
 use sockeye_settings::{Identity, Region, Settings};
 use sockeye_state_machine::{Boot, DelayTask, Effects, ResetCause, Socket};
 use sockeye_storage::{MAX_RECORD, RecordId, Storage};
@@ -11,6 +11,7 @@ use sockeye_storage::{MAX_RECORD, RecordId, Storage};
 use crate::board::{Board, Clock, Parts};
 use crate::control::{Control, Outputs, control};
 use crate::mac_config::{is_silent, mac_config};
+use crate::maintenance::{Maintenance, maintenance};
 use crate::notice::{Notice, Observer};
 use crate::radio::{Epoch, MacTimer, NEVER_MS, RadioTask, radio};
 use crate::records;
@@ -21,7 +22,7 @@ use crate::shared::Shared;
 /// The version that basic information tells: 0.1, one nibble group a byte (guide section 4.1, `ff0a`).
 pub const SOFTWARE_VERSION: [u8; 2] = [0x00, 0x01];
 
-/// The three tasks of a socket, ready to run.
+/// The tasks of a socket, ready to run.
 #[derive(Debug)]
 pub struct Tasks<B: Board> {
     /// For [`control`], above the other two where the chip allows.
@@ -30,6 +31,8 @@ pub struct Tasks<B: Board> {
     pub radio: RadioTask<B>,
     /// For [`service`].
     pub service: Service<B>,
+    /// For [`maintenance`], if the board has a port.
+    pub maintenance: Maintenance<B>,
 }
 
 /// Reads the stored state, sets relay and LED by it, and makes the tasks.
@@ -46,11 +49,12 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         relay,
         led,
         button,
-        mut meter,
+        meter,
         supply,
         phy,
         flash,
         storage_range,
+        port,
         system,
         observer,
         ..
@@ -79,10 +83,6 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     }
     let relay_was_on = stored.relay_was_on();
     let identity = stored.identity.unwrap_or(parts.identity);
-    meter.set_line_frequency(match identity.model.is_60_hz() {
-        true => LineFrequency::Hz60,
-        false => LineFrequency::Hz50,
-    });
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
     let restored = mac::Restored {
         session: stored.session.as_deref(),
@@ -137,6 +137,16 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             silent,
             off_until_ms,
         },
+        maintenance: Maintenance {
+            clock: clock.clone(),
+            port,
+            observer: observer.clone(),
+            identity,
+            retained,
+            reset_cause,
+            session: Session::new(identity.sn, stored.maintenance.as_deref(), parts.seed, now_ms),
+            answer: heapless::Vec::new(),
+        },
         service: Service {
             clock,
             storage,
@@ -156,8 +166,8 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
 /// None. Dropping it is what a power cut is: the flash holds each record's old or new value.
 pub async fn run<B: Board>(parts: Parts<B>, shared: &Shared) -> ! {
     let mut tasks = start(parts, shared).await;
-    let Tasks { control: one, radio: two, service: three } = &mut tasks;
-    join3(control(one, shared), radio(two, shared), service(three, shared)).await.0
+    let Tasks { control: one, radio: two, service: three, maintenance: four } = &mut tasks;
+    join4(control(one, shared), radio(two, shared), service(three, shared), maintenance(four, shared)).await.0
 }
 
 /// Goes on with what was sent before a reset: neither a hang that comes again and again nor a restart by downlink may
@@ -181,6 +191,7 @@ struct Stored {
     counters: Option<mac::RecordBytes>,
     multicast: Option<mac::RecordBytes>,
     d2d: Option<d2d::RecordBytes>,
+    maintenance: Option<heapless::Vec<u8, { sockeye_nfc::RECORD }>>,
     relay_was_on: Option<bool>,
     energy_uwh: u64,
     delay_task: Option<DelayTask>,
@@ -202,6 +213,7 @@ impl Stored {
             counters: None,
             multicast: None,
             d2d: None,
+            maintenance: None,
             relay_was_on: None,
             energy_uwh: 0,
             delay_task: None,
@@ -257,6 +269,10 @@ impl Stored {
             RecordId::DelayTask => {
                 self.delay_task = records::decode_delay_task(bytes);
                 None
+            }
+            RecordId::Maintenance => {
+                self.maintenance = heapless::Vec::from_slice(bytes).ok();
+                self.maintenance.is_none().then_some("the stored challenge is of no use")
             }
             #[cfg(feature = "certification")]
             RecordId::CertificationOff => {

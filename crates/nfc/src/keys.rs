@@ -101,6 +101,13 @@ impl Keys {
     }
 }
 
+/// Makes the I2C password that a device gives its tag, of its factory AppKey: who opens one socket knows no other one's.
+#[must_use]
+pub fn i2c_password(app_key: &[u8; 16]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = aes::encrypt_block(&Key(*app_key), *b"sockeye tag i2c\0");
+    [a, b, c, d, e, f, g, h]
+}
+
 /// Compares two codes in a time that does not depend on where they differ.
 pub(crate) fn tag_eq(a: [u8; TAG], b: [u8; TAG]) -> bool {
     u64::from_le_bytes(a) ^ u64::from_le_bytes(b) == 0

@@ -42,7 +42,7 @@ mod tag;
 mod wire;
 
 pub use answer::{Answer, Code, MAX_ANSWER};
-pub use keys::{ITERATIONS, Keys};
+pub use keys::{ITERATIONS, Keys, i2c_password};
 pub use port::{Arrival, NoPort, Port, Shown};
 pub use request::{Command, Envelope, Guard, HEADER, Kind, Request, Seal, TAG};
 pub use serial::Serial;

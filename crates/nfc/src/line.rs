@@ -115,6 +115,9 @@ mod tests {
             frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..62), 0..4),
             text in "[ -~à-ÿ\n]{0,30}",
         ) {
+            // One text in 65,536 looks like a frame; it is no request then.
+            let looks_like_one = text.as_bytes().split_last_chunk().is_some_and(|(bytes, sum)| crc_of(bytes) == *sum);
+            prop_assume!(!looks_like_one);
             let mut line = Vec::new();
             for frame in &frames {
                 line.extend(text.as_bytes());

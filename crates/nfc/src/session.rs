@@ -97,8 +97,8 @@ impl Session {
         Some([a, b, c, d, e, f, g, h, self.failures])
     }
 
-    /// Notes that the record is lost and has to be stored again.
-    pub fn lost(&mut self) {
+    /// Notes that the record could not be stored: it has to be tried again.
+    pub fn unstored(&mut self) {
         self.is_dirty = true;
     }
 

@@ -9,7 +9,7 @@ const MARK: u8 = b'S';
 /// The version of the status; later fields are appended without a new one.
 const VERSION: u8 = 1;
 /// Bytes of a status.
-pub const STATUS: usize = 78;
+pub const STATUS: usize = 81;
 
 /// What a request has to be made for: the number of the requests obeyed so far, and a number that nobody can foresee.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Challenge {
     }
 }
 
-/// What was counted since the last start; each stops at its largest value.
+/// What went wrong; each count stops at its largest value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Commands from the network that were not obeyed: another port, unknown, truncated, out of range.
@@ -40,6 +40,11 @@ pub struct Faults {
     pub readings: u16,
     /// A record was not stored in time.
     pub stores: u16,
+    /// Restarts that nobody asked for, since power-up.
+    pub restarts: u16,
+    /// What the last of them came from: control, radio or service hung, the processor hung, panic, fault of the processor,
+    /// unknown NMI are 1 to 7; 0 if there was none.
+    pub last_restart: u8,
 }
 
 /// How far an upgrade is; its number is on the wire.
@@ -173,7 +178,9 @@ impl Status {
             .put(&self.upgrade.bytes())
             .put(&self.wait_s.to_le_bytes())
             .put(&self.max_request.to_le_bytes())
-            .put(&self.challenge.0);
+            .put(&self.challenge.0)
+            .put(&self.faults.restarts.to_le_bytes())
+            .put(&[self.faults.last_restart]);
         out
     }
 
@@ -187,7 +194,7 @@ impl Status {
         let (sn, dev_eui) = (reader.array()?, reader.array()?);
         let (hardware_version, software_version) = (reader.array()?, reader.array()?);
         let flags = reader.u8()?;
-        Ok(Self {
+        let mut status = Self {
             model: Model::from_code(model).ok_or(Malformed)?,
             region: Region::from_code(region).ok_or(Malformed)?,
             sn,
@@ -209,11 +216,14 @@ impl Status {
                 meter: reader.u16()?,
                 readings: reader.u16()?,
                 stores: reader.u16()?,
+                ..Faults::default()
             },
             upgrade: Upgrade::parse(&reader.array::<{ Upgrade::LEN }>()?)?,
             wait_s: reader.u16()?,
             max_request: reader.u16()?,
             challenge: Challenge(reader.array()?),
-        })
+        };
+        (status.faults.restarts, status.faults.last_restart) = (reader.u16()?, reader.u8()?);
+        Ok(status)
     }
 }

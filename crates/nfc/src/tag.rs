@@ -10,7 +10,7 @@ use crate::port::{Arrival, Port, Shown};
 use crate::st25dv::{Error, St25dv};
 
 /// How often the chip is asked what happened, in ms: a pulse that nobody waited for is found so.
-const LOOK_MS: u32 = 1000;
+const LOOK_MS: u32 = 5000;
 
 /// So long without a pulse, in ms, and the phone is taken to be between two frames no more. No transaction disturbs it before.
 const WATCH_MS: u32 = 50;
@@ -29,10 +29,10 @@ const TORN: u32 = 1000 / WATCH_MS;
 const STALE: u32 = 15 * 60 * 1000 / LOOK_MS;
 
 /// What is shown is made fresh when a phone leaves, but for phones that come and go: it has to be so many looks old.
-const STALE_AFTER_TAP: u32 = 10;
+const STALE_AFTER_TAP: u32 = 2;
 
 /// After an error the tag is left alone for so many looks.
-const AFTER_ERROR: u32 = 10;
+const AFTER_ERROR: u32 = 2;
 
 /// How many bytes behind the container are looked at for the head of the message; phones put nothing before it.
 const HEAD: usize = 16;

@@ -19,13 +19,13 @@ fn upgrade() -> impl Strategy<Value = Upgrade> {
 fn status() -> impl Strategy<Value = Status> {
     let who = (select(&Model::ALL[..]), select(&Region::ALL[..]), any::<[u8; 8]>(), any::<[u8; 8]>());
     let meter = (any::<[bool; 3]>(), any::<[u32; 5]>(), any::<u16>());
-    let rest = (any::<u8>(), any::<[u16; 6]>(), upgrade(), any::<[u8; 8]>(), any::<[u8; 4]>());
+    let rest = (any::<u8>(), any::<[u16; 7]>(), upgrade(), any::<[u8; 8]>(), any::<[u8; 5]>());
     (who, meter, rest).prop_map(|(who, meter, rest)| {
         let ([relay_on, joined, measured], [voltage_mv, current_ma, power_mw, energy_wh, uptime_s], factor) =
             meter;
         let (
             reset_cause,
-            [commands, meter, readings, stores, wait_s, max_request],
+            [commands, meter, readings, stores, wait_s, max_request, restarts],
             upgrade,
             challenge,
             versions,
@@ -47,7 +47,7 @@ fn status() -> impl Strategy<Value = Status> {
             energy_wh,
             uptime_s,
             reset_cause,
-            faults: Faults { commands, meter, readings, stores },
+            faults: Faults { commands, meter, readings, stores, restarts, last_restart: versions[4] },
             upgrade,
             wait_s,
             max_request,

@@ -4,7 +4,7 @@ use core::fmt;
 
 use sockeye_metering::Reading;
 use sockeye_protocol::Payload;
-use sockeye_settings::{Action, Identity, Settings};
+use sockeye_settings::{Action, Identity, Refusal, Settings};
 
 use crate::{DelayTask, Ignored};
 
@@ -87,11 +87,44 @@ pub enum Event<'a> {
     },
     /// The flash has lost the records.
     RecordsLost,
+    /// Somebody who knows the password changes settings by tag or serial line. [`Effect::Maintained`] answers it.
+    Change {
+        /// The fields in their stored form, as [`Settings::changed_by`] takes them.
+        form: &'a [u8],
+    },
+    /// The same, for what is done at once.
+    Order(Order),
     /// A tester asked for a restart (DutResetReq), which has no answer.
     #[cfg(feature = "certification")]
     ResetRequested,
     /// The instant of [`next_due_ms`](crate::Socket::next_due_ms) has come.
     Timer,
+}
+
+/// What is done at once for somebody at the tag or the serial line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Switch.
+    Switch(Action),
+    /// Send a report.
+    Report,
+    /// Restart.
+    Reboot,
+    /// Reset to factory defaults.
+    FactoryReset,
+    /// Set the energy sum to 0.
+    ResetEnergy,
+}
+
+/// What became of a change or an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done, and the settings or the energy sum are in flash.
+    Done,
+    /// The change is refused, whole.
+    Refused(Refusal),
+    /// It is done, but was not stored in time; it is tried again.
+    NotStored,
 }
 
 /// A record which the firmware reads off the socket and stores.
@@ -195,6 +228,10 @@ pub enum RebootCause {
     Multicast,
     /// The end of a factory reset: the firmware's own, after [`Effect::FactoryReset`].
     FactoryReset,
+    /// Somebody at the tag or the serial line.
+    Nfc,
+    /// LoRaWAN, multicast or D2D settings have changed: the session that there is belongs to the old ones.
+    Settings,
 }
 
 impl RebootCause {
@@ -205,6 +242,8 @@ impl RebootCause {
             Self::Downlink => "downlink",
             Self::Multicast => "multicast",
             Self::FactoryReset => "factory_reset",
+            Self::Nfc => "nfc",
+            Self::Settings => "settings",
         }
     }
 }
@@ -300,6 +339,8 @@ pub enum Effect {
         /// What it was.
         what: Ignored,
     },
+    /// Answer the last [`Event::Change`] or [`Event::Order`].
+    Maintained(Outcome),
 }
 
 /// Places in [`Effects`]. What finds no place is not lost: [`next_due_ms`](crate::Socket::next_due_ms) is due

@@ -11,6 +11,7 @@ use sockeye_settings::{Action, Identity, PowerRestore, Settings};
 
 mod commands;
 mod effects;
+mod maintenance;
 mod meter;
 mod uplinks;
 
@@ -18,10 +19,11 @@ use effects::pending;
 
 use crate::button::{Button, Press};
 use crate::led::{Led, STEP_MS};
-use crate::meter_watch::MeterWatch;
+use crate::meter_watch::{FAULT_MS, MeterWatch};
 use crate::stores::Stores;
 use crate::{
-    Boot, Cause, Counters, DelayTask, Effects, Event, Ignored, RebootCause, ResetCause, StoreItem, TripCause,
+    Boot, Cause, Counters, DelayTask, Effects, Event, Ignored, Outcome, RebootCause, ResetCause, StoreItem,
+    TripCause,
 };
 
 /// How long a store may take, in ms: page erases wait for the end of a transaction on the air.
@@ -105,6 +107,8 @@ pub struct Socket {
     stores: Stores,
     /// Answers that wait until the settings, and an energy sum that was reset, are in flash.
     answer: Payload,
+    /// What is to be said to somebody at the tag or the serial line, once it is so.
+    outcome: Option<Outcome>,
     reboot: Option<RebootCause>,
     /// The answer to the reboot command waits for the flash.
     reboot_unanswered: bool,
@@ -156,6 +160,7 @@ impl Socket {
             energy_saved_ms: None,
             stores: Stores::default(),
             answer: Payload::new(),
+            outcome: None,
             reboot: None,
             reboot_unanswered: false,
             reboot_ready: false,
@@ -197,11 +202,7 @@ impl Socket {
             }
             Event::Downlink { port, payload, multicast } => self.downlink(now_ms, port, payload, multicast),
             Event::D2d(action) => {
-                let on = match action {
-                    Action::Off => false,
-                    Action::On => true,
-                    Action::Toggle => !self.relay_on,
-                };
+                let on = self.on_after(action);
                 self.set_relay(on, Cause::D2d, false);
             }
             Event::JoinRequested => self.join_requested(now_ms),
@@ -209,6 +210,8 @@ impl Socket {
             Event::SessionResumed => self.announce(now_ms, self.quiet_until_ms),
             Event::SupplyLost => self.supply_lost(now_ms),
             Event::Stored { item, number } => self.stored(now_ms, item, number),
+            Event::Change { form } => self.change(now_ms, form),
+            Event::Order(order) => self.order(now_ms, order),
             Event::RecordsLost => StoreItem::ALL.into_iter().for_each(|item| self.want_store(item)),
             #[cfg(feature = "certification")]
             Event::ResetRequested => {
@@ -255,6 +258,18 @@ impl Socket {
         self.scheduler.delay_task(now_ms)
     }
 
+    /// Tells whether the network can be reached: a session exists.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.online
+    }
+
+    /// Returns the last reading, if it is fresh.
+    #[must_use]
+    pub fn fresh_reading(&self, now_ms: u64) -> Option<Reading> {
+        self.reading.filter(|(read_ms, _)| now_ms.saturating_sub(*read_ms) < FAULT_MS).map(|(_, it)| it)
+    }
+
     /// Returns the number of the newest store of a record: [`Event::Stored`] brings it back.
     #[must_use]
     pub fn store_number(&self, item: StoreItem) -> u8 {
@@ -275,6 +290,15 @@ impl Socket {
             self.relay_cause = cause;
             self.relay_spread = spread;
             self.pending |= pending::RELAY | pending::LED;
+        }
+    }
+
+    /// Tells how the relay stands once an action is done.
+    fn on_after(&self, action: Action) -> bool {
+        match action {
+            Action::Off => false,
+            Action::On => true,
+            Action::Toggle => !self.relay_on,
         }
     }
 
@@ -441,14 +465,17 @@ impl Socket {
                 self.ignore(Ignored::ButtonLocked)
             }
             Some(Press::Short) => self.set_relay(!self.relay_on, Cause::Button, false),
-            Some(Press::Long) => {
-                self.led.blink_reset();
-                self.led_changed();
-                self.scheduler.set(Job::Led, now_ms.saturating_add(STEP_MS));
-            }
+            Some(Press::Long) => self.begin_factory_reset(now_ms),
             None => {}
         }
         self.watch_button();
+    }
+
+    /// Blinks, and resets behind it.
+    fn begin_factory_reset(&mut self, now_ms: u64) {
+        self.led.blink_reset();
+        self.led_changed();
+        self.scheduler.set(Job::Led, now_ms.saturating_add(STEP_MS));
     }
 
     fn supply_lost(&mut self, now_ms: u64) {
@@ -494,6 +521,7 @@ impl Socket {
             self.scheduler.cancel(Job::StoreTimeout);
         }
         self.release_answer(now_ms);
+        self.release_outcome();
         self.release_outage();
         if self.reboot_ready && self.stores.all_stored() {
             self.pending |= pending::REBOOT;
@@ -505,6 +533,7 @@ impl Socket {
             self.ignore(Ignored::NotStored);
             if matches!(item, StoreItem::Settings | StoreItem::Energy) {
                 self.answer.clear();
+                self.outcome_not_stored();
             }
         }
         self.pending |= pending::STORE;

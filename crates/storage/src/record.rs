@@ -22,6 +22,8 @@ pub enum RecordId {
     MacMulticast = 8,
     /// The D2D controllers that are known, each with its last counter, which is never accepted twice.
     D2dSenders = 9,
+    /// The challenge of the next maintenance request, and how many wrong passwords there were.
+    Maintenance = 11,
     /// Certification was ended by the tester, for good.
     #[cfg(feature = "certification")]
     CertificationOff = 10,
@@ -29,7 +31,7 @@ pub enum RecordId {
 
 impl RecordId {
     /// All records.
-    pub const ALL: [Self; if cfg!(feature = "certification") { 10 } else { 9 }] = [
+    pub const ALL: [Self; if cfg!(feature = "certification") { 11 } else { 10 }] = [
         Self::Identity,
         Self::Settings,
         Self::MacSession,
@@ -39,6 +41,7 @@ impl RecordId {
         Self::DelayTask,
         Self::MacMulticast,
         Self::D2dSenders,
+        Self::Maintenance,
         #[cfg(feature = "certification")]
         Self::CertificationOff,
     ];
@@ -62,6 +65,7 @@ impl RecordId {
             Self::DelayTask => "delay_task",
             Self::MacMulticast => "mac_multicast",
             Self::D2dSenders => "d2d_senders",
+            Self::Maintenance => "maintenance",
             #[cfg(feature = "certification")]
             Self::CertificationOff => "certification_off",
         }

@@ -21,6 +21,11 @@ fn load<C: Chip>(
     Ok(length.map(|length| out[..length].to_vec()))
 }
 
+/// Where a record stands among all.
+fn place(id: RecordId) -> usize {
+    RecordId::ALL.iter().position(|other| *other == id).unwrap()
+}
+
 /// What each record holds after the filling below.
 fn value(id: RecordId, round: u8) -> Vec<u8> {
     vec![id.key() ^ round; 20 + usize::from(id.key()) * 10]
@@ -36,7 +41,7 @@ fn used<C: Chip>() -> (Flash<C>, [usize; RecordId::ALL.len()]) {
         block_on(storage.store(id, &value(id, round))).unwrap();
         if let Some(Operation { change: Change::Program { offset, .. }, .. }) = flash.take_operations().pop()
         {
-            homes[usize::from(id.key()) - 1] = offset / C::ERASE_SIZE;
+            homes[place(id)] = offset / C::ERASE_SIZE;
         }
         homes
     };

@@ -13,7 +13,8 @@ use sockeye_firmware::{
     run, service,
 };
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
-use sockeye_metering::{EnergyMeter, LineFrequency, Reading};
+use sockeye_metering::{EnergyMeter, Reading};
+use sockeye_nfc::NoPort;
 use sockeye_settings::{Identity, Key, Model, Region};
 use sockeye_state_machine::ResetCause;
 use sockeye_storage::{RecordId, Storage};
@@ -39,7 +40,6 @@ pub struct Bench {
     pub frame: Rc<RefCell<Option<Vec<u8>>>>,
     pub frame_came: Notify,
     pub reading: Rc<Cell<Reading>>,
-    pub line_frequency: Rc<Cell<Option<LineFrequency>>>,
     pub relay: Rc<Cell<Option<bool>>>,
     pub button: VirtualButton,
     pub feeds: Rc<Cell<u32>>,
@@ -65,7 +65,6 @@ impl Bench {
             radio_calls: Rc::default(),
             frame: Rc::default(),
             frame_came: Notify::new(),
-            line_frequency: Rc::default(),
             reading: Rc::new(Cell::new(current(0))),
             relay: Rc::default(),
             feeds: Rc::default(),
@@ -97,6 +96,7 @@ impl Bench {
             phy: self.clone(),
             flash: HangingFlash(self.clone()),
             storage_range: 0..STORAGE_BYTES,
+            port: NoPort,
             system: self.clone(),
             observer: self.clone(),
             identity: identity(),
@@ -119,7 +119,7 @@ impl Bench {
     pub fn start_apart(&self, reset_cause: ResetCause) -> [TaskId; 3] {
         let shared: &'static Shared = Box::leak(Box::default());
         let tasks = futures::executor::block_on(sockeye_firmware::start(self.parts(reset_cause), shared));
-        let Tasks { control: mut one, radio: mut two, service: mut three } = tasks;
+        let Tasks { control: mut one, radio: mut two, service: mut three, .. } = tasks;
         [
             self.sim.spawn(async move {
                 control(&mut one, shared).await;
@@ -196,6 +196,7 @@ impl Board for TestBoard {
     type Supply = NoMonitor;
     type Phy = Bench;
     type Flash = HangingFlash;
+    type Port = NoPort;
     type System = Bench;
     type Observer = Bench;
 }
@@ -219,10 +220,6 @@ impl EnergyMeter for Bench {
         }
         self.sim.sleep_us(26_000).await;
         Ok(self.reading.get())
-    }
-
-    fn set_line_frequency(&mut self, line: LineFrequency) {
-        self.line_frequency.set(Some(line));
     }
 }
 

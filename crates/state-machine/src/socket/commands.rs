@@ -10,7 +10,7 @@ use crate::{Cause, DelayTask, Ignored, RebootCause, StoreItem};
 
 /// How long the answer to a reboot command has to go out before the restart, in ms: the longest answer at SF12
 /// is on the air for 3 s, and RX2 closes 2 s later.
-const REBOOT_ANSWER_MS: u64 = 5_000;
+pub(super) const REBOOT_ANSWER_MS: u64 = 5_000;
 
 impl Socket {
     /// Obeys a downlink: its commands in order, up to the first that is unknown or truncated.

@@ -24,11 +24,12 @@ pub(super) mod pending {
     pub(in crate::socket) const REPORT: u32 = 1 << 11;
     pub(in crate::socket) const START_NETWORK: u32 = 1 << 12;
     pub(in crate::socket) const IGNORED_FIRST: u32 = 13;
+    pub(in crate::socket) const MAINTAINED: u32 = 1 << 29;
     pub(in crate::socket) const FACTORY_RESET: u32 = 1 << 30;
     pub(in crate::socket) const REBOOT: u32 = 1 << 31;
 
     // The kinds of ignored things lie between.
-    const _: () = assert!(IGNORED_FIRST as usize + Ignored::ALL.len() <= 30);
+    const _: () = assert!(IGNORED_FIRST as usize + Ignored::ALL.len() <= 29);
 
     pub(in crate::socket) const fn ignored(what: Ignored) -> u32 {
         1 << (IGNORED_FIRST + what as u32)
@@ -72,6 +73,7 @@ impl Socket {
             }
             pending::REPORT => Effect::Uplink(self.report(now_ms)),
             pending::START_NETWORK => Effect::StartNetwork,
+            pending::MAINTAINED => Effect::Maintained(self.outcome.take()?),
             pending::FACTORY_RESET => Effect::FactoryReset,
             pending::REBOOT => {
                 self.scheduler.cancel(Job::RebootDeadline);

@@ -6,7 +6,6 @@ use sockeye_protocol::{BasicInformation, Payload, Report};
 use sockeye_settings::{ButtonLock, Threshold};
 
 use super::Socket;
-use crate::meter_watch::FAULT_MS;
 use crate::{Uplink, UplinkKind};
 
 impl Socket {
@@ -23,9 +22,8 @@ impl Socket {
     /// Returns a report of the last reading. Without a fresh one the measured values are left out, rather
     /// than given as they were or as 0.
     pub(super) fn report(&self, now_ms: u64) -> Uplink {
-        let fresh = self.reading.filter(|(read_ms, _)| now_ms.saturating_sub(*read_ms) < FAULT_MS);
-        let payload = match fresh {
-            Some((_, reading)) => self.report_payload(&reading, reading.current_ma),
+        let payload = match self.fresh_reading(now_ms) {
+            Some(reading) => self.report_payload(&reading, reading.current_ma),
             None => Self::payload_of(&[
                 Record::SocketStatus { on: self.relay_on() },
                 Record::Energy { energy_wh: self.energy.wh() },

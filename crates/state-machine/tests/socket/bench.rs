@@ -232,6 +232,7 @@ pub fn describe(effect: &Effect) -> String {
         Effect::Reboot { cause } => format!("reboot {cause}"),
         Effect::FactoryReset => "factory reset".into(),
         Effect::Ignored { what } => format!("ignored {what}"),
+        Effect::Maintained(outcome) => format!("maintained {outcome:?}"),
     }
 }
 

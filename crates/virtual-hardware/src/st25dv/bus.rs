@@ -106,27 +106,38 @@ impl I2c for VirtualI2c {
             }
             BusFault::Hangs => std::future::pending().await,
         }
+        let nack = |source| Err(ErrorKind::NoAcknowledge(source));
+        let mut starts = 0;
+        let mut bytes = 0;
+        let mut last = None;
+        for operation in &*operations {
+            let (reads, len) = match operation {
+                Operation::Read(out) => (true, out.len()),
+                Operation::Write(bytes) => (false, bytes.len()),
+            };
+            starts += u64::from(last.replace(reads) != Some(reads));
+            bytes += len as u64;
+        }
+        let start = |reads| tag.with(|now_us, chip| chip.start(now_us, address << 1 | u8::from(reads)));
+        let first = matches!(operations.first(), Some(Operation::Read(_)));
+        if !start(first) {
+            tag.sim.sleep_us(BYTE_US).await;
+            return nack(NoAcknowledgeSource::Address);
+        }
         let transfer = Transfer(tag);
-        let mut direction = None;
+        // The bus is the chip's for all of it: what is read is as it is at its end.
+        tag.sim.sleep_us(BYTE_US * (starts + bytes)).await;
+        let mut direction = first;
         for operation in operations {
             let reads = matches!(operation, Operation::Read(_));
-            if direction.replace(reads) != Some(reads) {
-                tag.sim.sleep_us(BYTE_US).await;
-                if !tag.with(|now_us, chip| chip.start(now_us, address << 1 | u8::from(reads))) {
-                    return Err(ErrorKind::NoAcknowledge(NoAcknowledgeSource::Address));
-                }
+            if std::mem::replace(&mut direction, reads) != reads && !start(reads) {
+                return nack(NoAcknowledgeSource::Address);
             }
             match operation {
-                Operation::Read(out) => {
-                    tag.sim.sleep_us(BYTE_US * out.len() as u64).await;
-                    out.fill_with(|| tag.model.borrow_mut().read());
-                }
+                Operation::Read(out) => out.fill_with(|| tag.model.borrow_mut().read()),
                 Operation::Write(bytes) => {
-                    tag.sim.sleep_us(BYTE_US * bytes.len() as u64).await;
-                    for byte in *bytes {
-                        if !tag.model.borrow_mut().write(*byte) {
-                            return Err(ErrorKind::NoAcknowledge(NoAcknowledgeSource::Data));
-                        }
+                    if !bytes.iter().all(|byte| tag.model.borrow_mut().write(*byte)) {
+                        return nack(NoAcknowledgeSource::Data);
                     }
                 }
             }
