@@ -127,6 +127,13 @@ pub trait Chip: fmt::Debug + Sized + 'static {
     /// Writes a register, `bytes` wide.
     fn write(&mut self, memory: &mut dyn Memory, address: u32, bytes: u32, value: u32);
 
+    /// Tells where a load or store goes instead of the memory that the CPU fetches code from: to the flash's model, where a
+    /// bootloader programs what is to run later.
+    fn alias(&self, address: u32) -> Option<u32> {
+        let _ = address;
+        None
+    }
+
     /// Does what a function in ROM does; gives its R0, or nothing where there is no such function.
     fn call(&mut self, memory: &mut dyn Memory, call: Call) -> Option<u32> {
         let (_, _) = (memory, call);

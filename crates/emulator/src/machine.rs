@@ -65,6 +65,8 @@ pub struct Machine<C> {
     /// The CPU stands still until the next reset.
     is_locked_up: bool,
     slices: u64,
+    /// The vectors as they were looked at last.
+    vtor: u32,
 }
 
 impl<C> std::fmt::Debug for Machine<C> {
@@ -96,7 +98,7 @@ impl<C: Chip> Machine<C> {
         map_memory(&mut cpu, &chip.borrow().areas(image, seed))?;
         map_registers(&mut cpu, &chip)?;
         add_hooks(&mut cpu, &time, &trapped)?;
-        translate_addresses(&mut cpu)?;
+        translate_addresses(&mut cpu, &chip)?;
         // No addresses to stop at: the engine would translate their blocks anew after each slice.
         cpu.ctl_exits_enable()?;
         for (address, hint) in hints(image) {
@@ -113,6 +115,7 @@ impl<C: Chip> Machine<C> {
             pc: 0,
             is_locked_up: false,
             slices: 0,
+            vtor: 0,
         };
         machine.start()?;
         Ok(machine)
@@ -121,6 +124,7 @@ impl<C: Chip> Machine<C> {
     /// Lets the chip do what it does before the image's first instruction.
     fn start(&mut self) -> Result<(), Error> {
         let Start { sp, pc, lr } = self.chip.borrow_mut().start(&mut self.cpu);
+        self.look_at_vectors()?;
         self.pc = pc;
         self.cpu.reg_write(RegisterARM::SP, u64::from(sp))?;
         self.cpu.reg_write(RegisterARM::LR, u64::from(lr))?;
@@ -197,6 +201,17 @@ impl<C: Chip> Machine<C> {
                 continue;
             }
             self.run_slice(end)?;
+            self.look_at_vectors()?;
+        }
+        Ok(())
+    }
+
+    /// Other vectors are another program's: what it sees of the flash may be elsewhere, and its code be new.
+    fn look_at_vectors(&mut self) -> Result<(), Error> {
+        let vtor = self.chip.borrow().core().vtor();
+        if std::mem::replace(&mut self.vtor, vtor) != vtor {
+            self.cpu.ctl_flush_tb()?;
+            self.cpu.ctl_flush_tlb()?;
         }
         Ok(())
     }
@@ -424,9 +439,10 @@ fn map_registers<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<C>>)
 
 /// Says to the CPU engine that addresses are those of the memory, and that RAM holds no code until some is fetched from
 /// it: stores to a page that might hold code take the long way through the engine.
-fn translate_addresses(cpu: &mut Unicorn<'static, ()>) -> Result<(), Error> {
+fn translate_addresses<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<C>>) -> Result<(), Error> {
+    let chip = chip.clone();
     cpu.ctl_set_tlb_type(TlbType::VIRTUAL)?;
-    cpu.add_tlb_hook(1, 0, |cpu, address, access| {
+    cpu.add_tlb_hook(1, 0, move |cpu, address, access| {
         let is_fetch = access == MemType::FETCH;
         // Before it asks here the engine works out the state that belongs to this instruction. Inside an IT block it
         // would keep that of the block, although its code goes on by itself, and obey it again in the next one.
@@ -435,6 +451,12 @@ fn translate_addresses(cpu: &mut Unicorn<'static, ()>) -> Result<(), Error> {
             && status & IT_STATE != 0
         {
             let _ = cpu.reg_write(RegisterARM::CPSR, status & !IT_STATE);
+        }
+        let alias = chip.try_borrow().ok().and_then(|chip| chip.alias(address as u32));
+        if let Some(alias) = alias {
+            let (paddr, perms) =
+                if is_fetch { (address, Prot::EXEC) } else { (u64::from(alias), Prot::READ | Prot::WRITE) };
+            return Some(TlbEntry { paddr, perms });
         }
         let may_hold_code = is_fetch || address < RAM;
         let perms = if may_hold_code { Prot::ALL } else { Prot::READ | Prot::WRITE };

@@ -1,5 +1,7 @@
 //! The flash controller (RM0453 chapter 4), in front of the virtual hardware's flash for what is not code.
 
+use std::ops::Range;
+
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 use sockeye_virtual_hardware::flash::{self, Flash, Stm32wlNmi};
 
@@ -50,8 +52,8 @@ pub struct FlashController {
     keys_given: usize,
     /// The first half of a word that is being programmed.
     half: Option<(u32, u32)>,
-    /// Pages of code that something tried to erase.
-    code_erases: Vec<u32>,
+    /// What the last operation has changed.
+    changed: Option<Range<u32>>,
 }
 
 impl FlashController {
@@ -62,7 +64,7 @@ impl FlashController {
         kept.set(ACR, 0x600);
         kept.set(CR, LOCK | 1 << 30);
         kept.set(OPTR, 0x3FFF_F0AA);
-        Self { kept, memory: memory.clone(), data_offset, keys_given: 0, half: None, code_erases: Vec::new() }
+        Self { kept, memory: memory.clone(), data_offset, keys_given: 0, half: None, changed: None }
     }
 
     /// Tells how many wait states reads have.
@@ -70,9 +72,16 @@ impl FlashController {
         self.kept.get(ACR) & 7
     }
 
-    /// Takes the pages of code that something tried to erase.
-    pub fn take_code_erases(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.code_erases)
+    /// Takes what the last operation has changed, as offsets of the memory.
+    pub fn take_changed(&mut self) -> Option<Range<u32>> {
+        self.changed.take()
+    }
+
+    /// Copies a part of the memory out, torn words as their bits are.
+    pub fn contents(&mut self, range: Range<u32>) -> Vec<u8> {
+        let mut bytes = vec![0; range.len()];
+        let _ = self.memory.read(range.start, &mut bytes);
+        bytes
     }
 
     /// Reads a register.
@@ -127,13 +136,14 @@ impl FlashController {
             return 0;
         }
         let Some(from) = (page * PAGE).checked_sub(self.data_offset) else {
-            self.code_erases.push(page);
+            self.error(PROGRAM_ERROR);
             return 0;
         };
         let before = self.memory.counts().busy_us;
         if self.memory.erase(from, from + PAGE).is_err() {
             self.error(PROGRAM_ERROR);
         }
+        self.changed = Some(from..from + PAGE);
         self.finish();
         self.memory.counts().busy_us - before
     }
@@ -173,6 +183,7 @@ impl FlashController {
                 if self.memory.write(first, &word).is_err() {
                     self.error(PROGRAM_ERROR);
                 }
+                self.changed = Some(first..first + 8);
                 outcome.stall_us = self.memory.counts().busy_us - before;
                 self.finish();
             }
@@ -241,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_erase_takes_22_ms_and_one_of_code_is_told() {
+    fn an_erase_takes_22_ms_and_tells_what_it_has_changed() {
         let (memory, mut controller) = unlocked();
         controller.write(CR, PROGRAM).unwrap();
         controller.write_memory(PAGE, 4, 0);
@@ -249,9 +260,8 @@ mod tests {
         let outcome = controller.write(CR, ERASE | 123 << 3 | START).unwrap();
         assert_eq!(outcome.stall_us, 22_000);
         assert!(memory.contents().iter().all(|byte| *byte == 0xFF));
-        assert!(controller.take_code_erases().is_empty());
-        controller.write(CR, ERASE | START).unwrap();
-        assert_eq!(controller.take_code_erases(), [0]);
+        assert_eq!(controller.take_changed(), Some(PAGE..2 * PAGE));
+        assert_eq!(controller.take_changed(), None);
     }
 
     #[test]

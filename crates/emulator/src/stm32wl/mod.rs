@@ -14,7 +14,7 @@ mod usart;
 use std::ops::Range;
 use std::rc::Rc;
 
-use sockeye_virtual_hardware::flash::{Chip as _, Flash, Stm32wlNmi};
+use sockeye_virtual_hardware::flash::{Flash, Stm32wlNmi};
 use sockeye_virtual_hardware::sx126x::Mode;
 
 use self::dma::{Dma, request};
@@ -36,9 +36,19 @@ use crate::time::{TICKS_PER_US, Time};
 
 /// Start of the flash.
 pub const FLASH: u32 = 0x0800_0000;
-/// Bytes of code flash: the pages before those of the records, which begin at `DATA`.
-pub const CODE_BYTES: u32 = DATA - FLASH;
-/// Start of the pages that the records may lie in (boards/stm32wl/board.toml; a test compares).
+/// Bytes of the flash.
+pub const FLASH_BYTES: u32 = 256 * 1024;
+/// Start of the bootloader's notes (this and what follows: boards/stm32wl/board.toml; a test compares).
+pub const NOTES: u32 = 0x0800_4800;
+/// Start of the application.
+pub const ACTIVE: u32 = 0x0800_5000;
+/// Start of the next application.
+pub const DFU: u32 = 0x0802_0800;
+/// Where the model of the whole flash is seen by the machine: there is nothing on the chip.
+const ALIAS: u32 = 0x7000_0000;
+const ALIAS_END: u32 = ALIAS + FLASH_BYTES;
+const DATA_END: u32 = FLASH + FLASH_BYTES;
+/// Start of the pages that the records may lie in.
 pub const DATA: u32 = 0x0803_C800;
 /// Bytes of those pages.
 pub const DATA_BYTES: u32 = 14 * 1024;
@@ -127,16 +137,25 @@ impl Chip for Stm32wl {
         (0xE000_0000, 0x1000),
         (0xE000_E000, 0x1000),
         (0xE004_2000, 0x1000),
-        (DATA, DATA_BYTES),
+        (NOTES, ACTIVE - NOTES),
+        (DFU, DATA + DATA_BYTES - DFU),
+        (ALIAS, FLASH_BYTES),
     ];
-    const RECORDS: Range<u32> = 0..DATA_BYTES;
+    const RECORDS: Range<u32> = DATA - FLASH..DATA - FLASH + DATA_BYTES;
     // STM32WLE5 data sheet, reset temporisation; about.
     const POWER_UP_US: u64 = 500;
     /// When the rail of 3.3 V has fallen to the detector's 2.9 V, of its fall to the 1.8 V that the chip needs.
     const SUPPLY_MONITOR_US: u64 = HOLD_UP_US * (3300 - 2900) / (3300 - 1800);
 
-    fn flash(_: &Image) -> Flash<Stm32wlNmi> {
-        Flash::erased(DATA_BYTES as usize / Stm32wlNmi::ERASE_SIZE)
+    fn flash(image: &Image) -> Flash<Stm32wlNmi> {
+        let mut bytes = vec![0xFF; FLASH_BYTES as usize];
+        for (address, part) in &image.segments {
+            let offset = address.wrapping_sub(FLASH) as usize;
+            if let Some(place) = bytes.get_mut(offset..offset.saturating_add(part.len())) {
+                place.copy_from_slice(part);
+            }
+        }
+        Flash::with_contents(bytes)
     }
 
     fn new(time: &Rc<Time>, outside: &Outside<Stm32wlNmi>, eui64: [u8; 8], seed: u64) -> Self {
@@ -149,20 +168,20 @@ impl Chip for Stm32wl {
         chip
     }
 
-    fn areas(&self, image: &Image, seed: u64) -> Vec<Area> {
+    fn areas(&self, _: &Image, seed: u64) -> Vec<Area> {
         // At reset the flash is seen at 0 as well, but the image uses its own address.
-        let mut code = vec![0xFF; CODE_BYTES as usize];
-        for (address, bytes) in &image.segments {
-            let offset = address.wrapping_sub(FLASH) as usize;
-            if let Some(place) = code.get_mut(offset..offset.saturating_add(bytes.len())) {
-                place.copy_from_slice(bytes);
-            }
-        }
+        let flash = self.core.outside.flash.contents();
+        let part = |from: u32, to: u32| flash[(from - FLASH) as usize..(to - FLASH) as usize].to_vec();
         let [a, b, c, d, e, f, g, h] = self.eui64;
         let mut system = vec![0; SYSTEM_BYTES];
         // Device number, then company and kind, each as a little-endian word.
         system[(EUI64 - SYSTEM) as usize..][..8].copy_from_slice(&[h, g, f, e, d, c, b, a]);
-        vec![Area::read_only(FLASH, code), Area::ram(RAM, RAM_BYTES, seed), Area::read_only(SYSTEM, system)]
+        vec![
+            Area::read_only(FLASH, part(FLASH, NOTES)),
+            Area::read_only(ACTIVE, part(ACTIVE, DFU)),
+            Area::ram(RAM, RAM_BYTES, seed),
+            Area::read_only(SYSTEM, system),
+        ]
     }
 
     fn start(&mut self, memory: &mut dyn Memory) -> Start {
@@ -181,6 +200,12 @@ impl Chip for Stm32wl {
         let core = self.core.after_reset(FLASH);
         *self = Self::from_reset(core, self.eui64, rcc, ports, Rng::new(self.rng.next_seed()));
         self.begin();
+    }
+
+    fn alias(&self, address: u32) -> Option<u32> {
+        // The application only reads what it runs from; to go through the model would take it many times as long.
+        let is_bootloader = self.core.vtor() == FLASH;
+        (is_bootloader && (ACTIVE..DFU).contains(&address)).then(|| address - FLASH + ALIAS)
     }
 
     fn core(&self) -> &Core<Stm32wlNmi> {
@@ -217,9 +242,9 @@ impl Chip for Stm32wl {
     }
 
     fn read(&mut self, memory: &mut dyn Memory, address: u32, bytes: u32) -> u32 {
-        if (DATA..DATA + DATA_BYTES).contains(&address) {
-            let outcome = self.flash.read_memory(address - DATA, bytes);
-            return self.settle_flash(outcome);
+        if let Some(offset) = flash_offset(address) {
+            let outcome = self.flash.read_memory(offset, bytes);
+            return self.settle_flash(memory, outcome);
         }
         let register = address & !3;
         let value = match self.read_register(register, bytes) {
@@ -240,9 +265,9 @@ impl Chip for Stm32wl {
     }
 
     fn write(&mut self, memory: &mut dyn Memory, address: u32, bytes: u32, value: u32) {
-        if (DATA..DATA + DATA_BYTES).contains(&address) {
-            let outcome = self.flash.write_memory(address - DATA, bytes, value);
-            self.settle_flash(outcome);
+        if let Some(offset) = flash_offset(address) {
+            let outcome = self.flash.write_memory(offset, bytes, value);
+            self.settle_flash(memory, outcome);
             return;
         }
         let register = address & !3;
@@ -255,7 +280,7 @@ impl Chip for Stm32wl {
                 if register & 0xFFFF_F000 == 0xE000_E000 { self.core.read_system(register) } else { None };
             before.unwrap_or(0) & !mask | value << shift & mask
         };
-        if self.write_register(register, bytes, whole).is_none() {
+        if self.write_register(memory, register, bytes, whole).is_none() {
             self.core.fault(format!("a write to {register:#010x}, of which there is no model"));
         }
         self.move_bytes(memory);
@@ -285,7 +310,7 @@ impl Stm32wl {
             usart: Usart::new(ticks),
             dma: Dma::default(),
             spi: Spi::new(),
-            flash: FlashController::new(&core.outside.flash, DATA - FLASH),
+            flash: FlashController::new(&core.outside.flash, 0),
             iwdg: Iwdg::new(),
             rng,
             dbgmcu: Kept::new(&[0x00, 0x04, 0x3C, 0x40, 0x44, 0x48, 0x4C]),
@@ -419,7 +444,13 @@ impl Stm32wl {
         })
     }
 
-    fn write_register(&mut self, address: u32, bytes: u32, value: u32) -> Option<()> {
+    fn write_register(
+        &mut self,
+        memory: &mut dyn Memory,
+        address: u32,
+        bytes: u32,
+        value: u32,
+    ) -> Option<()> {
         let now = self.core.time.now();
         let (block, offset) = (address & !0x3FF, address & 0x3FF);
         if let Some(peripheral) = clocked(block)
@@ -451,7 +482,7 @@ impl Stm32wl {
             0x5800_1000 => self.rng.write(offset, value),
             0x5800_4000 => {
                 let outcome = self.flash.write(offset, value)?;
-                self.settle_flash(outcome);
+                self.settle_flash(memory, outcome);
                 Some(())
             }
             0x5801_0000 if offset == spi::DR => {
@@ -539,13 +570,19 @@ impl Stm32wl {
         }
     }
 
-    fn settle_flash(&mut self, outcome: Outcome) -> u32 {
+    fn settle_flash(&mut self, memory: &mut dyn Memory, outcome: Outcome) -> u32 {
         self.core.stall_us(outcome.stall_us);
         if outcome.torn {
             self.core.nvic.raise_nmi();
         }
-        for page in self.flash.take_code_erases() {
-            self.core.fault(format!("an erase of page {page}, which holds code"));
+        if let Some(changed) = self.flash.take_changed() {
+            let slot = ACTIVE - FLASH..DFU - FLASH;
+            if changed.start < NOTES - FLASH {
+                self.core.fault(format!("the bootloader was changed at {:#x}", changed.start));
+            } else if slot.contains(&changed.start) {
+                let bytes = self.flash.contents(changed.clone());
+                memory.write(FLASH + changed.start, &bytes);
+            }
         }
         outcome.value
     }
@@ -561,6 +598,15 @@ impl Stm32wl {
         self.core.light(led.unwrap_or(false));
         self.seen = None;
         self.look_outside();
+    }
+}
+
+/// Gives the offset in the flash of an address that its model answers.
+fn flash_offset(address: u32) -> Option<u32> {
+    match address {
+        NOTES..ACTIVE | DFU..DATA_END => Some(address - FLASH),
+        ALIAS..ALIAS_END => Some(address - ALIAS),
+        _ => None,
     }
 }
 
