@@ -5,10 +5,10 @@ use core::convert::Infallible;
 use embassy_stm32::Peripherals;
 use embassy_stm32::exti::ExtiInput;
 use embassy_stm32::gpio::{Level, Output, Pull, Speed};
-use embassy_stm32::spi::Spi;
 use embedded_hal::digital::{ErrorType, OutputPin};
 
 use crate::Irqs;
+use crate::bus::Bus;
 use crate::line::Line;
 use crate::radio::Antenna;
 use crate::wiring::{Relay, Wiring};
@@ -25,7 +25,7 @@ pub fn wire(p: Peripherals) -> Wiring {
             tx: Output::new(p.PA5, Level::Low, Speed::Low),
             supply: None,
         },
-        radio: Spi::new_subghz(p.SUBGHZSPI, p.DMA1_CH3, p.DMA1_CH4, Irqs),
+        radio: Bus::new(p.SUBGHZSPI),
         flash: p.FLASH,
         rng: p.RNG,
         watchdog: p.IWDG,

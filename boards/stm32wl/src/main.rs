@@ -8,6 +8,7 @@ compile_error!("choose a variant: --features lora-e5, or --no-default-features -
 #[cfg(all(feature = "lora-e5", feature = "nucleo-wl55jc"))]
 compile_error!("two variants at once: build the second with --no-default-features");
 
+mod bus;
 mod clocks;
 #[path = "../../handover.rs"]
 mod handover;
@@ -31,7 +32,7 @@ use embassy_stm32::flash::{self, Flash};
 use embassy_stm32::interrupt;
 use embassy_stm32::interrupt::{InterruptExt, Priority};
 use embassy_stm32::mode::Async;
-use embassy_stm32::{bind_interrupts, dma, peripherals, rng};
+use embassy_stm32::{bind_interrupts, peripherals, rng};
 use embassy_time::Delay;
 use sockeye_firmware::{Board, EmbassyClock, Parts};
 use sockeye_metering::bl0942::LineFrequency;
@@ -46,8 +47,6 @@ use crate::system::System;
 bind_interrupts!(
     /// Who handles which interrupt.
     pub struct Irqs {
-        DMA1_CHANNEL3 => dma::InterruptHandler<peripherals::DMA1_CH3>;
-        DMA1_CHANNEL4 => dma::InterruptHandler<peripherals::DMA1_CH4>;
         EXTI0 => exti::InterruptHandler<interrupt::typelevel::EXTI0>;
         PVD_PVM => supply::InterruptHandler;
         RNG => rng::InterruptHandler<peripherals::RNG>;

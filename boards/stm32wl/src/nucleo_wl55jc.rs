@@ -3,9 +3,9 @@
 use embassy_stm32::Peripherals;
 use embassy_stm32::exti::ExtiInput;
 use embassy_stm32::gpio::{Level, Output, Pull, Speed};
-use embassy_stm32::spi::Spi;
 
 use crate::Irqs;
+use crate::bus::Bus;
 use crate::line::Line;
 use crate::radio::Antenna;
 use crate::wiring::{Relay, Wiring};
@@ -27,7 +27,7 @@ pub fn wire(p: Peripherals) -> Wiring {
             tx: Output::new(p.PC5, Level::Low, Speed::Low),
             supply: Some(Output::new(p.PC3, Level::Low, Speed::Low)),
         },
-        radio: Spi::new_subghz(p.SUBGHZSPI, p.DMA1_CH3, p.DMA1_CH4, Irqs),
+        radio: Bus::new(p.SUBGHZSPI),
         flash: p.FLASH,
         rng: p.RNG,
         watchdog: p.IWDG,

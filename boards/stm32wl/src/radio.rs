@@ -1,37 +1,25 @@
-//! The radio inside the chip: chip select, BUSY and interrupt are registers instead of pins.
+//! The radio inside the chip: BUSY and interrupt are registers instead of pins.
 
-use core::convert::Infallible;
-
-use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_futures::yield_now;
 use embassy_stm32::gpio::Output;
 use embassy_stm32::interrupt::typelevel::{Handler, Interrupt as _, SUBGHZ_RADIO};
-use embassy_stm32::mode::Async;
 use embassy_stm32::pac;
-use embassy_stm32::spi::Spi;
-use embassy_stm32::spi::mode::Master;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::Delay;
-use embedded_hal::digital::{ErrorType, OutputPin};
 use embedded_hal_async::delay::DelayNs;
-use embedded_hal_bus::spi::ExclusiveDevice;
 use lora_phy::mod_params::RadioError;
 use lora_phy::mod_traits::InterfaceVariant;
 use lora_phy::sx126x::{Config, Stm32wl, TcxoCtrlVoltage};
 use sockeye_radio::Sx126xRadio;
 
-/// Blocking transfers behind the async trait, though the bus could use DMA: a future that is dropped cannot leave half a transaction on the bus.
-type Bus =
-    ExclusiveDevice<BlockingAsync<Spi<'static, Async, Master>>, ChipSelect, embedded_hal_bus::spi::NoDelay>;
+use crate::bus::Bus;
 
 /// The radio as the firmware takes it.
 pub type Phy = Sx126xRadio<Bus, Lines, Stm32wl, Delay>;
 
 /// Makes the radio.
-pub fn new(spi: Spi<'static, Async, Master>, antenna: Antenna) -> Phy {
-    let bus = BlockingAsync::new(spi);
-    let Ok(device) = ExclusiveDevice::new_no_delay(bus, ChipSelect);
+pub fn new(bus: Bus, antenna: Antenna) -> Phy {
     let config = Config {
         // LoRa-E5 has no other amplifier, and on the Nucleo board it is the stronger of two.
         chip: Stm32wl { use_high_power_pa: true },
@@ -40,7 +28,7 @@ pub fn new(spi: Spi<'static, Async, Master>, antenna: Antenna) -> Phy {
         // 2 mA more for 3 dB: the mains pays.
         rx_boost: true,
     };
-    sockeye_radio::sx126x(device, Lines { antenna }, config, Delay)
+    sockeye_radio::sx126x(bus, Lines { antenna }, config, Delay)
 }
 
 /// The pins of the antenna switch.
@@ -60,26 +48,6 @@ impl Antenna {
         }
         self.rx.set_level(rx.into());
         self.tx.set_level(tx.into());
-    }
-}
-
-/// Chip select, a bit of the power controller.
-#[derive(Debug)]
-pub struct ChipSelect;
-
-impl ErrorType for ChipSelect {
-    type Error = Infallible;
-}
-
-impl OutputPin for ChipSelect {
-    fn set_low(&mut self) -> Result<(), Infallible> {
-        pac::PWR.subghzspicr().modify(|w| w.set_nss(false));
-        Ok(())
-    }
-
-    fn set_high(&mut self) -> Result<(), Infallible> {
-        pac::PWR.subghzspicr().modify(|w| w.set_nss(true));
-        Ok(())
     }
 }
 

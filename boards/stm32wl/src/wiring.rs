@@ -7,10 +7,9 @@ use embassy_stm32::exti::ExtiInput;
 use embassy_stm32::gpio::{Flex, Pin, Speed};
 use embassy_stm32::mode::Async;
 use embassy_stm32::peripherals::{FLASH, IWDG, RNG};
-use embassy_stm32::spi::Spi;
-use embassy_stm32::spi::mode::Master;
 use embedded_hal::digital::{ErrorType, OutputPin};
 
+use crate::bus::Bus;
 use crate::handover;
 use crate::line::Line;
 use crate::radio::Antenna;
@@ -29,7 +28,7 @@ pub struct Wiring {
     /// The antenna's switch.
     pub antenna: Antenna,
     /// To the radio.
-    pub radio: Spi<'static, Async, Master>,
+    pub radio: Bus,
     /// Program and records.
     pub flash: Peri<'static, FLASH>,
     /// For the seed.
