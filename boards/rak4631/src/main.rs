@@ -22,6 +22,7 @@ use embassy_time::Delay;
 use sockeye_firmware::{Board, EmbassyClock, Parts, PinSupply};
 use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
+use sockeye_nfc::NoPort;
 use sockeye_settings::{Identity, Key, Model, Region};
 use static_cell::StaticCell;
 
@@ -52,6 +53,7 @@ impl Board for Rak4631 {
     type Supply = PinSupply<Input<'static>>;
     type Phy = radio::Phy;
     type Flash = BlockingAsync<Nvmc<'static>>;
+    type Port = NoPort;
     type System = System;
     type Observer = mcu::Quiet;
 }
@@ -103,6 +105,7 @@ fn parts() -> Parts<Rak4631> {
         }),
         flash: BlockingAsync::new(Nvmc::new(p.NVMC)),
         storage_range: memory::STORAGE_ORIGIN..memory::STORAGE_ORIGIN + memory::STORAGE_LENGTH,
+        port: NoPort,
         system,
         observer: mcu::Quiet,
         identity: identity(),
