@@ -73,8 +73,7 @@ fn parts() -> Parts<Rak4631> {
     let p = embassy_nrf::init(clocks);
     let system = System::new(p.WDT);
     let mut line = uarte::Config::default();
-    // The BL0942's speed with its pin SCLK_BPS high.
-    line.baudrate = Baudrate::Baud9600;
+    line.baudrate = Baudrate::Baud9600; // The BL0942's with its pin SCLK_BPS high.
     let meter = BufferedUarte::new(
         p.UARTE0,
         p.TIMER1,
