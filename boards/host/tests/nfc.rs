@@ -1,0 +1,390 @@
+//! A phone at the tag of a whole socket: what it may do, what it may not, and what a phone that leaves in the middle costs.
+#![allow(missing_docs, reason = "tests")]
+
+mod bench;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bench::Bench;
+use embassy_futures::block_on;
+use sockeye_host::device::Device;
+use sockeye_host::nfc::{Read, ask, look};
+use sockeye_host::report::Event;
+use sockeye_nfc::ndef::{self, Record};
+use sockeye_nfc::{Answer, Challenge, Code, Command, Guard, Keys, Request, Seal};
+use sockeye_settings::{
+    Action, Activation, ButtonLock, ChannelSet, D2dCommand, Field, Identity, Key, MAX_STORED, Password,
+    PowerRestore, Region, Settings, Threshold, Version,
+};
+use sockeye_storage::{RecordId, Storage};
+use sockeye_virtual_hardware::sim::Sim;
+use sockeye_virtual_hardware::st25dv::{BusFault, Cut, Phone, SharedTag};
+
+const TOGGLE: Request<'static> = Request::Command(Command::Toggle);
+
+impl Bench {
+    fn tag(&self) -> SharedTag {
+        self.world.device(0).unwrap().tag().unwrap().clone()
+    }
+
+    fn identity(&self) -> Identity {
+        *self.world.device(0).unwrap().identity()
+    }
+
+    /// Lets somebody do something, to its end.
+    fn lets<T: 'static, F: Future<Output = T> + 'static>(
+        &mut self,
+        what: impl FnOnce(Sim, SharedTag) -> F,
+    ) -> T {
+        let done = Rc::new(RefCell::new(None));
+        let (place, future) = (done.clone(), what(self.world.sim().clone(), self.tag()));
+        self.world.sim().spawn(async move {
+            let value = future.await;
+            *place.borrow_mut() = Some(value);
+        });
+        for _ in 0..1000 {
+            self.run(100);
+            if let Some(value) = done.take() {
+                return value;
+            }
+        }
+        panic!("it takes longer than 100 s");
+    }
+
+    fn look(&mut self) -> Read {
+        self.lets(|_, tag| async move { look(&Phone::at(&tag)).await.unwrap() })
+    }
+
+    /// Taps, asks, and waits for the answer: its code and its body.
+    fn ask(&mut self, password: &str, request: Request<'_>) -> (Code, Vec<u8>) {
+        // What is asked lives as long as the simulation.
+        let form: Vec<u8> = match request {
+            Request::Write { form, .. } => form.to_vec(),
+            _ => Vec::new(),
+        };
+        let password = Password::new(password.as_bytes()).unwrap();
+        let request: Request<'static> = match request {
+            Request::Write { guard, .. } => Request::Write { guard, form: Vec::leak(form) },
+            Request::Command(command) => Request::Command(command),
+            Request::Settings => Request::Settings,
+            _ => Request::Status,
+        };
+        let answer = self.lets(|sim, tag| async move {
+            let mut phone = Phone::at(&tag);
+            let read = look(&phone).await.unwrap();
+            ask(&sim, &mut phone, &read, password, &request).await.unwrap()
+        });
+        let answer = Answer::parse(&answer).unwrap();
+        (answer.code, answer.body.to_vec())
+    }
+
+    fn change(&mut self, settings: &Settings, fields: &[Field]) -> (Code, Vec<u8>) {
+        let mut form = [0; MAX_STORED];
+        let len = settings.encode_change(fields.iter().copied(), &mut form).unwrap();
+        self.ask("123456", Request::Write { guard: Guard::ANY, form: &form[..len] })
+    }
+
+    /// Writes bytes as a phone does, and takes it away.
+    fn write(&mut self, message: Vec<u8>, cut: Cut) {
+        self.lets(|_, tag| async move {
+            let mut phone = Phone::at(&tag).leaving(cut);
+            let _ = phone.write_message(&message).await;
+        });
+    }
+
+    /// The settings as the flash holds them.
+    fn stored(&self) -> Settings {
+        let flash = self.world.flash(0).unwrap().duplicate();
+        let mut storage = Storage::new(flash, 0..14 * 1024);
+        let mut bytes = [0; 1024];
+        let len = block_on(storage.load(RecordId::Settings, &mut bytes)).unwrap().unwrap();
+        Settings::decode(&bytes[..len], Region::Eu868, &self.identity()).unwrap().settings
+    }
+}
+
+/// A message with a request, as the tool makes it.
+fn message(read: &Read, password: &str, request: &Request<'_>) -> Vec<u8> {
+    let (sn, challenge) = (read.status.sn, read.status.challenge);
+    sealed(sn, challenge, password, request)
+}
+
+fn sealed(sn: [u8; 8], challenge: Challenge, password: &str, request: &Request<'_>) -> Vec<u8> {
+    let keys = block_on(Keys::derive(&Password::new(password.as_bytes()).unwrap(), &sn));
+    let mut bytes = vec![0; 8000];
+    let len = Seal { sn, challenge, keys: Some(&keys) }.write(request, &mut bytes).unwrap();
+    wrapped(&bytes[..len])
+}
+
+fn wrapped(request: &[u8]) -> Vec<u8> {
+    let mut message = vec![0; request.len() + ndef::RECORD_HEADER];
+    let len = ndef::message(&[(Record::Request, request)], &mut message).unwrap();
+    message.truncate(len);
+    message
+}
+
+#[test]
+fn commands_are_done_and_the_relay_names_its_cause() {
+    let mut bench = Bench::joined("");
+    for (command, on) in
+        [(Command::Off, false), (Command::Off, false), (Command::On, true), (Command::Toggle, false)]
+    {
+        assert_eq!(bench.ask("123456", Request::Command(command)).0, Code::Done);
+        assert_eq!(bench.look().status.relay_on, on, "{command:?}");
+    }
+    let switched: Vec<_> = bench.relay().into_iter().skip(1).map(|(_, on, cause)| (on, cause)).collect();
+    assert_eq!(switched, [(false, "nfc"), (true, "nfc"), (false, "nfc")]);
+    bench.run(10_000).forget();
+    assert_eq!(bench.ask("123456", Request::Command(Command::Report)).0, Code::Done);
+    bench.run(10_000);
+    assert_eq!(bench.uplinks().len(), 1);
+    bench.forget();
+    assert_eq!(bench.ask("123456", Request::Command(Command::Reboot)).0, Code::Done);
+    bench.run(15_000);
+    assert!(bench.events.iter().any(|(_, event)| matches!(event, Event::Reboot { cause: "nfc" })));
+    assert_eq!(bench.look().answer.first(), None, "a restart forgets the answer");
+}
+
+#[test]
+fn a_factory_reset_by_the_tag_brings_back_settings_and_password() {
+    let mut bench = Bench::joined("");
+    let mut wanted = bench.stored_or_default();
+    wanted.general.reporting_interval_s = 600;
+    wanted.general.password = Password::new(b"987654").unwrap();
+    assert_eq!(bench.change(&wanted, &[Field::ReportingIntervalS, Field::Password]).0, Code::Done);
+    assert_eq!(bench.ask("123456", TOGGLE).0, Code::WrongPassword);
+    assert_eq!(bench.ask("987654", Request::Command(Command::FactoryReset)).0, Code::Done);
+    bench.run(30_000);
+    assert!(bench.events.iter().any(|(_, event)| matches!(event, Event::Reboot { cause: "factory_reset" })));
+    assert_eq!(bench.look().settings.unwrap().general.reporting_interval_s, 1200);
+    assert_eq!(bench.ask("123456", TOGGLE).0, Code::Done);
+}
+
+impl Bench {
+    fn stored_or_default(&self) -> Settings {
+        Settings::default_for(Region::Eu868, &self.identity())
+    }
+}
+
+#[test]
+fn a_write_that_ends_at_any_byte_changes_nothing_and_the_next_tap_works() {
+    let mut bench = Bench::joined("");
+    let before = bench.look();
+    let mut form = [0; MAX_STORED];
+    let len = others().encode_change(Field::all(), &mut form).unwrap();
+    let request = Request::Write { guard: Guard::ANY, form: &form[..len] };
+    let request = message(&before, "123456", &request);
+    // The head of the TLV, the message and its end, filled up to a block; and the first block again, with the length.
+    let written = (4 + request.len() + 1).next_multiple_of(4) + 4;
+    let whole = (0..written).find(|&cut| {
+        bench.write(request.clone(), Cut::After(cut));
+        bench.run(4_000);
+        let read = bench.look();
+        let is_done = read.status.challenge.sequence() == 1;
+        assert!(is_done || read.settings == before.settings, "byte {cut}");
+        is_done
+    });
+    // All of the length has to be there; but for its last byte, which a whole block has as it had before.
+    let whole = whole.unwrap_or(written);
+    println!("{whole} cuts of an RF write of {written} bytes");
+    assert!(whole + 2 >= written, "{whole} of {written}");
+    bench.run(20_000);
+    assert_eq!(
+        bench.ask("123456", TOGGLE).0,
+        if whole == written { Code::Done } else { Code::WrongPassword }
+    );
+}
+
+#[test]
+fn what_is_old_foreign_or_nonsense_is_refused_and_the_next_tap_works() {
+    let mut bench = Bench::joined("");
+    let first = bench.look();
+    let done = message(&first, "123456", &TOGGLE);
+    bench.write(done.clone(), Cut::Never);
+    bench.run(5_000);
+    assert_eq!(bench.relay().len(), 2, "{:?}", bench.relay());
+    bench.forget();
+    let now = bench.look();
+    assert_eq!(now.status.challenge.sequence(), 1);
+    let other = sealed([9; 8], now.status.challenge, "123456", &TOGGLE);
+    let form = vec![0; 2500];
+    let long = message(&now, "123456", &Request::Write { guard: Guard::ANY, form: &form });
+    let noise: Vec<u8> = (0..200_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let uri = b"\xd1\x01\x04U\x04a.b".to_vec();
+    let mut short = message(&now, "123456", &TOGGLE);
+    short.truncate(short.len() - 1);
+    for (what, bytes, code) in [
+        ("the last one again", done, Code::Stale),
+        ("for another device", other, Code::OtherDevice),
+        ("longer than the buffer", long, Code::TooLong),
+        ("noise", noise.clone(), Code::Malformed),
+        ("noise in our record", wrapped(&noise), Code::Malformed),
+        ("a link", uri, Code::Malformed),
+        ("a record that is cut", short, Code::Malformed),
+        ("nothing", Vec::new(), Code::Malformed),
+    ] {
+        bench.write(bytes, Cut::Never);
+        bench.run(8_000);
+        let read = bench.look();
+        assert_eq!(Answer::parse(&read.answer).map(|answer| answer.code), Ok(code), "{what}");
+        assert_eq!(read.status.challenge, now.status.challenge, "{what}");
+    }
+    assert_eq!(bench.relay(), []);
+    assert_eq!(bench.ask("123456", TOGGLE).0, Code::Done);
+}
+
+#[test]
+fn a_request_that_was_written_without_power_is_obeyed_when_it_comes() {
+    let mut bench = Bench::joined("");
+    let read = bench.look();
+    bench.act("power off").run(10_000).forget();
+    bench.write(message(&read, "123456", &Request::Command(Command::Off)), Cut::Never);
+    bench.act("power on").run(10_000);
+    let switched: Vec<_> = bench.relay().into_iter().map(|(_, on, cause)| (on, cause)).collect();
+    assert_eq!(switched, [(true, "power_up"), (false, "nfc")]);
+}
+
+#[test]
+fn five_wrong_passwords_make_wait_and_a_power_cut_does_not_help() {
+    let mut bench = Bench::joined("");
+    for _ in 0..5 {
+        assert_eq!(bench.ask("000000", TOGGLE).0, Code::WrongPassword);
+    }
+    assert_eq!(bench.ask("123456", TOGGLE).0, Code::Wait);
+    bench.act("power off").run(10_000).act("power on").run(10_000);
+    let (code, wait_s) = bench.ask("123456", TOGGLE);
+    assert_eq!(code, Code::Wait);
+    assert!((5..=30).contains(&wait_s[0]), "{wait_s:?}");
+    bench.run(31_000).forget();
+    assert_eq!(bench.ask("123456", TOGGLE).0, Code::Done);
+    assert_eq!(bench.relay().len(), 1);
+}
+
+#[test]
+fn a_change_is_whole_or_not_at_all_and_only_for_its_model_and_plan() {
+    use sockeye_settings::Model;
+    let mut bench = Bench::joined("");
+    let mut wanted = bench.stored_or_default();
+    (wanted.general.led, wanted.general.reporting_interval_s) = (false, 59);
+    let fields = [Field::Led, Field::ReportingIntervalS];
+    assert_eq!(bench.change(&wanted, &fields), (Code::Settings, vec![0x40, 3]));
+    assert!(bench.look().settings.unwrap().general.led);
+    for (guard, code) in [
+        (Guard { model: Some(Model::Uk), region: None }, Code::OtherModel),
+        (Guard { model: None, region: Some(Region::Us915) }, Code::OtherRegion),
+        (Guard { model: Some(Model::Eu), region: Some(Region::Eu868) }, Code::Done),
+    ] {
+        assert_eq!(bench.ask("123456", Request::Write { guard, form: &[1, 0x41, 1, 0] }).0, code);
+    }
+    assert!(!bench.look().settings.unwrap().general.led);
+}
+
+#[test]
+fn a_tag_that_is_stuck_keeps_nobody_else() {
+    for fault in [BusFault::Stuck, BusFault::Absent, BusFault::Hangs] {
+        let mut bench = Bench::joined("");
+        bench.tag().set_fault(fault);
+        // Whatever the phone does now, the socket does not see it.
+        bench.run(30_000).forget();
+        bench.act("press").run(5_000);
+        bench.act("downlink 85 080100ff").run(5_000);
+        bench.act("load 5000W").run(1_000);
+        let switched: Vec<_> = bench.relay().into_iter().map(|(_, on, cause)| (on, cause)).collect();
+        assert_eq!(switched, [(false, "button"), (true, "downlink"), (false, "hard_limit")], "{fault:?}");
+        bench.act("load 0W").run(1_300_000);
+        assert!(bench.uplinks().len() >= 4, "{fault:?}: {:?}", bench.uplinks());
+        assert_eq!(bench.world.watchdog_resets(), 0, "{fault:?}");
+        if fault != BusFault::Hangs {
+            bench.tag().set_fault(BusFault::None);
+            bench.run(30_000);
+            assert_eq!(bench.ask("123456", TOGGLE).0, Code::Done, "{fault:?}");
+        }
+    }
+}
+
+/// Settings that differ from the defaults in every field but the plan.
+fn others() -> Settings {
+    let mut settings = Bench::new("").stored_or_default();
+    let lorawan = &mut settings.lorawan;
+    (lorawan.join_eui, lorawan.application_port, lorawan.activation) = ([1; 8], 86, Activation::Abp);
+    (lorawan.app_key, lorawan.nwk_s_key, lorawan.app_s_key) =
+        (Key::new([6; 16]), Key::new([1; 16]), Key::new([2; 16]));
+    (lorawan.dev_addr, lorawan.version, lorawan.rx2_data_rate) = (0x2601_2345, Version::V1_0_2, 3);
+    lorawan.rx2_frequency_hz = 868_100_000;
+    lorawan.channels.frequency_hz[3] = 867_100_000;
+    lorawan.channels.enabled = ChannelSet::EMPTY.with(3);
+    (lorawan.single_channel, lorawan.confirmed, lorawan.rejoin, lorawan.rejoin_packets) =
+        (true, true, false, 7);
+    (lorawan.adr, lorawan.data_rate, lorawan.tx_power_dbm) = (false, 5, 2);
+    for (group, address) in settings.multicast.iter_mut().zip(1..) {
+        (group.enabled, group.dev_addr) = (true, address);
+        (group.nwk_s_key, group.app_s_key) = (Key::new([3; 16]), Key::new([4; 16]));
+    }
+    let general = &mut settings.general;
+    (general.reporting_interval_s, general.led, general.power_consumption) = (600, false, false);
+    general.power_restore = PowerRestore::On;
+    general.button_lock = ButtonLock { enabled: true, minutes: 0 };
+    general.overcurrent_alarm = Threshold { enabled: false, current_a: 7 };
+    general.overcurrent_protection = Threshold { enabled: true, current_a: 8 };
+    general.password = Password::new(b"000001").unwrap();
+    settings.d2d.enabled = true;
+    settings.d2d.key = Key::new([5; 16]);
+    settings.d2d.commands = (0..16).map(|code| D2dCommand { code, action: Action::On }).collect();
+    settings
+}
+
+/// The bytes of one field.
+fn bytes_of(settings: &Settings, field: Field) -> Vec<u8> {
+    let mut out = [0; 100];
+    let len = settings.encode_change([field], &mut out).unwrap();
+    out[..len].to_vec()
+}
+
+#[test]
+fn every_setting_of_chapter_3_goes_through_the_tag_into_the_flash_and_back() {
+    let wanted = others();
+    let mut bench = Bench::joined("");
+    let before = bench.stored_or_default();
+    // The password last: those before it are written with the old one.
+    let (last, rest): (Vec<_>, Vec<_>) = Field::all().partition(|field| *field == Field::Password);
+    let mut tried = 0;
+    for field in rest.into_iter().chain(last) {
+        if field == Field::Region {
+            continue;
+        }
+        assert_ne!(bytes_of(&before, field), bytes_of(&wanted, field), "{field}: the test changes nothing");
+        // Two fields hang on others: alone they would be refused.
+        let fields: &[Field] = match field {
+            Field::Channels => &[Field::ChannelFrequencies, Field::Channels],
+            _ => &[field],
+        };
+        assert_eq!(bench.change(&wanted, fields), (Code::Done, vec![]), "{field}");
+        // The radio's settings bring a restart.
+        bench.run(10_000);
+        assert_eq!(bytes_of(&bench.stored(), field), bytes_of(&wanted, field), "{field}: in flash");
+        let read = bench.look().settings.unwrap();
+        let expected = if field.is_secret() { &before } else { &wanted };
+        assert_eq!(bytes_of(&read, field), bytes_of(expected, field), "{field}: to be read");
+        tried += 1;
+    }
+    assert_eq!(tried, Field::COUNT - 1);
+    assert_eq!(bench.stored(), wanted);
+    bench.act("power off").run(10_000).act("power on").run(10_000);
+    assert_eq!(bench.look().settings.unwrap().general.reporting_interval_s, 600);
+    assert_eq!(bench.ask("000001", TOGGLE).0, Code::Done);
+}
+
+#[test]
+fn another_channel_plan_is_set_and_joined_with() {
+    let mut bench = Bench::joined("");
+    let us915 = Settings::default_for(Region::Us915, &bench.identity());
+    assert_eq!(bench.change(&us915, &[Field::Region]).0, Code::Done);
+    bench.forget().run(60_000);
+    assert!(bench.events.iter().any(|(_, event)| matches!(event, Event::Reboot { cause: "settings" })));
+    assert_eq!(bench.look().status.region, Region::Us915);
+    let asked = bench
+        .events
+        .iter()
+        .any(|(_, event)| matches!(event, Event::JoinRequest { freq_hz: 902_300_000..=914_900_000, .. }));
+    assert!(asked, "{:?}", bench.events);
+}
