@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::process;
+use crate::web;
 use crate::workspace::Workspace;
 
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
@@ -36,6 +37,7 @@ pub fn setup(workspace: &Workspace) -> Result<(), Failure> {
     cargo_fuzz(workspace)?;
     valgrind();
     emulator();
+    browser(workspace)?;
     match process::find("probe-rs") {
         Some(path) => say("found", &format!("probe-rs at {}", path.display())),
         None => say(
@@ -141,6 +143,28 @@ fn emulator() {
             }
         }
     }
+}
+
+/// The web page is tried in Chromium, which Node drives.
+///
+/// # Errors
+/// One of them is missing and cannot be installed from here.
+fn browser(workspace: &Workspace) -> Result<(), Failure> {
+    for (program, package) in [("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm")] {
+        if let Some(path) = process::find(program) {
+            say("found", &format!("{program} at {}", path.display()));
+            continue;
+        }
+        say("missing", package);
+        if !debian_package(package)? {
+            return Err(Failure::Usage(format!(
+                "{program} is missing, which the web page's test needs; install it, as by `sudo apt-get install {package}`"
+            )));
+        }
+    }
+    let modules = web::modules(workspace)?;
+    say("found", &format!("the packages of boards/web/tests in {}", modules.display()));
+    Ok(())
 }
 
 /// Finds libclang where bindgen looks for it.

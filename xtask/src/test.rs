@@ -16,17 +16,19 @@ use crate::setup;
 use crate::size;
 use crate::soak;
 use crate::tidy;
+use crate::web;
 use crate::workspace::Workspace;
 
 /// Says what to leave out.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Steps: setup, format, tidy, clippy (host), tests, docs, boards (clippy for each board on its target), images (release images
-and crates against their budgets), emulation (the STM32WL image on a modelled chip), soak (30 days of one socket at random),
+and crates against their budgets), emulation (the STM32WL image on a modelled chip), web (the web page in headless Chromium), soak
+(30 days of one socket at random),
 fuzz (30 s of each target, 60 s of the MAC).
 A step that fails does not keep the others from running; the exit status is 0 when all passed.")]
 pub struct Options {
-    /// For daily work: without `images`, `emulation`, `soak` and `fuzz`
+    /// For daily work: without `images`, `emulation`, `web`, `soak` and `fuzz`
     #[arg(long)]
     quick: bool,
     /// Leaves one step out; may be given several times
@@ -48,13 +50,14 @@ enum Step {
     Boards,
     Images,
     Emulation,
+    Web,
     Soak,
     Fuzz,
 }
 
 impl Options {
     fn wants(&self, step: Step) -> bool {
-        let slow = matches!(step, Step::Images | Step::Emulation | Step::Soak | Step::Fuzz);
+        let slow = matches!(step, Step::Images | Step::Emulation | Step::Web | Step::Soak | Step::Fuzz);
         !self.skip.contains(&step)
             && (self.only.is_empty() || self.only.contains(&step))
             && !(self.quick && slow)
@@ -105,6 +108,7 @@ pub fn test(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
             Step::Boards => ("boards", boards),
             Step::Images => ("images", images),
             Step::Emulation => ("emulation", emulation),
+            Step::Web => ("web", web),
             Step::Soak => ("soak", |workspace| soak::soak(workspace, &soak::Options::one()).into()),
             Step::Fuzz => ("fuzz", fuzz_all),
         };
@@ -199,6 +203,14 @@ fn emulation(workspace: &Workspace) -> Count {
     count
 }
 
+/// The web page, its program built for browsers, in headless Chromium.
+fn web(workspace: &Workspace) -> Count {
+    match web::test(workspace) {
+        Ok(mut node) => tests_by(&mut node),
+        Err(failure) => Err(failure).into(),
+    }
+}
+
 fn fuzz_all(workspace: &Workspace) -> Count {
     let targets = match fuzz::targets(workspace) {
         Ok(targets) => targets,
@@ -236,15 +248,20 @@ fn tests(workspace: &Workspace) -> Count {
 }
 
 fn tests_of(workspace: &Workspace, call: &[&str]) -> Count {
+    tests_by(workspace.cargo().args(call))
+}
+
+/// Runs a program that runs tests, and counts them.
+fn tests_by(command: &mut Command) -> Count {
     let mut count = Count::default();
-    let result = relay_lines(workspace.cargo().args(call), |line| {
+    let result = relay_lines(command, |line| {
         count.add(test_result(line).unwrap_or_default());
     });
     match result {
         // A test binary that does not build or is killed fails without a line of its own.
         Err(failure) if count.failed == 0 => count.add(Err(failure).into()),
         Ok(()) if count.passed == 0 => {
-            count.add(Err(Failure::Failed("cargo test ran no test".to_owned())).into());
+            count.add(Err(Failure::Failed("no test was run".to_owned())).into());
         }
         _ => {}
     }
@@ -336,7 +353,7 @@ mod tests {
             let chosen: Vec<_> = chosen.map(|step| format!("{step:?}").to_lowercase()).collect();
             assert_eq!(chosen.join(" "), expected, "{args}");
         };
-        check("", "setup format tidy clippy tests docs boards images emulation soak fuzz");
+        check("", "setup format tidy clippy tests docs boards images emulation web soak fuzz");
         check("--quick", "setup format tidy clippy tests docs boards");
         check("--quick --skip boards --skip docs", "setup format tidy clippy tests");
         check("--only tests --only fuzz", "tests fuzz");

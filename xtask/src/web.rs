@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::failure::Failure;
@@ -73,6 +74,54 @@ pub fn serve(workspace: &Workspace) -> Result<(), Failure> {
     println!("its files, for any web server: {}", folder.display());
     offer(&listener, &folder);
     Ok(())
+}
+
+/// Installs the packages of the page's test as their lock file has them, and returns their folder. What is there already
+/// is not asked for again.
+///
+/// # Errors
+/// npm fails.
+pub fn modules(workspace: &Workspace) -> Result<PathBuf, Failure> {
+    let folder = workspace.target_dir()?.join("web-tests");
+    let tests = workspace.root.join("boards/web/tests");
+    let is_same = ["package.json", "package-lock.json"].iter().all(|name| {
+        fs::read(tests.join(name))
+            .ok()
+            .is_some_and(|bytes| fs::read(folder.join(name)).is_ok_and(|it| it == bytes))
+    });
+    if is_same && folder.join("node_modules").is_dir() {
+        return Ok(folder);
+    }
+    fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
+    for name in ["package.json", "package-lock.json"] {
+        let to = folder.join(name);
+        fs::copy(tests.join(name), &to).map_err(|error| Failure::file(&to, error))?;
+    }
+    // The browser is Debian's: none is to be downloaded.
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder);
+    process::output(&mut npm)?;
+    Ok(folder)
+}
+
+/// Makes the call that tries the page in a browser. It prints lines as a test binary does.
+///
+/// # Errors
+/// The page does not build, the packages are not there.
+pub fn test(workspace: &Workspace) -> Result<Command, Failure> {
+    let folder = build(workspace)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .map_err(|error| Failure::Failed(format!("cannot listen on 127.0.0.1: {error}")))?;
+    let at = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
+    std::thread::spawn(move || offer(&listener, &folder));
+    let mut node = Command::new("node");
+    node.arg(workspace.root.join("boards/web/tests/browser.mjs"));
+    node.arg(format!("http://{at}/")).arg(workspace.target_dir()?.join("pictures"));
+    node.env("SOCKEYE_NODE_MODULES", modules(workspace)?);
+    if let Some(chromium) = process::find("chromium") {
+        node.env("SOCKEYE_CHROMIUM", chromium);
+    }
+    Ok(node)
 }
 
 /// Offers a folder's files, each connection for itself, for ever.
