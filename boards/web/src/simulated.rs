@@ -5,6 +5,8 @@ use sockeye_settings::{Model, Region};
 use sockeye_toolbox::stand_in::Device;
 use sockeye_toolbox::{Link, LinkError};
 
+use crate::tool::unhex;
+
 /// One socket.
 pub(crate) struct Simulated {
     device: Device,
@@ -23,7 +25,11 @@ impl Simulated {
         let model = Model::from_name(text("model")?)?;
         let region = Region::from_name(text("region")?)?;
         let last = question.get("last").and_then(Value::as_u64).and_then(|last| u8::try_from(last).ok())?;
-        Some(Self { device: Device::new(model, region, last) })
+        let mut device = Device::new(model, region, last);
+        if let Some(flash) = text("flash").and_then(unhex) {
+            device.restart(&flash)?;
+        }
+        Some(Self { device })
     }
 
     pub(crate) fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>, LinkError> {
@@ -42,7 +48,7 @@ impl Simulated {
     }
 
     /// Returns what is kept while the page is reloaded.
-    pub(crate) fn flash(&self) -> Vec<u8> {
-        Vec::new()
+    pub(crate) fn flash(&mut self) -> Vec<u8> {
+        self.device.flash()
     }
 }

@@ -61,7 +61,7 @@ const message = (page, text) => page.locator("#message", { hasText: text }).wait
 
 async function password(page, text = "123456") {
   await page.getByRole("dialog").getByLabel("Password").fill(text);
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Go on", exact: true }).click();
 }
 
 const interval = (page) => page.getByLabel("Reporting interval", { exact: true });

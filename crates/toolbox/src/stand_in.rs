@@ -62,6 +62,40 @@ impl Device {
         }
     }
 
+    /// Returns what it keeps without power: settings, session, and what there is of an image.
+    pub fn flash(&mut self) -> Vec<u8> {
+        let mut form = [0; MAX_STORED];
+        let len = self.settings.encode(&mut form).unwrap();
+        self.session.lost();
+        let session = self.session.record().unwrap();
+        let parts: [&[u8]; 4] = [&form[..len], &session, &self.header, &self.image];
+        parts
+            .iter()
+            .flat_map(|part| (part.len() as u32).to_le_bytes().into_iter().chain(part.iter().copied()))
+            .collect()
+    }
+
+    /// Starts it with what another one kept.
+    pub fn restart(&mut self, flash: &[u8]) -> Option<()> {
+        let mut rest = flash;
+        let mut part = || {
+            let (len, after) = rest.split_first_chunk()?;
+            let (part, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+            rest = after;
+            Some(part.to_vec())
+        };
+        let (form, session, header, image) = (part()?, part()?, part()?, part()?);
+        self.settings = Settings::decode(&form, self.settings.lorawan.region, &self.identity).ok()?.settings;
+        self.session = Session::new(self.identity.sn, Some(&session), 1, self.now_ms);
+        if let Ok(told) = Header::parse(&header) {
+            let received = image.len().try_into().ok()?;
+            let state = UpgradeState::Receiving;
+            self.upgrade = Upgrade { state, refused: 0, received, total: told.image().len };
+        }
+        (self.header, self.image) = (header, image);
+        Some(())
+    }
+
     fn status(&self) -> Status {
         Status {
             model: self.identity.model,
