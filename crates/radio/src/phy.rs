@@ -8,9 +8,12 @@ use lorawan_device::async_device::Timings;
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxMode, RxQuality, RxStatus, TxConfig};
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 
-use crate::radio::{Group, State, Sx126xRadio, Target};
+use crate::radio::{Outcome, State, Sx126xRadio, Target};
+use crate::receive::Operation;
 use crate::report::Error;
-use crate::timing::{MARGIN_MS, WINDOW_LEAD_MS, airtime_ms};
+#[cfg(doc)]
+use crate::timing::MARGIN_MS;
+use crate::timing::WINDOW_LEAD_MS;
 
 impl<SPI, IV, C, D, const MAX_DBM: u8> PhyRxTx for Sx126xRadio<SPI, IV, C, D, MAX_DBM>
 where
@@ -32,11 +35,7 @@ where
     /// A dropped future may leave the frame half sent; the next operation stops the chip.
     async fn tx(&mut self, config: TxConfig, buf: &[u8]) -> Result<u32, Error> {
         let Ok(len) = u8::try_from(buf.len()) else { return Err(Error::FrameTooLong(buf.len())) };
-        let mut result = self.command(Group::Go(Target::Transmitting(config, buf, len))).await.map(drop);
-        if result.is_ok() {
-            result = self.await_sent(airtime_ms(&config.rf.bb, len).saturating_add(MARGIN_MS)).await;
-        }
-        self.note(result).map(|()| 0)
+        self.operate(Operation::Send(config, buf, len)).await.map(|_| 0)
     }
 
     /// Sets the chip for a receive. A continuous one is open from here; a single one is opened by
@@ -49,13 +48,12 @@ where
     /// Dropped among its commands, the next operation resets the chip, which takes some 70 ms.
     async fn setup_rx(&mut self, config: RxConfig) -> Result<(), Error> {
         self.wanted = Some(config);
-        let group = match (config.mode, self.state) {
-            (RxMode::Continuous, State::Receiving(open)) if open == config => Group::Reopen(config),
-            (RxMode::Continuous, _) => Group::Go(Target::Receiving(config, 0)),
-            _ => Group::Go(Target::Ready(config)),
+        let operation = match (config.mode, self.state) {
+            (RxMode::Continuous, State::Receiving(open)) if open == config => Operation::Reopen(config),
+            (RxMode::Continuous, _) => Operation::Go(Target::Receiving(config, 0)),
+            _ => Operation::Go(Target::Ready(config)),
         };
-        let result = self.command(group).await;
-        self.note(result).map(drop)
+        self.operate(operation).await.map(drop)
     }
 
     /// Waits for a frame in the continuous receive, for ever.
@@ -71,9 +69,9 @@ where
             Some(config) if config.mode == RxMode::Continuous => config,
             _ => return Err(Error::NotSetUp),
         };
-        let result = self.receive(config, rx_buf).await;
+        let outcome = self.operate(Operation::Receive(config, rx_buf)).await?;
         // A continuous receive does not end without a frame.
-        self.note(result)?.ok_or(Error::Overdue)
+        outcome.frame.ok_or(Error::Overdue)
     }
 
     /// Opens the window that was set up, and waits for its frame or its end: at the latest after the
@@ -86,16 +84,14 @@ where
             Some(config) if config.mode != RxMode::Continuous => config,
             _ => return Err(Error::NotSetUp),
         };
-        let result = self.receive(config, buf).await;
-        let frame = self.note(result)?;
+        let Outcome { frame, .. } = self.operate(Operation::Receive(config, buf)).await?;
         Ok(frame.map_or(RxStatus::RxTimeout, |(len, quality)| RxStatus::Rx(len, quality)))
     }
 
     /// Goes to standby: a mains socket does not let its radio sleep, since waking it costs milliseconds of
     /// each window.
     async fn low_power(&mut self) -> Result<(), Error> {
-        let result = self.command(Group::Go(Target::Standby)).await;
-        self.note(result).map(drop)
+        self.operate(Operation::Go(Target::Standby)).await.map(drop)
     }
 }
 
@@ -111,8 +107,7 @@ where
     /// # Errors
     /// [`Error::Nonsense`] where the channel has 0 dBm.
     async fn is_clear(&mut self, frequency_hz: u32, listen: ListenBeforeTalk) -> Result<bool, Error> {
-        let result = self.command(Group::Sense(frequency_hz, listen)).await;
-        Ok(self.note(result)?.clear)
+        Ok(self.operate(Operation::Sense(frequency_hz, listen)).await?.clear)
     }
 }
 
@@ -126,12 +121,9 @@ where
     D: DelayNs + Clone,
 {
     async fn send_carrier(&mut self, frequency_hz: u32, power_dbm: i8, for_ms: u32) -> Result<(), Error> {
-        let mut result = self.command(Group::Go(Target::Carrier(frequency_hz, power_dbm))).await.map(drop);
-        if result.is_ok() {
-            self.bus.delay.delay_ms(for_ms).await;
-            result = self.command(Group::Go(Target::Standby)).await.map(drop);
-        }
-        self.note(result)
+        self.operate(Operation::Go(Target::Carrier(frequency_hz, power_dbm))).await?;
+        self.bus.delay.delay_ms(for_ms).await;
+        self.low_power().await
     }
 }
 

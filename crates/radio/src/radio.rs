@@ -2,19 +2,18 @@
 
 use core::fmt;
 use core::future::Future;
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 
 use embassy_futures::select::{Either, select};
 use embedded_hal_async::delay::DelayNs;
 use embedded_hal_async::spi::SpiDevice;
-use lora_phy::mod_params::RadioError;
 use lora_phy::mod_traits::InterfaceVariant;
 use lora_phy::sx126x::{Config, Sx126xVariant};
 use lorawan_device::async_device::radio::{RxConfig, RxMode, RxQuality, TxConfig};
 use sockeye_lorawan_mac::ListenBeforeTalk;
 
 use crate::bus::Bus;
-use crate::chip::{ImageBand, TIMEOUT, TX_DONE};
+use crate::chip::ImageBand;
 use crate::plan::Work;
 use crate::report::{Counters, Error};
 use crate::timing::COMMANDS_LIMIT_MS;
@@ -189,50 +188,5 @@ where
             Either::First(()) => Ok(false),
             Either::Second(result) => Ok(result.map(|()| true)?),
         }
-    }
-
-    pub(crate) async fn await_sent(&mut self, limit_ms: u32) -> Result<(), Error> {
-        let mut delay = self.bus.delay.clone();
-        let mut timer = pin!(delay.delay_ms(limit_ms));
-        let mut empty = 0;
-        loop {
-            let interrupted = self.interrupt(timer.as_mut()).await?;
-            let flags = self.command(Group::Process(None)).await?.flags;
-            if flags == 0 {
-                empty += 1;
-            }
-            if interrupted && empty >= EMPTY_INTERRUPTS {
-                return Err(Error::Nonsense(flags));
-            }
-            if flags & TX_DONE != 0 {
-                Counters::count(&mut self.counters.sent);
-                // A chip that has sent without the line telling is initialised again before it is trusted.
-                self.state = if interrupted { State::Standby } else { State::Unknown };
-                if !interrupted {
-                    Counters::count(&mut self.counters.missed_interrupts);
-                }
-                return Ok(());
-            }
-            if flags & TIMEOUT != 0 {
-                return Err(RadioError::TransmitTimeout.into());
-            }
-            if !interrupted {
-                return Err(Error::Overdue);
-            }
-        }
-    }
-
-    /// Notes an error: unless the chip was not touched, its state is unknown from here.
-    pub(crate) fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        match &result {
-            Ok(_) | Err(Error::NotSetUp | Error::FrameTooLong(_)) => {}
-            Err(error) => {
-                if *error == Error::Overdue {
-                    Counters::count(&mut self.counters.overdue);
-                }
-                self.state = State::Unknown;
-            }
-        }
-        result
     }
 }
