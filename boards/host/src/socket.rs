@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use lora_phy::sx126x::{self, Sx1262, TcxoCtrlVoltage};
 use sockeye_firmware::{Parts, Retained, Shared, Tasks, control, maintenance, radio, service, start};
-use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_nfc::{Tag, i2c_password};
 use sockeye_settings::{Identity, MAX_STORED, Region, Settings};
@@ -264,12 +263,7 @@ impl Socket {
             use_dcdc: true,
             rx_boost: true,
         };
-        let meter = Bl0942::new(
-            circuit.serial(),
-            delay.clone(),
-            Calibration::bl0942(FrontEnd::TYPICAL),
-            LineFrequency::Hz50,
-        );
+        let meter = Bl0942::new(circuit.serial(), delay.clone(), Calibration::bl0942(FrontEnd::TYPICAL));
         Parts {
             clock: HostClock::new(sim),
             relay: RelayPin(circuit.clone()),

@@ -20,7 +20,6 @@ use embassy_nrf::uarte::{self, Baudrate};
 use embassy_nrf::{bind_interrupts, config, pac, peripherals, spim};
 use embassy_time::Delay;
 use sockeye_firmware::{Board, EmbassyClock, Parts, PinSupply};
-use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_nfc::NoPort;
 use sockeye_settings::{Identity, Key, Model, Region};
@@ -92,7 +91,7 @@ fn parts() -> Parts<Rak4631> {
         relay: Output::new(p.P0_17, system::RETAINED.relay_after(reset_cause).into(), OutputDrive::Standard),
         led: Output::new(p.P1_03, Level::Low, OutputDrive::Standard),
         button: Input::new(p.P1_01, Pull::Up),
-        meter: Bl0942::new(meter, Delay, Calibration::bl0942(FrontEnd::TYPICAL), LineFrequency::Hz50),
+        meter: Bl0942::new(meter, Delay, Calibration::bl0942(FrontEnd::TYPICAL)),
         supply: PinSupply::new(Input::new(p.P1_02, Pull::Up)),
         phy: radio::new(radio::Pins {
             bus: spim::Spim::new(p.SPI2, Irqs, p.P1_11, p.P1_13, p.P1_12, radio::bus()),

@@ -26,7 +26,6 @@ use embassy_rp::uart::{BufferedInterruptHandler, BufferedUart};
 use embassy_rp::{bind_interrupts, config};
 use embassy_time::Delay;
 use sockeye_firmware::{Board, EmbassyClock, Parts, PinSupply};
-use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_nfc::NoPort;
 use sockeye_settings::Region;
@@ -88,7 +87,6 @@ fn parts() -> Parts<Rp2040Sx1262> {
             line::open(p.UART0, p.PIN_0, p.PIN_1, Irqs),
             Delay,
             Calibration::bl0942(FrontEnd::TYPICAL),
-            LineFrequency::Hz50,
         ),
         supply: PinSupply::new(Input::new(p.PIN_22, Pull::Up)),
         phy: radio::new(radio::Pins {

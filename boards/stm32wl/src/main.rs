@@ -35,7 +35,6 @@ use embassy_stm32::mode::Async;
 use embassy_stm32::{bind_interrupts, peripherals, rng};
 use embassy_time::Delay;
 use sockeye_firmware::{Board, EmbassyClock, Parts};
-use sockeye_metering::bl0942::LineFrequency;
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_nfc::NoPort;
 use sockeye_settings::Region;
@@ -97,7 +96,7 @@ fn parts() -> Parts<Stm32wl> {
         relay: wiring.relay,
         led: wiring.led,
         button: wiring.button,
-        meter: Bl0942::new(wiring.meter, Delay, calibration, LineFrequency::Hz50),
+        meter: Bl0942::new(wiring.meter, Delay, calibration),
         supply: Supply::new(Irqs),
         phy: radio::new(wiring.radio, wiring.antenna),
         flash: BlockingAsync::new(Flash::new_blocking(wiring.flash)),

@@ -11,7 +11,7 @@ use crate::faults::{Fault, FaultKind, FaultLedger, Faults};
 /// since power-up, and what was sent.
 ///
 /// A board keeps it in a `static` in a part of its RAM that its start does not set. What is in there after power-up does
-/// not matter. The first word is for a bootloader to read, which drives the relay by it.
+/// not matter.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Retained {
@@ -26,10 +26,10 @@ pub struct Retained {
 }
 
 impl Retained {
-    /// The first word while the relay is on.
-    pub const RELAY_ON: u32 = 0x5EA1_0411;
-    /// The first word while the relay is off.
-    pub const RELAY_OFF: u32 = 0x5EA1_0FF0;
+    /// The relay's word while it is on.
+    const RELAY_ON: u32 = 0x5EA1_0411;
+    /// The relay's word while it is off.
+    const RELAY_OFF: u32 = 0x5EA1_0FF0;
 
     /// Makes one that holds nothing.
     #[must_use]

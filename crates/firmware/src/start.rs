@@ -3,6 +3,7 @@
 use embassy_futures::join::join4;
 use sockeye_d2d_agent::{self as d2d, Agent};
 use sockeye_lorawan_mac as mac;
+use sockeye_metering::{EnergyMeter, LineFrequency};
 use sockeye_nfc::Session;
 use sockeye_settings::{Identity, Region, Settings};
 use sockeye_state_machine::{Boot, DelayTask, Effects, ResetCause, Socket};
@@ -49,7 +50,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         relay,
         led,
         button,
-        meter,
+        mut meter,
         supply,
         phy,
         flash,
@@ -83,6 +84,10 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     }
     let relay_was_on = stored.relay_was_on();
     let identity = stored.identity.unwrap_or(parts.identity);
+    meter.set_line_frequency(match identity.model.is_60_hz() {
+        true => LineFrequency::Hz60,
+        false => LineFrequency::Hz50,
+    });
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
     let restored = mac::Restored {
         session: stored.session.as_deref(),

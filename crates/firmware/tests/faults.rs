@@ -4,7 +4,7 @@
 mod bench;
 
 use bench::{Bench, current};
-use sockeye_firmware::{Fault, FaultKind, Retained};
+use sockeye_firmware::{Fault, FaultKind};
 use sockeye_state_machine::{ResetCause, TripCause};
 use sockeye_storage::RecordId;
 
@@ -146,18 +146,4 @@ fn faults_in_a_row_keep_the_radio_off_for_longer_each_time_and_ten_good_minutes_
     assert_eq!(bench.retained.faults().in_a_row, 9);
     bench.run_ms(2_000);
     assert_eq!(bench.retained.faults().in_a_row, 0);
-}
-
-#[test]
-fn a_bootloader_finds_the_relay_in_the_first_word() {
-    let first_word = |retained: &'static Retained| {
-        format!("{retained:?}").split(['{', ',']).nth(1).map(|word| word.trim().to_owned())
-    };
-    let bench = Bench::new();
-    bench.start(ResetCause::PowerOn);
-    bench.run_ms(1_000);
-    assert_eq!(first_word(bench.retained), Some(format!("relay: {}", Retained::RELAY_ON)));
-    bench.button.hold(100_000);
-    bench.run_ms(1_000);
-    assert_eq!(first_word(bench.retained), Some(format!("relay: {}", Retained::RELAY_OFF)));
 }

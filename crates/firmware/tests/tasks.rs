@@ -4,7 +4,8 @@
 mod bench;
 
 use bench::{Bench, current, identity};
-use sockeye_settings::{PowerRestore, Region, Settings};
+use sockeye_metering::LineFrequency;
+use sockeye_settings::{Identity, Model, PowerRestore, Region, Settings};
 use sockeye_state_machine::{Cause, ResetCause, TripCause};
 use sockeye_storage::RecordId;
 use sockeye_virtual_hardware::flash::Flash;
@@ -28,6 +29,19 @@ fn the_relay_stands_by_its_setting_before_the_radio_is_touched() {
         bench.run_ms(200);
         assert_eq!(bench.relay.get(), Some(stands), "{restore:?}, was {was_on}");
         assert_eq!(bench.when(&format!("relay {stands} {}", Cause::PowerUp.name())), Some(0));
+    }
+}
+
+#[test]
+fn the_meter_is_set_up_for_the_mains_of_the_model() {
+    for (model, line) in
+        [(Model::Us, LineFrequency::Hz60), (Model::Eu, LineFrequency::Hz50), (Model::Au, LineFrequency::Hz50)]
+    {
+        let own = Identity { model, ..identity() }.encode();
+        let bench = Bench::new().stored(&[(RecordId::Identity, &own)]);
+        bench.start(ResetCause::PowerOn);
+        bench.run_ms(200);
+        assert_eq!(bench.line_frequency.get(), Some(line), "{model:?}");
     }
 }
 

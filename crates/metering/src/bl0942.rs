@@ -18,6 +18,7 @@ use embassy_futures::select::{Either, select};
 use embedded_hal_async::delay::DelayNs;
 use embedded_io_async::{Read, Write};
 
+use crate::LineFrequency;
 use crate::calibration::PulseEnergy;
 use crate::{Calibration, EnergyMeter, Error, Reading};
 
@@ -55,16 +56,6 @@ const LOCK: u32 = 0;
 /// 4 kW without an answer. More is a counter that is not to be believed.
 const MAX_PULSES: u32 = 1 << 16;
 
-/// The line frequency that the chip is set up for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LineFrequency {
-    /// 50 Hz.
-    #[default]
-    Hz50,
-    /// 60 Hz.
-    Hz60,
-}
-
 /// A BL0942 on a buffered serial line.
 #[derive(Debug)]
 pub struct Bl0942<S, D> {
@@ -84,17 +75,13 @@ impl<S: Read + Write, D: DelayNs> Bl0942<S, D> {
     /// How long an answer may take, in ms (data sheet facts: 200 ms).
     pub const TIME_OUT_MS: u32 = 200;
     /// Makes the driver of a chip with address 0; it is set up with the first reading.
-    pub fn new(serial: S, delay: D, calibration: Calibration, line: LineFrequency) -> Self {
-        let mode = match line {
-            LineFrequency::Hz50 => MODE_50_HZ,
-            LineFrequency::Hz60 => MODE_50_HZ | MODE_60_HZ_BIT,
-        };
+    pub fn new(serial: S, delay: D, calibration: Calibration) -> Self {
         Self {
             serial,
             delay,
             calibration,
             address: 0,
-            mode,
+            mode: MODE_50_HZ,
             is_set_up: false,
             last_cf_cnt: None,
             doubted_cf_cnt: None,
@@ -263,6 +250,14 @@ impl<S: Read + Write, D: DelayNs> EnergyMeter for Bl0942<S, D> {
     /// # Cancel safety
     /// A dropped reading loses nothing: what the chip still sends is thrown away before the next request,
     /// and its pulse count goes on.
+    fn set_line_frequency(&mut self, line: LineFrequency) {
+        self.mode = match line {
+            LineFrequency::Hz50 => MODE_50_HZ,
+            LineFrequency::Hz60 => MODE_50_HZ | MODE_60_HZ_BIT,
+        };
+        self.is_set_up = false;
+    }
+
     async fn read(&mut self) -> Result<Reading, Self::Error> {
         if !self.is_set_up {
             self.set_up().await?;

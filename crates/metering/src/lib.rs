@@ -31,7 +31,7 @@ pub use bl0937::{Bl0937, Polled};
 pub use bl0942::Bl0942;
 pub use calibration::{Calibration, FrontEnd};
 pub use energy_sum::EnergySum;
-pub use meter::{EnergyMeter, Error, Reading};
+pub use meter::{EnergyMeter, Error, LineFrequency, Reading};
 pub use plausibility::{Implausible, Plausibility};
 pub use trip::{Cause, Trip, TripCurve, Verdict};
 pub use welded::WeldedContact;

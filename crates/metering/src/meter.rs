@@ -46,6 +46,21 @@ pub trait EnergyMeter {
     /// # Cancel safety
     /// A reading dropped half-way loses no energy: it comes with the next one.
     async fn read(&mut self) -> Result<Reading, Self::Error>;
+
+    /// Says what mains it hangs on, before the first reading. A meter that is the same for both need not listen.
+    fn set_line_frequency(&mut self, line: LineFrequency) {
+        let _ = line;
+    }
+}
+
+/// The line frequency that a meter is set up for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineFrequency {
+    /// 50 Hz.
+    #[default]
+    Hz50,
+    /// 60 Hz.
+    Hz60,
 }
 
 /// What may go wrong with a meter chip; `E` is the error of the bus or the pins.

@@ -23,6 +23,12 @@ pub enum Model {
 }
 
 impl Model {
+    /// Tells whether its mains has 60 Hz; the others' has 50.
+    #[must_use]
+    pub const fn is_60_hz(self) -> bool {
+        matches!(self, Self::Us)
+    }
+
     /// All models.
     pub const ALL: [Self; 6] = [Self::Eu, Self::Uk, Self::Us, Self::Au, Self::Cn10, Self::Cn16];
 

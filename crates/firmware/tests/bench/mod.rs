@@ -13,7 +13,7 @@ use sockeye_firmware::{
     run, service,
 };
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
-use sockeye_metering::{EnergyMeter, Reading};
+use sockeye_metering::{EnergyMeter, LineFrequency, Reading};
 use sockeye_nfc::NoPort;
 use sockeye_settings::{Identity, Key, Model, Region};
 use sockeye_state_machine::ResetCause;
@@ -40,6 +40,7 @@ pub struct Bench {
     pub frame: Rc<RefCell<Option<Vec<u8>>>>,
     pub frame_came: Notify,
     pub reading: Rc<Cell<Reading>>,
+    pub line_frequency: Rc<Cell<Option<LineFrequency>>>,
     pub relay: Rc<Cell<Option<bool>>>,
     pub button: VirtualButton,
     pub feeds: Rc<Cell<u32>>,
@@ -65,6 +66,7 @@ impl Bench {
             radio_calls: Rc::default(),
             frame: Rc::default(),
             frame_came: Notify::new(),
+            line_frequency: Rc::default(),
             reading: Rc::new(Cell::new(current(0))),
             relay: Rc::default(),
             feeds: Rc::default(),
@@ -220,6 +222,10 @@ impl EnergyMeter for Bench {
         }
         self.sim.sleep_us(26_000).await;
         Ok(self.reading.get())
+    }
+
+    fn set_line_frequency(&mut self, line: LineFrequency) {
+        self.line_frequency.set(Some(line));
     }
 }
 

@@ -161,7 +161,7 @@ fn readings(script: &[Vec<Step>], time_outs: usize, count: usize) -> Vec<Outcome
         let mut line = Line { script, arrived: VecDeque::new(), chunk };
         line.arrive();
         let waits: Vec<Delay> = (0..time_outs).map(|_| Delay::async_delay_ms(200)).collect();
-        let mut meter = Bl0942::new(line, CheckedDelay::new(&waits), calibration(), LineFrequency::Hz50);
+        let mut meter = Bl0942::new(line, CheckedDelay::new(&waits), calibration());
         let outcomes: Vec<Outcome> = (0..count).map(|_| block_on(meter.read())).collect();
         let (line, mut delay) = meter.release();
         delay.done();
@@ -333,7 +333,7 @@ fn a_dropped_reading_loses_no_energy() {
             pending::<()>().await;
         }
     }
-    let mut meter = Bl0942::new(line, Never, calibration(), LineFrequency::Hz50);
+    let mut meter = Bl0942::new(line, Never, calibration());
     block_on(meter.read()).unwrap();
     assert!(poll_once(meter.read()).is_pending());
     meter.serial.script.extend([rest].into_iter().chain(asks(&packet(6))));
@@ -354,8 +354,8 @@ fn address_and_line_frequency_are_in_what_is_sent() {
             arrived: VecDeque::new(),
             chunk: 64,
         };
-        let mut meter = Bl0942::new(line, CheckedDelay::new(&[]), calibration(), LineFrequency::Hz60)
-            .with_address(address);
+        let mut meter = Bl0942::new(line, CheckedDelay::new(&[]), calibration()).with_address(address);
+        meter.set_line_frequency(LineFrequency::Hz60);
         assert_eq!(block_on(meter.read()), Err(Error::Bus(Broken)));
         let (line, mut delay) = meter.release();
         delay.done();
@@ -367,7 +367,7 @@ fn address_and_line_frequency_are_in_what_is_sent() {
 fn another_calibration_holds_from_the_next_reading_on() {
     let script = [set_up(), asks(&packet(0)), asks(&packet(0))].concat();
     let line = Line { script: script.into(), arrived: VecDeque::new(), chunk: 64 };
-    let mut meter = Bl0942::new(line, CheckedDelay::new(&[]), calibration(), LineFrequency::Hz50);
+    let mut meter = Bl0942::new(line, CheckedDelay::new(&[]), calibration());
     let before = block_on(meter.read()).unwrap().voltage_mv;
     meter.set_calibration(Calibration { voltage_q24: 2 * calibration().voltage_q24, ..calibration() });
     let after = block_on(meter.read()).unwrap().voltage_mv;
@@ -380,7 +380,7 @@ fn a_line_that_never_falls_silent_is_not_emptied_for_ever() {
     let mut script: Vec<Step> = SET_UP_WRITES.iter().map(|bytes| Step::Wrote(bytes.to_vec())).collect();
     script.extend([Step::Answers(vec![0; 300]), Step::Fails]);
     let line = Line { script: script.into(), arrived: VecDeque::new(), chunk: 1 };
-    let mut meter = Bl0942::new(line, CheckedDelay::new(&[]), calibration(), LineFrequency::Hz50);
+    let mut meter = Bl0942::new(line, CheckedDelay::new(&[]), calibration());
     assert_eq!(block_on(meter.read()), Err(Error::Bus(Broken)));
     let (line, mut delay) = meter.release();
     delay.done();
@@ -413,7 +413,7 @@ impl Write for Closed {
 
 #[test]
 fn a_closed_line_is_told_as_silence_and_nothing_hangs() {
-    let mut meter = Bl0942::new(Closed, CheckedDelay::new(&[]), calibration(), LineFrequency::Hz50);
+    let mut meter = Bl0942::new(Closed, CheckedDelay::new(&[]), calibration());
     assert_eq!(block_on(meter.read()), Err(Error::TimeOut));
     meter.release().1.done();
 }

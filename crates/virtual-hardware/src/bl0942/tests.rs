@@ -2,7 +2,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use sockeye_metering as metering;
-use sockeye_metering::bl0942::{LineFrequency, Packet};
+use sockeye_metering::LineFrequency;
+use sockeye_metering::bl0942::Packet;
 use sockeye_metering::{Calibration, Cause, EnergyMeter, Error, Reading, TripCurve};
 
 use super::*;
@@ -210,7 +211,8 @@ impl Bench {
         let sim = Sim::new();
         let circuit = SharedCircuit::new(&sim, MeteredCircuit::new(Circuit::new(230.0), meter));
         let calibration = Calibration::bl0942(FrontEnd::TYPICAL);
-        let mut driver = metering::Bl0942::new(circuit.serial(), VirtualDelay::new(&sim), calibration, line);
+        let mut driver = metering::Bl0942::new(circuit.serial(), VirtualDelay::new(&sim), calibration);
+        driver.set_line_frequency(line);
         let readings = Rc::<RefCell<Vec<_>>>::default();
         let (readings2, sim2) = (readings.clone(), sim.clone());
         sim.spawn(async move {
