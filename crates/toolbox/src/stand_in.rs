@@ -66,7 +66,7 @@ impl Device {
     pub fn flash(&mut self) -> Vec<u8> {
         let mut form = [0; MAX_STORED];
         let len = self.settings.encode(&mut form).unwrap();
-        self.session.lost();
+        self.session.unstored();
         let session = self.session.record().unwrap();
         let parts: [&[u8]; 4] = [&form[..len], &session, &self.header, &self.image];
         parts
