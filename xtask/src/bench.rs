@@ -5,6 +5,7 @@ use std::process::Command;
 
 use clap::{Args, ValueEnum};
 
+use crate::emulate;
 use crate::failure::Failure;
 use crate::process;
 use crate::workspace::Workspace;
@@ -25,6 +26,8 @@ enum What {
     Instructions,
     /// Millions of random frames, commands and crashes against the MAC: some minutes
     Counted,
+    /// What the STM32WL image promises, on the modelled chip: a thousand starts, uplinks, frames and cuts each; half an hour
+    Image,
     /// A thousand sockets on one gateway: joins, delivery, time on the air; some minutes
     Crowd,
 }
@@ -42,6 +45,7 @@ pub fn bench(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
             What::Speed => speed(workspace)?,
             What::Instructions => instructions(workspace)?,
             What::Counted => counted(workspace)?,
+            What::Image => image(workspace)?,
             What::Crowd => crowd(workspace)?,
         }
     }
@@ -134,6 +138,19 @@ fn counted(workspace: &Workspace) -> Result<(), Failure> {
         // Optimised, and yet an overflow is a failure.
         .args(["--config", "profile.release.overflow-checks=true"])
         .args(["--", "--ignored", "--nocapture", "--test-threads", "1", "counted_"]);
+    process::run(&mut cargo)
+}
+
+/// How often each figure of an image is taken.
+const IMAGE_RUNS: &str = "1000";
+
+fn image(workspace: &Workspace) -> Result<(), Failure> {
+    emulate::images(workspace, emulate::BOARD)?;
+    let mut cargo = workspace.cargo();
+    cargo
+        .args(["test", "--quiet", "--release", "--package", "sockeye-emulator", "--test", "figures"])
+        .args(["--", "--nocapture", "--test-threads", "2"])
+        .env("SOCKEYE_RUNS", IMAGE_RUNS);
     process::run(&mut cargo)
 }
 

@@ -11,6 +11,8 @@ pub struct Image {
     pub segments: Vec<(u32, Vec<u8>)>,
     /// Start addresses and names of functions, by address.
     symbols: Vec<(u32, String)>,
+    /// Addresses of everything else that has a name, such as the linker's marks.
+    marks: Vec<(String, u32)>,
     /// Where code (`true`) and data begin among it, by address.
     kinds: Vec<(u32, bool)>,
     /// Where the firmware keeps its [`sockeye_firmware::Retained`].
@@ -38,6 +40,7 @@ impl Image {
         let mut symbols = Vec::new();
         let mut kinds = Vec::new();
         let mut retained = None;
+        let mut marks = Vec::new();
         for symbol in table.iter() {
             let (Ok(name), value) = (symbol.name(endian, table.strings()), symbol.st_value(endian)) else {
                 continue;
@@ -54,12 +57,12 @@ impl Image {
                 {
                     retained = Some(value);
                 }
-                _ => {}
+                _ => marks.push((String::from_utf8_lossy(name).into_owned(), value)),
             }
         }
         symbols.sort();
         kinds.sort_unstable();
-        Ok(Self { segments, symbols, kinds, retained })
+        Ok(Self { segments, symbols, marks, kinds, retained })
     }
 
     /// Adds what lies elsewhere in the same flash: the bootloader's and the application's images make one.
@@ -68,6 +71,7 @@ impl Image {
         self.segments.extend(other.segments);
         self.symbols.extend(other.symbols);
         self.symbols.sort();
+        self.marks.extend(other.marks);
         self.kinds.extend(other.kinds);
         self.kinds.sort_unstable();
         self
@@ -96,6 +100,12 @@ impl Image {
     fn is_code(&self, address: u32) -> bool {
         let after = self.kinds.partition_point(|(start, _)| *start <= address);
         after.checked_sub(1).and_then(|at| self.kinds.get(at)).is_some_and(|(_, is_code)| *is_code)
+    }
+
+    /// Finds what is no function by its name: a static, or a mark of the linker's.
+    #[must_use]
+    pub fn symbol(&self, name: &str) -> Option<u32> {
+        self.marks.iter().find(|(other, _)| other == name).map(|(_, address)| *address)
     }
 
     /// Names the function at an address.

@@ -52,6 +52,8 @@ pub struct EmulatedSocket<C: Chip> {
     witness: RefCell<Witness>,
     told_faults: Cell<usize>,
     watchdog_resets: Cell<u64>,
+    /// When the relay's pin was set last.
+    relay_set_us: Cell<Option<u64>>,
     /// The pulse count of the meter as it was looked at last.
     pulses: Cell<u32>,
 }
@@ -99,6 +101,7 @@ impl<C: Chip> EmulatedSocket<C> {
             witness: RefCell::new(Witness::new(identity.model)),
             told_faults: Cell::new(0),
             watchdog_resets: Cell::new(0),
+            relay_set_us: Cell::new(None),
             pulses: Cell::new(0),
         };
         socket.power_up()?;
@@ -108,6 +111,12 @@ impl<C: Chip> EmulatedSocket<C> {
     /// Looks at the machine, if it has supply.
     pub fn with_machine<R>(&self, with: impl FnOnce(&mut Machine<C>) -> R) -> Option<R> {
         self.machine.borrow_mut().as_mut().map(with)
+    }
+
+    /// Tells when the relay's pin was set last, in µs.
+    #[must_use]
+    pub fn relay_set_us(&self) -> Option<u64> {
+        self.relay_set_us.get()
     }
 
     /// Shows the parts around the chip.
@@ -201,6 +210,7 @@ impl<C: Chip> EmulatedSocket<C> {
         let mut witness = self.witness.borrow_mut();
         match change {
             Change::Relay(on) => {
+                self.relay_set_us.set(Some(now_us));
                 let current_ma = (self.outside.circuit.flow().current_a * 1000.0) as u32;
                 let cause = witness.relay(now_us, on, current_ma, self.outside.button.last_moved_us());
                 self.observer.with_seen(|seen| seen.relay_on = on);

@@ -68,7 +68,7 @@ const SETUP_MS: u64 = 500;
 const REARM_MS: u64 = 600_000;
 /// After a second radio error in a row the driver waits: 100 ms, 200 ms, … up to this.
 const FIRST_RETRY_MS: u64 = 100;
-const LAST_RETRY_MS: u64 = 10_000;
+const LAST_RETRY_MS: u64 = 5_000;
 
 /// Runs a [`Mac`] on a radio.
 ///

@@ -51,6 +51,7 @@ const SET_TX_PARAMS: u8 = 0x8E;
 const SET_BUFFER_BASE_ADDRESS: u8 = 0x8F;
 const SET_PA_CONFIG: u8 = 0x95;
 const SET_REGULATOR_MODE: u8 = 0x96;
+const SET_RX_TX_FALLBACK_MODE: u8 = 0x93;
 const SET_DIO3_AS_TCXO_CTRL: u8 = 0x97;
 const CALIBRATE_IMAGE: u8 = 0x98;
 const SET_DIO2_AS_RF_SWITCH_CTRL: u8 = 0x9D;
@@ -181,6 +182,8 @@ impl Program {
             self.add(&[SET_DIO3_AS_TCXO_CTRL, voltage.value(), 0x00, 0x02, 0x80]);
             self.add(&[CALIBRATE, 0x7F]);
         }
+        // After a transmission the clock runs on, so that RXC opens behind it without the 10 ms of its start.
+        self.add(&[SET_RX_TX_FALLBACK_MODE, 0x30]);
         self.add(&[SET_PACKET_TYPE, 1]);
         self.add(&[WRITE_REGISTER, 0x07, 0x40, 0x34, 0x44]);
         self.add(&[SET_BUFFER_BASE_ADDRESS, 0, 0]);

@@ -347,6 +347,8 @@ where
     ) -> Result<(), Error> {
         let band = image_band(rf.frequency);
         if self.calibrated != Some(band) {
+            // Calibrations are for standby on the RC oscillator; the end of a transmission leaves the other one.
+            program.stand_by();
             program.calibrate_image(band);
             self.calibrated = Some(band);
         }

@@ -18,10 +18,10 @@ pub const MARGIN_MS: u32 = 100;
 
 /// How often the chip is asked in a continuous receive whether it still receives, in milliseconds: what is wrong with it
 /// is over within 10 s.
-pub const LOOK_PERIOD_MS: u32 = 5_000;
+pub const LOOK_PERIOD_MS: u32 = 4_000;
 
 /// After how many looks that found nothing a continuous receive is armed again: five minutes of silence (CC-07).
-pub(crate) const LOOKS: u32 = 60;
+pub(crate) const LOOKS: u32 = 75;
 
 /// How long before a window `setup_rx` should begin, in milliseconds: some twenty commands, and the start of
 /// a TCXO (10 ms in lora-phy).

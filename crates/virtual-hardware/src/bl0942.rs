@@ -429,6 +429,13 @@ impl Bl0942 {
         (self.answer.sent < self.answer.len).then(|| self.answer.arrives_us(self.answer.len - 1))
     }
 
+    /// Shows the answer that is on its way.
+    #[must_use]
+    pub fn answer_under_way(&self) -> Option<&[u8]> {
+        self.answered_us()?;
+        self.answer.bytes.get(..self.answer.len)
+    }
+
     /// Gives the next byte of an answer, if it has arrived by `now_us`.
     pub fn transmit(&mut self, now_us: u64) -> Option<u8> {
         self.next_event_us().filter(|&at_us| at_us <= now_us)?;

@@ -52,6 +52,7 @@ impl Sx126x {
             self.command_status = status;
         }
         self.command = command;
+        self.note_mode(now_us);
     }
 
     fn status(&self) -> u8 {

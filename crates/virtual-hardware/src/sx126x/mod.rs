@@ -172,6 +172,8 @@ pub struct Sx126x {
     reception: Option<Reception>,
     cad_until_us: Option<u64>,
     faults: faults::Faults,
+    /// Modes and when each began, for whoever asked for them, and the last one.
+    modes: Option<(Vec<(u64, Mode)>, Mode)>,
 }
 
 impl Sx126x {
@@ -226,6 +228,7 @@ impl Sx126x {
             reception: None,
             cad_until_us: None,
             faults: faults::Faults::default(),
+            modes: None,
         }
     }
 
@@ -234,7 +237,9 @@ impl Sx126x {
         self.stop(now_us, air);
         let mut fresh = Self::new(now_us, self.station, self.tcxo_fitted);
         fresh.faults = self.faults.after_reset();
+        fresh.modes = self.modes.take();
         *self = fresh;
+        self.note_mode(now_us);
     }
 
     /// Names the chip's station.
@@ -291,6 +296,27 @@ impl Sx126x {
         full_dbm + i32::from(self.tx_power) - reference_dbm
     }
 
+    /// Keeps every mode from now on for [`take_modes`](Self::take_modes).
+    pub fn keep_modes(&mut self) {
+        self.modes.get_or_insert((Vec::new(), self.mode));
+    }
+
+    /// Takes the modes since the last call, each with the instant in microseconds from which the chip sends or hears in
+    /// it; nothing without [`keep_modes`](Self::keep_modes).
+    pub fn take_modes(&mut self) -> Vec<(u64, Mode)> {
+        self.modes.as_mut().map(|(modes, _)| std::mem::take(modes)).unwrap_or_default()
+    }
+
+    fn note_mode(&mut self, now_us: u64) {
+        let since_us = self.reception.map_or(now_us, |reception| reception.since_us);
+        if let Some((modes, last)) = &mut self.modes
+            && *last != self.mode
+        {
+            *last = self.mode;
+            modes.push((since_us, self.mode));
+        }
+    }
+
     /// Tells when the chip changes next by itself, in microseconds.
     #[must_use]
     pub fn next_event_us(&self) -> Option<u64> {
@@ -306,6 +332,7 @@ impl Sx126x {
     pub fn advance(&mut self, now_us: u64, air: &mut Air) {
         while let Some(at_us) = self.next_event_us().filter(|at_us| *at_us <= now_us) {
             self.step(at_us, air);
+            self.note_mode(at_us);
         }
     }
 

@@ -1,0 +1,108 @@
+//! From the first reading above the hard limit to the relay's pin.
+
+use sockeye_virtual_hardware::sx126x::Fault;
+
+use crate::bench::{Bench, Random, Span, runs};
+use crate::image;
+
+/// 10 A rated, so the hard limit is 13 A.
+const AU: &str = "--model AU";
+
+/// behaviour.md: 200 ms; and 150 ms for reading and deciding.
+const LIMIT_MS: i64 = 350;
+
+/// What the chip's fast RMS shows at 13 A of 230 V.
+fn limit_counts() -> u32 {
+    let mut bench = Bench::new(&image::image(), AU);
+    bench.act("load 2990W").run(3_000);
+    bench.outside().circuit.with_meter(|_, meter| meter.counts().i_fast_rms)
+}
+
+/// The fast RMS current of a packet (BL0942 data sheet, full packet), if it is one.
+fn fast_current(answer: &[u8]) -> Option<u32> {
+    let &[0x55, _, _, _, _, _, _, low, middle, high, ..] = answer else { return None };
+    Some(u32::from_le_bytes([low, middle, high, 0]))
+}
+
+/// Lets the load jump over the hard limit now. Tells the time from the end of the first answer that shows it to the
+/// relay's pin, and that from the jump, in µs.
+fn trip(bench: &mut Bench, limit: u32, what: &str) -> (i64, i64) {
+    bench.events.clear();
+    let jump_us = bench.now_us();
+    bench.act("load 3500W");
+    let mut seen_us = None;
+    while bench.relays().next().is_none() {
+        bench.run(1);
+        let over_us = bench.outside().circuit.with_meter(|_, meter| {
+            let is_over = meter.answer_under_way().and_then(fast_current).is_some_and(|fast| fast > limit);
+            meter.answered_us().filter(|_| is_over)
+        });
+        seen_us = seen_us.or(over_us);
+        assert!(bench.now_us() < jump_us + 2_000_000, "{what}: no trip after 2 s");
+    }
+    let relay: Vec<_> = bench.relays().collect();
+    let [(_, false, "hard_limit")] = relay[..] else { panic!("{what}: {relay:?}") };
+    let off_us = bench.socket().relay_set_us().unwrap();
+    bench.is_clean(what);
+    let since = |from_us: u64| off_us.cast_signed() - from_us.cast_signed();
+    (since(seen_us.unwrap()), since(jump_us))
+}
+
+fn check(what: &str, count: u64, mut prepare: impl FnMut(u64, &mut Random) -> Bench) {
+    let limit = limit_counts();
+    let (mut from_reading, mut from_jump) = (Span::NONE, Span::NONE);
+    for seed in 1..=count {
+        let mut random = Random::new(seed);
+        let mut bench = prepare(seed, &mut random);
+        let (seen_us, jump_us) = trip(&mut bench, limit, &format!("{what}, seed {seed}"));
+        assert!(seen_us <= LIMIT_MS * 1000, "{what}, seed {seed}: {seen_us} µs");
+        from_reading.take(seen_us);
+        from_jump.take(jump_us);
+    }
+    println!(
+        "stm32wl: hard limit {what}: pin {:.1} to {:.1} ms after the first reading over it (at most {LIMIT_MS}), \
+         at most {:.1} ms after the load's jump; {count} starts",
+        from_reading.least as f64 / 1000.0,
+        from_reading.most as f64 / 1000.0,
+        from_jump.most as f64 / 1000.0,
+    );
+}
+
+#[test]
+fn the_hard_limit_while_joining() {
+    check("while joining", runs(8), |seed, random| {
+        let mut bench = Bench::new(&image::image(), &format!("--seed {seed} {AU}"));
+        bench.run(1_000 + random.below(39_000));
+        bench
+    });
+}
+
+#[test]
+fn the_hard_limit_in_the_receive_windows() {
+    check("in RX1 and RX2", runs(8), |seed, random| {
+        let mut bench = Bench::joined(seed, AU);
+        bench.act("downlink 85 ff28ff confirmed").run(random.below(6_000));
+        bench
+    });
+}
+
+#[test]
+fn the_hard_limit_while_settings_are_written() {
+    check("while settings are written", runs(8), |seed, random| {
+        let mut bench = Bench::joined(seed, AU);
+        bench.act("load 1000W").run(5_000);
+        // Interval, LED, button lock and energy: records of all of them go to flash within a second.
+        bench.act("downlink 85 ff033c00ff2f00ff250080ff27ff").run(random.below(4_000));
+        bench
+    });
+}
+
+#[test]
+fn the_hard_limit_with_a_radio_that_does_not_answer() {
+    check("with the radio silent", runs(8), |seed, random| {
+        let mut bench = Bench::joined(seed, AU);
+        bench.outside().radio.with(|chip| chip.inject(Fault::BusyStuck));
+        bench.run(random.below(12_000));
+        bench
+    });
+}
