@@ -54,6 +54,15 @@ pub struct Variant {
     pub features: Vec<String>,
     /// What probe-rs calls the chip.
     pub probe_chip: String,
+    /// What updates call it, if not by the variant's name.
+    update_name: Option<String>,
+}
+
+impl Variant {
+    /// Tells what the header of an update calls it.
+    pub fn update_name(&self) -> &str {
+        self.update_name.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// Addresses and bytes; boards/build.rs makes the linker's map of them.
@@ -66,6 +75,9 @@ pub struct Memory {
     pub active_length: u64,
     pub storage_origin: u64,
     pub storage_length: u64,
+    /// Bytes of a page and of a word of the flash.
+    pub erase_size: u64,
+    pub write_size: u64,
     pub ram_origin: u64,
     pub ram_length: u64,
 }
@@ -211,7 +223,7 @@ mod tests {
     #[test]
     fn every_board_of_the_repository_is_understood() {
         let names: Vec<_> = Board::all(&root()).unwrap().into_iter().map(|board| board.about.name).collect();
-        assert_eq!(names, ["rp2040-sx1262", "stm32wl"]);
+        assert_eq!(names, ["rak4631", "rp2040-sx1262", "stm32wl"]);
     }
 
     #[test]
@@ -223,7 +235,7 @@ mod tests {
     #[test]
     fn a_board_or_variant_that_is_not_there_gives_those_that_are() {
         for (board, variant, part) in [
-            ("esp32", None, "there is no board `esp32`; choose one of: rp2040-sx1262, stm32wl"),
+            ("esp32", None, "there is no board `esp32`; choose one of: rak4631, rp2040-sx1262, stm32wl"),
             ("host", None, "`cargo xtask run`"),
             ("stm32wl", Some("blue"), "no variant `blue`; choose one of: lora-e5, nucleo-wl55jc"),
         ] {

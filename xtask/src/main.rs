@@ -10,11 +10,15 @@ mod failure;
 mod figures;
 mod flash;
 mod fuzz;
+mod hex_file;
 mod image;
+mod keys;
 mod parts;
 mod process;
+mod provision;
 mod run;
 mod setup;
+mod sign;
 mod size;
 mod soak;
 mod test;
@@ -75,6 +79,12 @@ enum Command {
     Build(build::Options),
     /// Builds a board's image and puts it on the chip
     Flash(flash::Options),
+    /// Writes to a chip who the socket is: serial number, DevEUI, application key
+    Provision(provision::Options),
+    /// Makes a pair of keys for signing updates
+    Keygen(keys::Options),
+    /// Makes a signed update of a board's image
+    Sign(sign::Options),
     /// Builds the boards' images and holds them against their budgets
     Size(size::Options),
     /// Measures speed, instructions and the MAC among millions of random frames, commands and crashes
@@ -108,6 +118,9 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tidy => tidy::check(&workspace),
         Command::Build(options) => build::build(&workspace, &options),
         Command::Flash(options) => flash::flash(&workspace, &options),
+        Command::Provision(options) => provision::provision(&workspace, &options),
+        Command::Keygen(options) => keys::keygen(&options),
+        Command::Sign(options) => sign::sign(&workspace, &options),
         Command::Size(options) => size::size(&workspace, &options),
         Command::Bench(options) => bench::bench(&workspace, &options),
         Command::Soak(options) => soak::soak(&workspace, &options),

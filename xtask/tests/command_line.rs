@@ -76,8 +76,22 @@ fn an_unknown_board_gives_the_boards_that_there_are() {
 
 #[test]
 fn an_unknown_fuzz_target_gives_the_targets_that_there_are() {
-    check("fuzz lunch", &["no fuzz target `lunch`", "lorawan_mac, metering, protocol, settings"]);
+    check("fuzz lunch", &["no fuzz target `lunch`", "lorawan_mac", "metering", "protocol", "settings"]);
     check("fuzz protocol --for 30", &["'30'", "30s"]);
+}
+
+#[test]
+fn an_identity_that_is_none_is_refused_before_anything_is_written() {
+    let rest = "--dev-eui 0011223344556677 --app-key 00112233445566778899aabbccddeeff --dry-run";
+    check(&format!("provision --board stm32wl --sn 12 {rest}"), &["`12` is not 16 hexadecimal digits"]);
+    check(&format!("provision --board stm32wl --sn 0123456789abcdef --model XX {rest}"), &["EU, UK, US"]);
+    let bad = "--sn 0123456789abcdef --dev-eui 0011223344556677 --app-key 0011";
+    check(&format!("provision --board stm32wl {bad}"), &["--app-key is neither 32 hexadecimal digits"]);
+}
+
+#[test]
+fn a_key_that_is_none_signs_nothing() {
+    check("sign --board stm32wl --key Cargo.toml", &["Cargo.toml holds no key"]);
 }
 
 #[test]
@@ -193,7 +207,9 @@ fn help_ends_well_and_lists_every_command() {
     let output = xtask("--help").output().unwrap();
     assert!(output.status.success());
     let said = String::from_utf8(output.stdout).unwrap();
-    for command in ["setup", "run", "test", "build", "flash", "size", "bench", "fuzz"] {
+    for command in
+        ["setup", "run", "test", "build", "flash", "provision", "keygen", "sign", "size", "bench", "fuzz"]
+    {
         assert!(said.lines().any(|line| line.trim_start().starts_with(command)), "{command}");
     }
 }
