@@ -5,6 +5,7 @@ mod button_led;
 mod commands;
 mod d2d;
 mod documentation;
+mod maintenance;
 mod meter_fault;
 mod model;
 mod outbox;
