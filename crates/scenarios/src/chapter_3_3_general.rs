@@ -11,6 +11,7 @@ scenarios![
     with_the_button_lock_the_power_button_is_frozen,
     overcurrent_alarm_sends_socket_status_and_electrical_parameters,
     overcurrent_protection_stops_supplying_power,
+    the_password_can_be_changed,
     current_over_rated_by_30_percent_stops_the_supply_whatever_is_disabled,
 ];
 
@@ -128,6 +129,16 @@ fn overcurrent_protection_stops_supplying_power<B: Bench>() {
     assert!(!socket.is_open(), "until somebody opens it");
     socket.does("load 0W").press();
     assert!(socket.is_open());
+}
+
+/// "Change the password for ToolBox App to write this device."
+fn the_password_can_be_changed<B: Bench>() {
+    let mut socket = Socket::<B>::joined("");
+    assert_eq!(socket.write_by_nfc(r#""general": { "password": "987654" }"#), ["done"]);
+    // Whoever has written it knows it, and writes on with it.
+    assert_eq!(socket.write_by_nfc(r#""general": { "led": false }"#), ["done"]);
+    assert!(!socket.is_lit());
+    assert!(!socket.read_by_nfc().contains("987654"), "nobody reads it");
 }
 
 /// "Even overcurrent alarm or overcurrent protection is disabled, the device will also stop supplying power when the current is over

@@ -1,8 +1,12 @@
-//! Section 3.5, as far as it speaks of the socket: upgrade and ToolBox come with their own chapters of work.
+//! Section 3.5, but for the upgrade.
 
 use crate::{Bench, Socket, scenarios};
 
-scenarios![a_template_brings_the_same_settings_to_another_device, a_reset_brings_every_setting_back];
+scenarios![
+    a_template_brings_the_same_settings_to_another_device,
+    a_template_is_written_by_a_smartphone_to_devices_of_the_same_band,
+    a_reset_brings_every_setting_back
+];
 
 const TEMPLATE: &str = r#""general": { "reporting_interval_s": 600, "power_consumption": false,
     "button_lock": { "enabled": true, "minutes": 0 },
@@ -22,6 +26,15 @@ fn a_template_brings_the_same_settings_to_another_device<B: Bench>() {
         let serial_number = options.get(5..21).expect("a serial number").to_lowercase();
         assert!(information.contains(&serial_number), "identity is not in a template: {information}");
     }
+}
+
+/// "Backup is allowed only for devices with the same model and LoRaWAN frequency band."
+fn a_template_is_written_by_a_smartphone_to_devices_of_the_same_band<B: Bench>() {
+    let mut socket = Socket::<B>::joined("--sockets 2");
+    let refused = socket.write_template("US915", TEMPLATE);
+    assert!(refused.len() == 2 && refused.iter().all(|result| result.contains("US915")), "{refused:?}");
+    assert_eq!(socket.write_template("EU868", TEMPLATE), ["done", "done"]);
+    assert!(socket.read_by_nfc().contains(r#""reporting_interval_s":600"#));
 }
 
 /// "Hold on the power button for more than 10s until LED quickly blinks."

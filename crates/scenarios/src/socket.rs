@@ -50,14 +50,8 @@ impl<B: Bench> Socket<B> {
 
     /// Plugs a socket in that has these settings.
     pub fn plugged_in_with(options: &str, settings: &str) -> Self {
-        static FILES: AtomicU32 = AtomicU32::new(0);
         let mut options = parse(options);
-        let (model, region) = (Model::from(options.model).name(), options.region.name());
-        let text = format!(r#"{{"model": "{model}", "region": "{region}", {settings}}}"#);
-        let number = FILES.fetch_add(1, Ordering::Relaxed);
-        let path: PathBuf =
-            std::env::temp_dir().join(format!("sockeye-{}-{number}.json", std::process::id()));
-        std::fs::write(&path, text).expect("a file for the settings");
+        let path = template(Model::from(options.model).name(), options.region.name(), settings);
         options.settings = Some(path.clone());
         let socket = Self::with_options(&options);
         std::fs::remove_file(path).expect("the file that was just written");
@@ -123,6 +117,38 @@ impl<B: Bench> Socket<B> {
     /// Presses the power button and waits for the report.
     pub fn press(&mut self) -> &mut Self {
         self.does("press").wait_s(10)
+    }
+
+    /// Writes settings by a phone at the NFC area: the groups of a template, for EU and EU868. Tells what came of it.
+    pub fn write_by_nfc(&mut self, settings: &str) -> Vec<String> {
+        self.write_template("EU868", settings)
+    }
+
+    /// The same with a template for any channel plan.
+    pub fn write_template(&mut self, region: &str, settings: &str) -> Vec<String> {
+        let path = template("EU", region, settings);
+        let before = self.nfc().len();
+        self.does(&format!("nfc write {}", path.display())).wait_s(30);
+        std::fs::remove_file(path).expect("the file that was just written");
+        self.nfc().split_off(before).into_iter().map(|(result, _)| result).collect()
+    }
+
+    /// Reads the settings by a phone, as the text of a template.
+    ///
+    /// # Panics
+    /// When nothing could be read.
+    pub fn read_by_nfc(&mut self) -> String {
+        self.does("nfc read").wait_s(10);
+        self.nfc().pop().and_then(|(_, settings)| settings).expect("the phone read nothing")
+    }
+
+    fn nfc(&self) -> Vec<(String, Option<String>)> {
+        self.all(|_, event| match event {
+            Event::Nfc { result, settings, .. } => {
+                Some((result.clone(), settings.as_ref().map(ToString::to_string)))
+            }
+            _ => None,
+        })
     }
 
     /// Sends a command on the application port, in hex, and waits until it is obeyed and answered.
@@ -232,6 +258,16 @@ impl<B: Bench> Socket<B> {
     pub fn join_requests(&self) -> usize {
         self.all(|_, event| matches!(event, Event::JoinRequest { .. }).then_some(())).len()
     }
+}
+
+/// Writes a template into a file of its own.
+fn template(model: &str, region: &str, settings: &str) -> PathBuf {
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let text = format!(r#"{{"model": "{model}", "region": "{region}", {settings}}}"#);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("sockeye-{}-{number}.json", std::process::id()));
+    std::fs::write(&path, text).expect("a file for the settings");
+    path
 }
 
 fn parse(options: &str) -> Options {

@@ -6,6 +6,7 @@ const FILES: [(&str, &str); 10] = [
     ("button_led", include_str!("button_led.rs")),
     ("commands", include_str!("commands.rs")),
     ("d2d", include_str!("d2d.rs")),
+    ("maintenance", include_str!("maintenance.rs")),
     ("meter_fault", include_str!("meter_fault.rs")),
     ("outbox", include_str!("outbox.rs")),
     ("protection", include_str!("protection.rs")),
