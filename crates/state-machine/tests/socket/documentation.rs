@@ -2,7 +2,7 @@
 
 const PAGE: &str = include_str!("../../../../docs/BEHAVIOUR.md");
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("button_led", include_str!("button_led.rs")),
     ("commands", include_str!("commands.rs")),
     ("d2d", include_str!("d2d.rs")),
