@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sockeye_upgrade::{BoardName, Header, Image};
 
 use crate::failure::Failure;
@@ -27,7 +29,19 @@ const MAX_LINE: u64 = 8192;
 pub fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
     const TARGET: &str = "wasm32-unknown-unknown";
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--quiet", "--profile", "web", "--target", TARGET, "--package", "sockeye-web"]);
+    cargo.args([
+        "rustc",
+        "--quiet",
+        "--profile",
+        "web",
+        "--target",
+        TARGET,
+        "--package",
+        "sockeye-web",
+        "--lib",
+    ]);
+    // For browsers alone: a library of this kind for the host cannot be linked, by the names of defmt's symbols.
+    cargo.args(["--crate-type", "cdylib"]);
     process::run(&mut cargo)?;
     let target_dir = workspace.target_dir()?;
     let program = target_dir.join(TARGET).join("web").join("sockeye_web.wasm");
@@ -42,7 +56,8 @@ pub fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
     fs::create_dir_all(&folder).map_err(wrong(&folder))?;
 
     let page = workspace.root.join("boards/web/page");
-    let mut files = vec![("sockeye.wasm".to_owned(), fs::read(&program).map_err(wrong(&program))?)];
+    let program = fs::read(&program).map_err(wrong(&program))?;
+    let mut files = vec![(PROGRAM.to_owned(), packed(&program).map_err(wrong(&page))?)];
     for entry in fs::read_dir(&page).map_err(wrong(&page))? {
         let path = entry.map_err(wrong(&page))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -62,6 +77,15 @@ pub fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
         fs::write(&path, bytes).map_err(wrong(&path))?;
     }
     Ok(folder)
+}
+
+/// The program, packed: the page unpacks it itself, so that it is small on the way from every server.
+const PROGRAM: &str = "sockeye.bin";
+
+fn packed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(bytes)?;
+    packer.finish()
 }
 
 /// Builds the page and offers it until it is stopped.
@@ -192,7 +216,6 @@ fn content_type(path: &Path) -> &'static str {
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
-        Some("wasm") => "application/wasm",
         Some("webmanifest") => "application/manifest+json",
         _ => "application/octet-stream",
     }

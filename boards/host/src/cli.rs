@@ -102,6 +102,19 @@ pub enum ModelName {
     Cn16,
 }
 
+impl From<Model> for ModelName {
+    fn from(model: Model) -> Self {
+        match model {
+            Model::Eu => Self::Eu,
+            Model::Uk => Self::Uk,
+            Model::Us => Self::Us,
+            Model::Au => Self::Au,
+            Model::Cn10 => Self::Cn10,
+            Model::Cn16 => Self::Cn16,
+        }
+    }
+}
+
 impl From<ModelName> for Model {
     fn from(name: ModelName) -> Self {
         match name {

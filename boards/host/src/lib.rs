@@ -26,6 +26,7 @@ pub mod plot;
 pub mod report;
 pub mod script;
 pub mod soak;
+pub mod tap;
 pub mod trace;
 pub mod traffic;
 pub mod typed;

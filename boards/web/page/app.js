@@ -237,7 +237,7 @@ async function plugIn(about) {
 async function newSimulated() {
   if ((await openDialog("sim-new")) !== "ok") throw Object.assign(new Error("Cancelled"), { kind: "cancelled" });
   const region = by("sim-region").value;
-  return plugIn({ model: by("sim-model").value, region, last: sockets.length + 5 });
+  return plugIn({ model: by("sim-model").value, region, last: sockets.length });
 }
 
 /** Brings back the simulated sockets of before a reload. */

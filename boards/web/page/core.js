@@ -13,7 +13,10 @@ export class Refused extends Error {
 }
 
 export async function load() {
-  const { instance } = await WebAssembly.instantiateStreaming(fetch("sockeye.wasm"), {});
+  const { body } = await fetch("sockeye.bin");
+  const unpacked = body.pipeThrough(new DecompressionStream("gzip"));
+  const code = new Response(unpacked, { headers: { "Content-Type": "application/wasm" } });
+  const { instance } = await WebAssembly.instantiateStreaming(code, {});
   program = instance.exports;
 }
 

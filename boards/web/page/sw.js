@@ -1,7 +1,7 @@
 // Keeps the page for times without a network. The version is put in when the page is made: a new page, a new cache.
 const CACHE = "toolbox-VERSION";
 const FILES = ["./", "app.js", "core.js", "ways.js", "forms.js", "templates.js", "upgrade.js", "plot.js", "keep.js",
-  "style.css", "icon.svg", "manifest.webmanifest", "sockeye.wasm"];
+  "style.css", "icon.svg", "manifest.webmanifest", "sockeye.bin"];
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));

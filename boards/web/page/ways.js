@@ -18,8 +18,12 @@ export class Simulated {
   static async open({ model, region, last }) {
     const name = `sim-${model}-${region}-${last}`;
     const flash = await keep.get(name);
-    const { id } = ask("sim_new", { model, region, last, flash });
-    return new Simulated(id, name, { model, region, last });
+    // For the test of upgrades: a stand-in that takes any.
+    const standIn = location.hash === "#stand-in";
+    const { id } = ask("sim_new", { model, region, last, flash, stand_in: standIn });
+    const simulated = new Simulated(id, name, { model, region, last });
+    if (!standIn) simulated.stimulate("load 100W");
+    return simulated;
   }
 
   constructor(id, name, about) {

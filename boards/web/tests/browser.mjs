@@ -42,8 +42,8 @@ async function test(name, what, options = {}) {
 
 const ready = (page) => page.locator("html[data-ready=yes]").waitFor({ state: "attached" });
 
-async function start(page) {
-  await page.goto(url);
+async function start(page, hash = "") {
+  await page.goto(url + hash);
   await ready(page);
 }
 
@@ -96,6 +96,33 @@ await test("status and settings are read", async (page) => {
   assert.equal(await interval(page).inputValue(), "1200");
   assert.equal(await page.getByLabel("Application key", { exact: true }).inputValue(), "", "no key is shown");
   await picture(page, "settings");
+});
+
+await test("the load shows, and an overload trips the socket", async (page) => {
+  await start(page);
+  await plugIn(page);
+  const power = page.locator("#readings dd").first();
+  const shows = (from, to) => page.waitForFunction(
+    ([least, most]) => { const value = parseFloat(document.querySelector("#readings dd").textContent); return value > least && value < most; },
+    [from, to],
+  );
+  await shows(90, 110);
+  await page.getByText("Its load, button and plug").click();
+  const load = page.getByRole("slider", { name: /Load/ });
+  for (const [watts, from, to] of [["600", 580, 620], ["1500", 1460, 1540], ["900", 880, 920], ["2300", 2250, 2350]]) {
+    await load.fill(watts);
+    await shows(from, to);
+  }
+  await page.locator("#relay-text", { hasText: "On" }).waitFor();
+  await picture(page, "load");
+  // 4600 W are 20 A: above the rated current, below the hard limit.
+  await load.fill("4600");
+  await page.locator("#relay-text", { hasText: "Off" }).waitFor();
+  await page.waitForFunction(() => document.querySelector("#readings dd").textContent === "0.0 W");
+  assert.equal(await power.textContent(), "0.0 W");
+  await load.fill("60");
+  await page.getByRole("button", { name: "Press its button" }).click();
+  await page.locator("#relay-text", { hasText: "On" }).waitFor();
 });
 
 await test("a setting is written with the right password, and is there after it", async (page) => {
@@ -235,7 +262,7 @@ await test("the page works without a network", async (page, context) => {
 
 if (update) {
   await test("an upgrade goes on after a reload in its middle", async (page) => {
-    await start(page);
+    await start(page, "#stand-in");
     await plugIn(page);
     await tab(page, "Maintenance");
     await page.getByLabel("Signed update").setInputFiles(update);

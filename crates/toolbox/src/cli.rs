@@ -1,6 +1,7 @@
 //! The command line: its options, and what it ends with.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,6 +11,7 @@ use crate::commands::{Bench, Failure};
 use crate::error::Error;
 use crate::link::{Link, LinkError, Talk};
 use crate::serial::Serial;
+use crate::simulated::Simulated;
 
 /// Reads and sets up LoRaWAN sockets.
 #[derive(Debug, Parser)]
@@ -41,8 +43,17 @@ pub struct Options {
 #[derive(Debug, Args)]
 pub struct Way {
     /// The serial port of a board, such as /dev/ttyACM0 or COM3
-    #[arg(long, global = true, value_name = "DEVICE")]
+    #[arg(long, global = true, value_name = "DEVICE", conflicts_with = "sim")]
     pub(crate) port: Option<String>,
+    /// A simulated socket, to try things on; with a file it is the same one at the next call
+    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub(crate) sim: Option<Option<PathBuf>>,
+    /// The model of a new simulated socket
+    #[arg(long, global = true, value_name = "MODEL", value_parser = model, default_value = "EU")]
+    pub(crate) sim_model: Model,
+    /// The channel plan of a new simulated socket
+    #[arg(long, global = true, value_name = "REGION", value_parser = region, default_value = "EU868")]
+    pub(crate) sim_region: Region,
     /// The speed of the port
     #[arg(long, global = true, default_value_t = 115_200)]
     pub(crate) baud: u32,
@@ -184,11 +195,40 @@ pub fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Failure> {
     let Options { way, password, json, command } = options;
+    if matches!(command, Command::Fields { .. }) {
+        return Bench { talk: Talk::new(Nowhere, None), json: *json }.run(command);
+    }
+    if let Some(file) = &way.sim {
+        let simulated = plug_in(way, file.as_deref()).map_err(Failure::Here)?;
+        let mut bench = Bench { talk: Talk::new(simulated, Some(*password)), json: *json };
+        let result = bench.run(command);
+        // Also after a refusal: a wrong password is counted.
+        if let Some(file) = file {
+            let mut simulated = bench.talk.into_link();
+            simulated.run_ms(SETTLE_MS);
+            let wrong = |error| Failure::Here(format!("cannot write {}: {error}", file.display()));
+            fs::write(file, simulated.keep()).map_err(wrong)?;
+        }
+        return result;
+    }
     match &way.port {
-        Some(port) if !matches!(command, Command::Fields { .. }) => {
+        Some(port) => {
             let link = Serial::open(port, way.baud).map_err(Error::from)?;
             Bench { talk: Talk::new(link, Some(*password)), json: *json }.run(command)
         }
-        _ => Bench { talk: Talk::new(Nowhere, Some(*password)), json: *json }.run(command),
+        None => Bench { talk: Talk::new(Nowhere, Some(*password)), json: *json }.run(command),
+    }
+}
+
+/// How long a simulated socket lives on after what was asked of it, in ms: it may have something to store, or a restart to do.
+const SETTLE_MS: u64 = 5_000;
+
+fn plug_in(way: &Way, file: Option<&Path>) -> Result<Simulated, String> {
+    match file {
+        Some(file) if file.exists() => {
+            let kept = fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            Simulated::restore(&kept).map_err(|why| format!("{}: {why}", file.display()))
+        }
+        _ => Simulated::new(way.sim_model, way.sim_region, 0),
     }
 }

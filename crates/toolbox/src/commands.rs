@@ -17,6 +17,13 @@ use crate::link::{Link, Talk};
 use crate::show::{settings_json, status_json, upgrade_json};
 use crate::upload::{Update, Upload};
 
+/// Prints a line. Whoever reads may stop doing so (`| head`): that is no fault, and no reason to leave work half done.
+macro_rules! println {
+    ($($text:tt)*) => {{
+        let _ = writeln!(stdout(), $($text)*);
+    }};
+}
+
 /// Why a command ended: one of the socket, or one of a file on this side.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -143,7 +150,7 @@ impl<L: Link> Bench<L> {
             );
         } else {
             print_status(&status);
-            println!();
+            println!("");
             print_settings(&settings);
         }
         Ok(())

@@ -18,6 +18,8 @@ mod commands;
 #[cfg(feature = "cli")]
 mod serial;
 
+#[cfg(feature = "simulated")]
+mod simulated;
 #[cfg(feature = "stand-in")]
 pub mod stand_in;
 
@@ -25,4 +27,6 @@ pub use client::{Client, Device};
 pub use error::Error;
 pub use link::{Link, LinkError, Talk};
 pub use show::{settings_json, status_json, upgrade_json};
+#[cfg(feature = "simulated")]
+pub use simulated::Simulated;
 pub use upload::{Update, Upload};

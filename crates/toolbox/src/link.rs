@@ -33,7 +33,9 @@ pub enum LinkError {
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoWay => f.write_str("say where the socket is: --port DEVICE"),
+            Self::NoWay => {
+                f.write_str("say where the socket is: --port DEVICE, or --sim for a simulated one")
+            }
             Self::NoDevice(what) => f.write_str(what),
             Self::Silent => {
                 f.write_str("no socket answers: is it the right port, and is the socket switched on?")
@@ -59,6 +61,11 @@ impl<L: Link> Talk<L> {
         let mut client = Client::default();
         client.set_password(password);
         Self { link, client }
+    }
+
+    /// Gives the link back.
+    pub fn into_link(self) -> L {
+        self.link
     }
 
     /// Reads the status.

@@ -33,7 +33,7 @@ fn run(device: &mut Device, calls: &[&[&str]]) -> Vec<Output> {
     })
 }
 
-fn serve(line: &mut TTYPort, mut device: &mut Device, over: &AtomicBool) {
+fn serve(line: &mut TTYPort, device: &mut Device, over: &AtomicBool) {
     let (mut deframer, mut buffer, mut bytes) = (Deframer::default(), [0; 2048], [0; 256]);
     while !over.load(Ordering::Relaxed) {
         let Ok(len) = line.read(&mut bytes) else { continue };
