@@ -8,15 +8,16 @@ use sockeye_firmware::{Board, Clock, SupplyMonitor, System};
 use sockeye_metering::Bl0942;
 use sockeye_nfc::Tag;
 use sockeye_radio::Sx126xRadio;
+use sockeye_upgrade::Software;
 use sockeye_virtual_hardware::bl0942::{SharedCircuit, VirtualSerial};
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::delay::VirtualDelay;
-use sockeye_virtual_hardware::flash::{Flash, Stm32wl};
 use sockeye_virtual_hardware::sim::Sim;
 use sockeye_virtual_hardware::st25dv::{VirtualGpo, VirtualI2c};
 use sockeye_virtual_hardware::sx126x::{VirtualInterface, VirtualSpi};
 
 use crate::observer::HostObserver;
+use crate::program::HostFlash;
 use crate::socket::{Power, Restart};
 
 /// Names the host board's types.
@@ -30,8 +31,9 @@ impl Board for HostBoard {
     type Meter = Bl0942<VirtualSerial, VirtualDelay>;
     type Supply = HostSupply;
     type Phy = Sx126xRadio<VirtualSpi, VirtualInterface, Sx1262, VirtualDelay>;
-    type Flash = Flash<Stm32wl>;
     type Port = Tag<VirtualI2c, VirtualGpo, VirtualDelay>;
+    type Flash = HostFlash;
+    type Verify = Software;
     type System = HostSystem;
     type Observer = HostObserver;
 }

@@ -51,6 +51,7 @@ pub fn line(event: &Event) -> String {
             Some(settings) => format!("nfc {action}       {result}: {settings}"),
             None => format!("nfc {action}      {result}"),
         },
+        Event::Upgrade { state } => format!("upgrade        {}", state.replace('_', " ")),
         Event::Error { what } => format!("error          {what}"),
         Event::Summary(summary) => format!(
             "{} uplinks, {} downlinks, {} joins, relay changed {} times, {}.{:03} Wh, {}.{:03} s on this computer; {}",

@@ -23,6 +23,7 @@ pub mod observer;
 pub mod pace;
 #[cfg(not(target_family = "wasm"))]
 pub mod plot;
+pub mod program;
 pub mod report;
 pub mod script;
 pub mod soak;

@@ -228,6 +228,7 @@ impl Observer for HostObserver {
                 seen.dev_addr = None;
                 Event::Reboot { cause: cause.name() }
             }
+            Notice::Upgrade { state } => Event::Upgrade { state: state.name() },
             Notice::Error { what } => Event::Error { what: what.to_owned() },
         };
         drop(seen);

@@ -107,6 +107,11 @@ pub enum Event {
         /// Why.
         cause: &'static str,
     },
+    /// An upgrade has come to something.
+    Upgrade {
+        /// To what: `trying`, `confirmed` or `gone_back`.
+        state: &'static str,
+    },
     /// Something that should not happen did.
     Error {
         /// One sentence.
@@ -269,6 +274,7 @@ mod tests {
             (Event::Power { on: false }, r#""event":"power","on":false"#),
             (Event::Stored { record: "settings" }, r#""event":"stored","record":"settings""#),
             (Event::Reboot { cause: "downlink" }, r#""event":"reboot","cause":"downlink""#),
+            (Event::Upgrade { state: "confirmed" }, r#""event":"upgrade","state":"confirmed""#),
             (
                 Event::Error { what: "a \"quoted\" word".into() },
                 r#""event":"error","what":"a \"quoted\" word""#,

@@ -22,6 +22,7 @@ use sockeye_virtual_hardware::sx126x::VirtualChip;
 use crate::board::{HostBoard, HostClock, HostSupply, HostSystem, LedPin, RelayPin};
 use crate::device::{Device, Place};
 use crate::observer::{HostObserver, Log};
+use crate::program::{Conduct, HostFlash, Program, upgrade_parts};
 use crate::report::Event;
 
 /// The mains voltage of a region's sockets, in mV.
@@ -124,8 +125,10 @@ struct Inner {
     button: VirtualButton,
     chip: VirtualChip,
     retained: &'static Retained,
-    flash: Flash<Stm32wl>,
     tag: SharedTag,
+    flash: HostFlash,
+    /// What the bootloader started last.
+    program: Cell<Program>,
     power: Power,
     restart: Restart,
     voltage_mv: Cell<u32>,
@@ -161,8 +164,9 @@ impl Socket {
             chip: VirtualChip::new(medium, true),
             // One for each socket, as a board keeps it in a static.
             retained: Box::leak(Box::default()),
-            flash,
             tag: SharedTag::new(sim, St25dv::new(TAG_BYTES)),
+            flash: HostFlash::new(flash),
+            program: Cell::new(Program::FIRST),
             power: Power::new(),
             restart: Restart::new(sim),
             voltage_mv: Cell::new(MAINS_MV),
@@ -186,7 +190,22 @@ impl Socket {
 
     /// The flash with its records.
     pub fn flash(&self) -> &Flash<Stm32wl> {
-        &self.0.flash
+        self.0.flash.records()
+    }
+
+    /// What runs, by the bootloader's account.
+    pub fn program(&self) -> Program {
+        self.0.program.get()
+    }
+
+    /// The flash with the slots of images.
+    pub fn slots(&self) -> &Flash<Stm32wl> {
+        self.0.flash.slots()
+    }
+
+    /// What the tasks of the firmware that runs share.
+    pub fn shared(&self) -> Rc<Shared> {
+        self.0.shared.borrow().clone()
     }
 
     /// Takes the supply monitor off the board, or puts it on again.
@@ -218,6 +237,9 @@ impl Socket {
 
     /// Starts the firmware after `delay_us`.
     fn boot(&self, cause: ResetCause, delay_us: u64) {
+        let (program, swap_us) = self.0.flash.boot();
+        self.0.program.set(program);
+        let delay_us = delay_us + swap_us;
         self.0.running.set(true);
         self.0.restart.fed_us.set(self.0.sim.now_us() + delay_us);
         let (socket, sim) = (self.clone(), self.0.sim.clone());
@@ -233,6 +255,9 @@ impl Socket {
     }
 
     async fn run_firmware(&self, cause: ResetCause) {
+        if self.0.program.get().conduct == Conduct::Hangs {
+            return std::future::pending().await;
+        }
         let shared = Rc::new(Shared::new());
         self.0.shared.replace(shared.clone());
         let Tasks { control: mut one, radio: mut two, service: mut three, maintenance: mut four } =
@@ -263,7 +288,12 @@ impl Socket {
             use_dcdc: true,
             rx_boost: true,
         };
-        let meter = Bl0942::new(circuit.serial(), delay.clone(), Calibration::bl0942(FrontEnd::TYPICAL));
+        let line = match self.0.program.get().conduct {
+            // As from a driver that reads another port.
+            Conduct::CannotMeasure => dead_meter(sim).serial(),
+            _ => circuit.serial(),
+        };
+        let meter = Bl0942::new(line, delay.clone(), Calibration::bl0942(FrontEnd::TYPICAL));
         Parts {
             clock: HostClock::new(sim),
             relay: RelayPin(circuit.clone()),
@@ -280,6 +310,7 @@ impl Socket {
                 VirtualDelay::new(sim),
                 i2c_password(self.0.identity.app_key.as_bytes()),
             ),
+            upgrade: upgrade_parts(self.0.program.get().version),
             system: HostSystem(self.0.restart.clone()),
             observer: self.0.observer.clone(),
             identity: self.0.identity,
@@ -401,6 +432,12 @@ impl Device for Socket {
     fn run_until_us(_: &mut [Self], sim: &Sim, end_us: u64) {
         sim.run_until_us(end_us);
     }
+}
+
+/// A meter without mains.
+fn dead_meter(sim: &Sim) -> SharedCircuit {
+    let meter = meter::Bl0942::new(FrontEnd::TYPICAL, BaudPin::High);
+    SharedCircuit::new(sim, MeteredCircuit::new(Circuit::new(0.0), meter))
 }
 
 /// Puts settings into a flash, as a tool would have before the socket was plugged in.

@@ -19,7 +19,7 @@ use embassy_nrf::rng::Rng;
 use embassy_nrf::uarte::{self, Baudrate};
 use embassy_nrf::{bind_interrupts, config, pac, peripherals, spim};
 use embassy_time::Delay;
-use sockeye_firmware::{Board, EmbassyClock, Parts, PinSupply};
+use sockeye_firmware::{Board, EmbassyClock, NoUpgrades, Parts, PinSupply};
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_nfc::NoPort;
 use sockeye_settings::{Identity, Key, Model, Region};
@@ -53,6 +53,7 @@ impl Board for Rak4631 {
     type Phy = radio::Phy;
     type Flash = BlockingAsync<Nvmc<'static>>;
     type Port = NoPort;
+    type Verify = NoUpgrades;
     type System = System;
     type Observer = mcu::Quiet;
 }
@@ -104,6 +105,7 @@ fn parts() -> Parts<Rak4631> {
         flash: BlockingAsync::new(Nvmc::new(p.NVMC)),
         storage_range: memory::STORAGE_ORIGIN..memory::STORAGE_ORIGIN + memory::STORAGE_LENGTH,
         port: NoPort,
+        upgrade: NoUpgrades.into(),
         system,
         observer: mcu::Quiet,
         identity: identity(),

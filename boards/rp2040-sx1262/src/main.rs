@@ -14,6 +14,8 @@ mod mcu;
 mod radio;
 mod relay;
 mod system;
+#[path = "../../upgrade.rs"]
+mod upgrade;
 
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_rp::clocks::RoscRng;
@@ -29,6 +31,7 @@ use sockeye_firmware::{Board, EmbassyClock, Parts, PinSupply};
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_nfc::NoPort;
 use sockeye_settings::Region;
+use sockeye_upgrade::BoardName;
 
 use crate::system::System;
 
@@ -51,6 +54,9 @@ mod memory {
 /// The flash beside the chip. An operation stops both cores' use of it: 45 ms for a sector.
 type PicoFlash = Flash<'static, FLASH, flash::Blocking, { memory::FLASH_SIZE }>;
 
+/// The name in the headers of updates.
+const NAME: BoardName = BoardName::new("rp2040-sx1262").expect("a name");
+
 /// This board.
 struct Rp2040Sx1262;
 
@@ -64,6 +70,7 @@ impl Board for Rp2040Sx1262 {
     type Phy = radio::Phy;
     type Flash = BlockingAsync<PicoFlash>;
     type Port = NoPort;
+    type Verify = upgrade::Bootloader;
     type System = System;
     type Observer = mcu::Quiet;
 }
@@ -102,6 +109,7 @@ fn parts() -> Parts<Rp2040Sx1262> {
         flash: BlockingAsync::new(flash),
         storage_range: memory::STORAGE,
         port: NoPort,
+        upgrade: upgrade::parts(NAME),
         system,
         observer: mcu::Quiet,
         identity,

@@ -6,12 +6,16 @@ use embassy_stm32::Peripherals;
 use embassy_stm32::exti::ExtiInput;
 use embassy_stm32::gpio::{Level, Output, Pull, Speed};
 use embedded_hal::digital::{ErrorType, OutputPin};
+use sockeye_upgrade::BoardName;
 
 use crate::Irqs;
 use crate::bus::Bus;
 use crate::line::Line;
 use crate::radio::Antenna;
 use crate::wiring::{Relay, Wiring};
+
+/// The name in the headers of updates.
+pub const NAME: BoardName = BoardName::new("lora-e5").expect("a name");
 
 /// Names the pins.
 pub fn wire(p: Peripherals) -> Wiring {

@@ -21,6 +21,8 @@ mod radio;
 mod runtime;
 mod supply;
 mod system;
+#[path = "../../upgrade.rs"]
+mod upgrade;
 #[cfg_attr(feature = "lora-e5", path = "lora_e5.rs")]
 #[cfg_attr(feature = "nucleo-wl55jc", path = "nucleo_wl55jc.rs")]
 mod variant;
@@ -76,6 +78,7 @@ impl Board for Stm32wl {
     type Phy = radio::Phy;
     type Flash = BlockingAsync<Flash<'static, flash::Blocking>>;
     type Port = NoPort;
+    type Verify = upgrade::Bootloader;
     type System = System;
     type Observer = mcu::Quiet;
 }
@@ -102,6 +105,7 @@ fn parts() -> Parts<Stm32wl> {
         flash: BlockingAsync::new(Flash::new_blocking(wiring.flash)),
         storage_range: memory::STORAGE,
         port: NoPort,
+        upgrade: upgrade::parts(variant::NAME),
         system,
         observer: mcu::Quiet,
         identity: identity::of_this_chip(),

@@ -3,6 +3,7 @@
 use embassy_stm32::Peripherals;
 use embassy_stm32::exti::ExtiInput;
 use embassy_stm32::gpio::{Level, Output, Pull, Speed};
+use sockeye_upgrade::BoardName;
 
 use crate::Irqs;
 use crate::bus::Bus;
@@ -12,6 +13,9 @@ use crate::wiring::{Relay, Wiring};
 
 /// The blue LED LD1, lit by a high level.
 pub type Led = Output<'static>;
+
+/// The name in the headers of updates.
+pub const NAME: BoardName = BoardName::new("nucleo-wl55jc").expect("a name");
 
 /// Names the pins.
 pub fn wire(p: Peripherals) -> Wiring {

@@ -9,9 +9,11 @@ use sockeye_metering::EnergyMeter;
 use sockeye_nfc::Port;
 use sockeye_settings::{Identity, Region};
 use sockeye_state_machine::ResetCause;
+use sockeye_upgrade::Verify;
 
 use crate::notice::Observer;
 use crate::retained::Retained;
+use crate::upgrade::UpgradeParts;
 
 /// A clock that starts near 0 at reset, never goes back, and can be waited on.
 pub trait Clock: Clone {
@@ -72,6 +74,8 @@ pub trait Board {
     type Flash: NorFlash;
     /// The tag or the serial line for maintenance; [`NoPort`](sockeye_nfc::NoPort) for a board without.
     type Port: Port;
+    /// What checks a new image: in software, or the bootloader's services.
+    type Verify: Verify;
     /// Watchdog and reset.
     type System: System;
     /// Where notices go: a log, or the host's lines.
@@ -100,6 +104,8 @@ pub struct Parts<B: Board> {
     pub storage_range: core::ops::Range<u32>,
     /// The tag or the serial line for maintenance.
     pub port: B::Port,
+    /// How the board takes upgrades.
+    pub upgrade: UpgradeParts<B::Verify>,
     /// Watchdog and reset.
     pub system: B::System,
     /// Where notices go.

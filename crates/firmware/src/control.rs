@@ -3,6 +3,8 @@
 //! It never waits for the radio, the tag or the flash: what it asks of them lies in mailboxes until they come
 //! to it. The relay is written here and nowhere else (design rule 1).
 
+use core::sync::atomic::Ordering;
+
 use embassy_futures::join::join3;
 use embassy_futures::select::{Either4, select4};
 use embedded_hal::digital::{InputPin, OutputPin};
@@ -58,7 +60,9 @@ impl<B: Board> Outputs<B> {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Relay { on, cause } => {
-                    if self.relay.set_state(on.into()).is_err() {
+                    let failed = self.relay.set_state(on.into()).is_err();
+                    shared.health.relay_failed.store(failed, Ordering::Relaxed);
+                    if failed {
                         self.error("relay pin");
                     }
                     // A reset that comes before it is in flash leaves it as it is too: a trip above all.
@@ -189,6 +193,7 @@ async fn decide<B: Board>(
         let now_ms = clock.now_ms();
         match heard {
             Either4::First(Ok(reading)) => {
+                shared.health.meter.beat(now_ms);
                 socket.handle(now_ms, Event::Reading(reading), &mut effects);
                 let energy_uwh = socket.energy_uwh();
                 outputs.observer.observe(Notice::Reading { reading: &reading, energy_uwh });
@@ -211,6 +216,9 @@ async fn decide<B: Board>(
                 }
                 ControlEvent::Stored { item, number } => {
                     socket.handle(now_ms, Event::Stored { item: *item, number: *number }, &mut effects);
+                }
+                ControlEvent::Restart(cause) => {
+                    socket.handle(now_ms, Event::RestartRequested { cause: *cause }, &mut effects);
                 }
                 ControlEvent::RecordsLost => socket.handle(now_ms, Event::RecordsLost, &mut effects),
                 ControlEvent::Maintain => match shared.asked.try_take() {

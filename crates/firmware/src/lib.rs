@@ -36,6 +36,7 @@ mod retained;
 mod service;
 mod shared;
 mod start;
+mod upgrade;
 
 pub use board::{Board, Clock, Parts, SupplyMonitor, System};
 pub use control::{Control, control};
@@ -50,3 +51,4 @@ pub use retained::Retained;
 pub use service::{Service, service};
 pub use shared::{MAX_PAYLOAD, Shared};
 pub use start::{SOFTWARE_VERSION, Tasks, run, start};
+pub use upgrade::{NoUpgrades, UpgradeParts};

@@ -7,12 +7,12 @@ use embassy_futures::select::{Either, select};
 use heapless::Vec;
 use sockeye_nfc::{
     Answer, Arrival, Challenge, Code, Command, Envelope, Guard, MAX_ANSWER, Opened, Port, Request, STATUS,
-    Session, Shown, Status,
+    Session, Shown, Status, Upgrade, UpgradeState,
 };
 use sockeye_settings::{Action, Identity};
 use sockeye_state_machine::{Ignored, Order, Outcome, ResetCause};
+use sockeye_upgrade::{self as upgrade, Progress, Refusal};
 
-use crate::SOFTWARE_VERSION;
 use crate::board::{Board, Clock};
 use crate::notice::{Notice, Observer};
 use crate::retained::Retained;
@@ -33,6 +33,7 @@ pub struct Maintenance<B: Board> {
     pub(crate) identity: Identity,
     pub(crate) retained: &'static Retained,
     pub(crate) reset_cause: ResetCause,
+    pub(crate) software_version: [u8; 2],
     pub(crate) session: Session,
     /// The answer to the last request.
     pub(crate) answer: Vec<u8, MAX_ANSWER>,
@@ -60,7 +61,7 @@ pub async fn maintenance<B: Board>(task: &mut Maintenance<B>, shared: &Shared) -
             Arrival::Refresh => drop(task.store_record(shared).await),
         }
         let Some(seen) = task.look(shared).await else { continue };
-        let status = task.status(&seen).bytes();
+        let status = task.status(&seen, shared).bytes();
         let shown = Shown { status: &status, settings: &seen.settings, answer: &task.answer };
         task.port.show(shown, &mut buffer).await;
     }
@@ -117,18 +118,17 @@ impl<B: Board> Maintenance<B> {
         }
         let Opened { request, envelope } = opened?;
         let asked = match request {
-            Request::Status => return Ok((say(Code::Done, &self.status(&seen).bytes()), envelope)),
+            Request::Status => return Ok((say(Code::Done, &self.status(&seen, shared).bytes()), envelope)),
             Request::Settings => return Ok((say(Code::Done, &seen.settings), envelope)),
             Request::Write { guard, form } => match self.refuses(guard, &seen) {
                 Some(code) => return Ok((say(code, &[]), envelope)),
                 None => Vec::from_slice(form).ok().map(Asked::Change),
             },
             Request::Command(command) => Some(Asked::Order(order(command))),
-            // The slot for another image comes with the bootloader.
             Request::UpgradeBegin { .. }
             | Request::UpgradeChunk { .. }
             | Request::UpgradeFinish
-            | Request::UpgradeAbort => return Ok((say(Code::Kind, &[]), envelope)),
+            | Request::UpgradeAbort => return Ok((self.upgrade(&request, shared).await, envelope)),
         };
         let said = match asked {
             Some(asked) => self.ask(asked, shared).await,
@@ -143,6 +143,22 @@ impl<B: Board> Maintenance<B> {
             return Some(Code::OtherModel);
         }
         guard.region.is_some_and(|region| region != seen.region).then_some(Code::OtherRegion)
+    }
+
+    /// Has the service task do something of an upgrade, and says how it stands then.
+    async fn upgrade(&self, request: &Request<'_>, shared: &Shared) -> Said {
+        let request = match *request {
+            Request::UpgradeBegin { header } => upgrade::Request::Begin { header },
+            Request::UpgradeChunk { offset, data } => upgrade::Request::Chunk { offset, data },
+            Request::UpgradeFinish => upgrade::Request::Finish,
+            _ => upgrade::Request::Abort,
+        };
+        let code = match self.within(shared.upgrade(request)).await {
+            Some(Ok(_)) => Code::Done,
+            Some(Err(_)) => Code::Upgrade,
+            None => Code::Busy,
+        };
+        say(code, &progress(shared).bytes())
     }
 
     /// Has control do something, and says what came of it.
@@ -186,7 +202,7 @@ impl<B: Board> Maintenance<B> {
         stored
     }
 
-    fn status(&self, seen: &Seen) -> Status {
+    fn status(&self, seen: &Seen, shared: &Shared) -> Status {
         let now_ms = self.clock.now_ms();
         let reading = seen.reading.unwrap_or_default();
         let count = |ignored: &[Ignored]| {
@@ -202,7 +218,7 @@ impl<B: Board> Maintenance<B> {
             sn: self.identity.sn,
             dev_eui: self.identity.dev_eui,
             hardware_version: self.identity.hardware_version,
-            software_version: SOFTWARE_VERSION,
+            software_version: self.software_version,
             relay_on: seen.relay_on,
             joined: seen.online,
             measured: seen.reading.is_some(),
@@ -226,7 +242,7 @@ impl<B: Board> Maintenance<B> {
                 restarts: u16::try_from(restarts).unwrap_or(u16::MAX),
                 last_restart: faults.last.map_or(0, |fault| (fault.kind as u8).saturating_add(1)),
             },
-            upgrade: sockeye_nfc::Upgrade::default(),
+            upgrade: progress(shared),
             wait_s: self.session.wait_s(now_ms),
             max_request: u16::try_from(self.port.room(BUFFER)).unwrap_or(u16::MAX),
             challenge: self.session.challenge(),
@@ -235,6 +251,13 @@ impl<B: Board> Maintenance<B> {
 }
 
 const _: () = assert!(STATUS + 20 <= MAX_ANSWER, "a status fits an answer");
+
+/// Tells how the upgrade stands, as the port shows it.
+fn progress(shared: &Shared) -> Upgrade {
+    let Progress { state, refused, received, total } = shared.upgrade_progress();
+    let state = UpgradeState::ALL.get(state as usize).copied().unwrap_or_default();
+    Upgrade { state, refused: refused.map_or(0, Refusal::code), received, total }
+}
 
 /// Names what control does for a command.
 fn order(command: Command) -> Order {

@@ -3,6 +3,7 @@
 use sockeye_metering::Reading;
 use sockeye_nfc::Code;
 use sockeye_state_machine::{Cause, RebootCause, TripCause};
+use sockeye_upgrade::State;
 
 /// Takes notices from all tasks. It must not block: control calls it too.
 pub trait Observer: Clone {
@@ -107,6 +108,11 @@ pub enum Notice<'a> {
     Reboot {
         /// Why.
         cause: RebootCause,
+    },
+    /// An upgrade has come to this: on trial, confirmed, or gone back.
+    Upgrade {
+        /// How it stands.
+        state: State,
     },
     /// Something went wrong, or was refused and counted.
     Error {

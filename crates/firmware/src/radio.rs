@@ -1,6 +1,7 @@
 //! The radio task: the MAC and the radio, which it never gives away.
 
 use core::convert::Infallible;
+use core::sync::atomic::Ordering;
 
 use embassy_futures::select::{Either3, select, select3};
 use heapless::Vec;
@@ -72,6 +73,8 @@ pub async fn radio<B: Board>(task: &mut RadioTask<B>, shared: &Shared) -> ! {
             task.senders_lost = !task.store(RecordId::D2dSenders, &task.d2d.record(), shared).await;
         }
         let RadioTask { clock, driver, epoch, .. } = &mut *task;
+        let is_busy = in_flight || driver.mac().is_in_transaction();
+        shared.radio_busy.store(is_busy, Ordering::Relaxed);
         let heart = beat(clock, *epoch, shared);
         let next = driver.next(wake(clock, send_at_ms, shared));
         let event = match select3(next, heart, shared.outage.wait()).await {
@@ -201,6 +204,8 @@ impl<B: Board> RadioTask<B> {
     /// Has a record stored, and tells whether it is.
     pub(crate) async fn store(&self, id: RecordId, bytes: &[u8], shared: &Shared) -> bool {
         let Ok(bytes) = mac::RecordBytes::from_slice(bytes) else { return false };
+        // What the service task waits for is not to wait for that task.
+        shared.radio_busy.store(false, Ordering::Relaxed);
         shared.awaited_stored.reset();
         shared.service.put(|work| work.awaited = Some((id, bytes)));
         shared.awaited_stored.wait().await
@@ -223,6 +228,15 @@ impl<B: Board> RadioTask<B> {
 
     /// Tells control and the observer what the MAC tells.
     async fn tell(&mut self, event: mac::Event, shared: &Shared) {
+        match event {
+            mac::Event::JoinRequestSent { .. }
+            | mac::Event::UplinkSent { .. }
+            | mac::Event::Downlink { .. } => {
+                shared.health.radio_is(true);
+            }
+            mac::Event::Error(mac::Error::Radio | mac::Error::RadioTimeout) => shared.health.radio_is(false),
+            _ => {}
+        }
         match event {
             mac::Event::JoinRequestSent { dev_nonce, dr, freq_hz } => {
                 self.observer.observe(Notice::JoinRequest { dev_nonce, dr, freq_hz });

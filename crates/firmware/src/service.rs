@@ -5,6 +5,7 @@ use sockeye_lorawan_mac as mac;
 use sockeye_settings::MAX_STORED;
 use sockeye_state_machine::{RebootCause, StoreItem};
 use sockeye_storage::{RecordId, Storage};
+use sockeye_upgrade::Upgrade;
 
 use crate::board::{Board, Clock, System};
 use crate::faults::{Fault, FaultKind};
@@ -12,6 +13,7 @@ use crate::notice::{Notice, Observer};
 use crate::records;
 use crate::retained::Retained;
 use crate::shared::{ControlEvent, ServiceWork, Shared};
+use crate::upgrade::Course;
 
 /// How often the watchdog is fed.
 const WATCHDOG_PERIOD_MS: u64 = 1000;
@@ -34,6 +36,8 @@ const SUPPLY_LOST_MS: u64 = 10_000;
 pub struct Service<B: Board> {
     pub(crate) clock: B::Clock,
     pub(crate) storage: Storage<B::Flash>,
+    pub(crate) upgrade: Upgrade<B::Verify>,
+    pub(crate) course: Course,
     pub(crate) system: B::System,
     pub(crate) observer: B::Observer,
     /// Erasures of the whole storage that control and radio know of.
@@ -87,6 +91,7 @@ pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
                 if now_ms >= service.well_ms {
                     service.retained.ledger().is_well();
                 }
+                service.tend_upgrade(now_ms, shared);
                 feed_ms = now_ms.saturating_add(WATCHDOG_PERIOD_MS);
             }
         }
@@ -129,6 +134,9 @@ impl<B: Board> Service<B> {
                 Whose::Control(_) => {}
             }
         }
+        if let Some(piece) = work.upgrade.take() {
+            shared.upgraded.signal(self.upgrade(&piece, shared).await);
+        }
         if work.factory_reset {
             self.factory_reset().await;
             work.reboot = Some(RebootCause::FactoryReset);
@@ -137,6 +145,9 @@ impl<B: Board> Service<B> {
             if cause == RebootCause::Settings {
                 // The session is that of other settings: the next start begins one anew. The counters stay.
                 self.store(RecordId::MacSession, &[]).await;
+            }
+            if cause == RebootCause::Upgrade {
+                self.until_restart(shared).await;
             }
             self.restart(cause).await;
         }
@@ -199,6 +210,7 @@ impl<B: Board> Service<B> {
 
     async fn store(&mut self, id: RecordId, bytes: &[u8]) -> bool {
         let stored = self.storage.store(id, bytes).await.is_ok();
+        self.course.flash_failed = !stored;
         self.observer.observe(match stored {
             true => Notice::Stored { record: id.name() },
             false => Notice::Error { what: "flash: a record could not be stored" },

@@ -1,7 +1,7 @@
 //! What the three tasks share: a bounded channel, mailboxes, and nothing that one of them could hold on to.
 
-use core::cell::RefCell;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::cell::{Cell, RefCell};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
@@ -15,6 +15,9 @@ use sockeye_state_machine::{
     Counters, DelayTask, Order, Outbox, Outcome, RebootCause, Socket, StoreItem, UplinkKind,
 };
 use sockeye_storage::RecordId;
+use sockeye_upgrade::{Progress, Refusal};
+
+use crate::upgrade::{Health, Piece};
 
 /// Longest application payload of any data rate, in bytes (LoRaWAN regional parameters, N at M = 250).
 pub const MAX_PAYLOAD: usize = 242;
@@ -40,6 +43,7 @@ pub(crate) enum ControlEvent {
     RecordsLost,
     /// Something lies in [`Shared::asked`].
     Maintain,
+    Restart(RebootCause),
     #[cfg(feature = "certification")]
     ResetRequested,
 }
@@ -117,6 +121,8 @@ pub(crate) struct ServiceWork {
     pub(crate) awaited: Option<(RecordId, mac::RecordBytes)>,
     /// The session's record, which the maintenance task waits for.
     pub(crate) maintenance: Option<[u8; sockeye_nfc::RECORD]>,
+    /// A piece of an upgrade.
+    pub(crate) upgrade: Option<Piece>,
     pub(crate) supply_lost: bool,
     pub(crate) factory_reset: bool,
     pub(crate) reboot: Option<RebootCause>,
@@ -183,6 +189,12 @@ pub struct Shared {
     pub(crate) outcome: Signal<CriticalSectionRawMutex, Outcome>,
     /// Whether the record that the maintenance task waits for is in flash.
     pub(crate) maintenance_stored: Signal<CriticalSectionRawMutex, bool>,
+    /// How the upgrade stands, and what came of the last piece.
+    pub(crate) progress: Mutex<CriticalSectionRawMutex, Cell<Progress>>,
+    pub(crate) upgraded: Signal<CriticalSectionRawMutex, Result<Progress, Refusal>>,
+    /// The radio sends, or awaits an answer.
+    pub(crate) radio_busy: AtomicBool,
+    pub(crate) health: Health,
     pub(crate) control_alive: Heartbeat,
     pub(crate) radio_alive: Heartbeat,
     pub(crate) service_alive: Heartbeat,
@@ -208,6 +220,10 @@ impl Shared {
             seen: Signal::new(),
             outcome: Signal::new(),
             maintenance_stored: Signal::new(),
+            progress: Mutex::new(Cell::new(Progress::default())),
+            upgraded: Signal::new(),
+            radio_busy: AtomicBool::new(false),
+            health: Health::new(),
             control_alive: Heartbeat::new(),
             radio_alive: Heartbeat::new(),
             service_alive: Heartbeat::new(),
@@ -232,7 +248,7 @@ impl core::fmt::Debug for Shared {
 pub(crate) struct Heartbeat(AtomicU32);
 
 impl Heartbeat {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(AtomicU32::new(0))
     }
 

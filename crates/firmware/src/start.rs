@@ -8,6 +8,7 @@ use sockeye_nfc::Session;
 use sockeye_settings::{Identity, Region, Settings};
 use sockeye_state_machine::{Boot, DelayTask, Effects, ResetCause, Socket};
 use sockeye_storage::{MAX_RECORD, RecordId, Storage};
+use sockeye_upgrade::State;
 
 use crate::board::{Board, Clock, Parts};
 use crate::control::{Control, Outputs, control};
@@ -19,6 +20,7 @@ use crate::records;
 use crate::retained::Retained;
 use crate::service::{Service, WELL_MS, service};
 use crate::shared::Shared;
+use crate::upgrade::Course;
 
 /// The version that basic information tells: 0.1, one nibble group a byte (guide section 4.1, `ff0a`).
 pub const SOFTWARE_VERSION: [u8; 2] = [0x00, 0x01];
@@ -109,11 +111,12 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     let now_ms = clock.now_ms();
     let held_until_ms = now_ms.saturating_add(retained.faults().hold_ms());
     let off_until_ms = if stored.is_readable { held_until_ms } else { NEVER_MS };
+    let mut upgrade = parts.upgrade.begin(identity.hardware_version);
     let mut effects = Effects::new();
     let boot = Boot {
         settings,
         identity,
-        software_version: SOFTWARE_VERSION,
+        software_version: upgrade.device().version,
         relay_was_on,
         relay_kept: retained.relay(),
         energy_uwh: stored.energy_uwh,
@@ -126,6 +129,17 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     let mut outputs = Outputs::<B> { relay, led, observer: observer.clone(), retained };
     outputs.apply(now_ms, &socket, &mut effects, shared);
 
+    // After the relay: it reads a few hundred bytes.
+    if let Some(flash) = storage.flash() {
+        match upgrade.look(flash) {
+            Ok(state @ (State::Trying | State::GoneBack)) => observer.observe(Notice::Upgrade { state }),
+            Ok(_) => {}
+            Err(_) => {
+                observer.observe(Notice::Error { what: "upgrade: the bootloader's notes cannot be read" })
+            }
+        }
+    }
+    shared.note_progress(upgrade.progress());
     shared.control_alive.beat(now_ms);
     shared.radio_alive.beat(now_ms);
     shared.service_alive.beat(now_ms);
@@ -149,12 +163,15 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             identity,
             retained,
             reset_cause,
+            software_version: upgrade.device().version,
             session: Session::new(identity.sn, stored.maintenance.as_deref(), parts.seed, now_ms),
             answer: heapless::Vec::new(),
         },
         service: Service {
             clock,
             storage,
+            upgrade,
+            course: Course { since_ms: now_ms, ..Course::default() },
             system,
             observer,
             erasures: 0,

@@ -94,6 +94,11 @@ pub enum Event<'a> {
     },
     /// The same, for what is done at once.
     Order(Order),
+    /// The firmware asks for a restart; what has to be stored is stored first.
+    RestartRequested {
+        /// Why.
+        cause: RebootCause,
+    },
     /// A tester asked for a restart (DutResetReq), which has no answer.
     #[cfg(feature = "certification")]
     ResetRequested,
@@ -232,6 +237,8 @@ pub enum RebootCause {
     Nfc,
     /// LoRaWAN, multicast or D2D settings have changed: the session that there is belongs to the old ones.
     Settings,
+    /// A new image is to run, or the one before it again.
+    Upgrade,
 }
 
 impl RebootCause {
@@ -244,6 +251,7 @@ impl RebootCause {
             Self::FactoryReset => "factory_reset",
             Self::Nfc => "nfc",
             Self::Settings => "settings",
+            Self::Upgrade => "upgrade",
         }
     }
 }

@@ -213,6 +213,10 @@ impl Socket {
             Event::Change { form } => self.change(now_ms, form),
             Event::Order(order) => self.order(now_ms, order),
             Event::RecordsLost => StoreItem::ALL.into_iter().for_each(|item| self.want_store(item)),
+            Event::RestartRequested { cause } => {
+                self.reboot.get_or_insert(cause);
+                self.prepare_reboot(now_ms);
+            }
             #[cfg(feature = "certification")]
             Event::ResetRequested => {
                 self.reboot.get_or_insert(RebootCause::Downlink);

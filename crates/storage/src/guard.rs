@@ -56,6 +56,11 @@ impl<F: NorFlash> Guard<F> {
         Self { flash, notes, next_note: notes, unfinished: None, written: 0 }
     }
 
+    /// Gives the flash itself.
+    pub(crate) const fn inner(&mut self) -> &mut F {
+        &mut self.flash
+    }
+
     /// Finishes what a power cut, a failure or a dropped future interrupted in the pages of `range`, and finds
     /// the place of the next note. Where a worn page does not let itself be erased, the records can be read all
     /// the same, and writes are refused.

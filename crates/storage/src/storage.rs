@@ -249,6 +249,12 @@ impl<F: NorFlash> Storage<F> {
         Ok(())
     }
 
+    /// Gives the flash, for what lies beside the records; `None` if the records' range is of no use. What lies in that range is
+    /// to be left alone.
+    pub fn flash(&mut self) -> Option<&mut F> {
+        self.map.as_mut().map(|map| map.flash().inner())
+    }
+
     /// Tells how often, since it was made, contents without sense were erased. Who keeps copies of records in
     /// RAM stores them again when this grows.
     #[must_use]

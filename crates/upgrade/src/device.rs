@@ -8,11 +8,16 @@
 //! A page is erased before the last word of the page before it is written. So of the pages from the first on, the first
 //! one whose last word is erased is the one that was being written, whatever lay in the slot before. A cut may have torn a
 //! last word that then looks written, so it goes on one page before that. What was believed wrongly shows in the hash.
+//!
+//! # No waiting
+//! The flashes of all chips that this runs on do what they are asked before they answer. So nothing here is async: that would
+//! cost the STM32WL as much again. A flash that makes its caller wait counts as one that refuses.
 
 use core::ops::Range;
 
-use embassy_boot::FirmwareState;
-use embedded_storage_async::nor_flash::{NorFlash, ReadNorFlash};
+use embassy_boot::BlockingFirmwareState;
+use embedded_storage::nor_flash::{NorFlash as _, ReadNorFlash as _};
+use embedded_storage_async::nor_flash::NorFlash;
 
 use crate::header::{Device, HEADER_LEN, Header};
 use crate::progress::{Progress, Request, State};
@@ -55,6 +60,11 @@ impl<V: Verify> Upgrade<V> {
         Self { device, slots, verify, state, header, next: 0, erased: 0, refused }
     }
 
+    /// Tells what an image has to fit.
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Tells how it stands.
     pub fn progress(&self) -> Progress {
         let total = self.header.as_ref().map_or(0, |header| header.image().len);
@@ -65,11 +75,11 @@ impl<V: Verify> Upgrade<V> {
     ///
     /// # Errors
     /// [`Refusal::Flash`]: the bootloader's state cannot be read.
-    ///
-    /// # Cancel safety
-    /// Safe: it reads only.
-    pub async fn look<F: NorFlash>(&mut self, flash: &mut F) -> Result<State, Refusal> {
-        self.forget(match self.boot(flash, Boot::Look).await? {
+    pub fn look<F: NorFlash>(&mut self, flash: &mut F) -> Result<State, Refusal> {
+        if self.slots.state.is_empty() {
+            return Ok(State::None);
+        }
+        self.forget(match self.boot(flash, Boot::Look)? {
             embassy_boot::State::Swap => State::Trying,
             embassy_boot::State::Revert => State::GoneBack,
             embassy_boot::State::Boot | embassy_boot::State::DfuDetach => State::None,
@@ -79,14 +89,14 @@ impl<V: Verify> Upgrade<V> {
         }
         let mut slot = self.slot(flash);
         let mut bytes = [0; HEADER_LEN];
-        slot.read(self.device.capacity, &mut bytes).await.map_err(|_| Refusal::Flash)?;
+        slot.read(self.device.capacity, &mut bytes).map_err(|_| Refusal::Flash)?;
         let Ok(header) = Header::parse(&bytes) else { return Ok(self.state) };
         let page = F::ERASE_SIZE as u32;
         let mut written = 0;
         while written < header.image().len {
             let mut last = [0; WORD];
             let at = written.saturating_add(page).saturating_sub(WORD as u32);
-            slot.read(at, &mut last).await.map_err(|_| Refusal::Flash)?;
+            slot.read(at, &mut last).map_err(|_| Refusal::Flash)?;
             if last == [0xFF; WORD] {
                 break;
             }
@@ -103,10 +113,7 @@ impl<V: Verify> Upgrade<V> {
     ///
     /// # Errors
     /// Why it is refused; [`Progress::refused`] tells it on.
-    ///
-    /// # Cancel safety
-    /// As a power cut: then [`look`](Self::look) comes first again.
-    pub async fn handle<F: NorFlash>(
+    pub fn handle<F: NorFlash>(
         &mut self,
         flash: &mut F,
         request: Request<'_>,
@@ -117,12 +124,10 @@ impl<V: Verify> Upgrade<V> {
             (_, State::Trying) => Err(Refusal::Unconfirmed),
             (Request::Finish, State::Ready) => Ok(()),
             (_, State::Ready) => Err(Refusal::RestartPending),
-            (Request::Begin { header }, _) => self.begin(flash, header).await,
-            (Request::Chunk { offset, data }, State::Receiving) => {
-                self.chunk(flash, offset, data, must_stop).await
-            }
-            (Request::Finish, State::Receiving) => self.finish(flash, must_stop).await,
-            (Request::Abort, State::Receiving) => self.abort(flash).await,
+            (Request::Begin { header }, _) => self.begin(flash, header),
+            (Request::Chunk { offset, data }, State::Receiving) => self.chunk(flash, offset, data, must_stop),
+            (Request::Finish, State::Receiving) => self.finish(flash, must_stop),
+            (Request::Abort, State::Receiving) => self.abort(flash),
             _ => Err(Refusal::NothingBegun),
         };
         self.refused = outcome.err();
@@ -133,37 +138,34 @@ impl<V: Verify> Upgrade<V> {
     ///
     /// # Errors
     /// [`Refusal::Flash`], and [`Refusal::NothingBegun`] if none is on trial.
-    ///
-    /// # Cancel safety
-    /// As a power cut: the image is confirmed, or still on trial.
-    pub async fn confirm<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), Refusal> {
+    pub fn confirm<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), Refusal> {
         if self.state != State::Trying {
             return Err(Refusal::NothingBegun);
         }
-        self.boot(flash, Boot::Confirm).await?;
+        self.boot(flash, Boot::Confirm)?;
         self.state = State::Confirmed;
         Ok(())
     }
 
-    async fn begin<F: NorFlash>(&mut self, flash: &mut F, bytes: &[u8]) -> Result<(), Refusal> {
+    fn begin<F: NorFlash>(&mut self, flash: &mut F, bytes: &[u8]) -> Result<(), Refusal> {
         let header = Header::parse(bytes)?;
         if self.header == Some(header) {
             return Ok(());
         }
         header.check(&self.device, &mut self.verify)?;
         // The old header goes first: it may not stand beside what is not of its image.
-        self.abort(flash).await?;
+        self.abort(flash)?;
         let mut slot = self.slot(flash);
         let bytes = header.to_bytes();
-        erase(&mut slot, 0).await?;
-        slot.write(self.device.capacity, &bytes).await.map_err(|_| Refusal::Flash)?;
+        erase(&mut slot, 0)?;
+        slot.write(self.device.capacity, &bytes).map_err(|_| Refusal::Flash)?;
         self.erased = F::ERASE_SIZE as u32;
         self.state = State::Receiving;
         self.header = Some(header);
         Ok(())
     }
 
-    async fn chunk<F: NorFlash>(
+    fn chunk<F: NorFlash>(
         &mut self,
         flash: &mut F,
         offset: u32,
@@ -195,7 +197,7 @@ impl<V: Verify> Upgrade<V> {
                 if must_stop() {
                     return Err(Refusal::SupplyLost);
                 }
-                erase(&mut slot, self.erased).await?;
+                erase(&mut slot, self.erased)?;
                 self.erased = self.erased.saturating_add(page);
             }
             if must_stop() {
@@ -209,7 +211,7 @@ impl<V: Verify> Upgrade<V> {
             let last = if tail.is_empty() { &[][..] } else { &last[..] };
             let at_last = self.next.saturating_add(words.len() as u32);
             for (at, bytes) in [(self.next, words), (at_last, last)] {
-                if !bytes.is_empty() && slot.write(at, bytes).await.is_err() {
+                if !bytes.is_empty() && slot.write(at, bytes).is_err() {
                     // Nobody knows what is in there now. The page is erased once more.
                     self.next = self.next.saturating_sub(self.next.checked_rem(page).unwrap_or(0));
                     self.erased = self.next;
@@ -222,11 +224,7 @@ impl<V: Verify> Upgrade<V> {
         Ok(())
     }
 
-    async fn finish<F: NorFlash>(
-        &mut self,
-        flash: &mut F,
-        must_stop: impl Fn() -> bool,
-    ) -> Result<(), Refusal> {
+    fn finish<F: NorFlash>(&mut self, flash: &mut F, must_stop: impl Fn() -> bool) -> Result<(), Refusal> {
         let Some(header) = self.header else { return Err(Refusal::NothingBegun) };
         let image = header.image();
         if self.next != image.len {
@@ -239,34 +237,30 @@ impl<V: Verify> Upgrade<V> {
             let mut piece = [0; PIECE];
             let len = image.len.saturating_sub(at).min(PIECE as u32);
             let bytes = piece.get_mut(..len as usize).unwrap_or_default();
-            slot.read(at, bytes).await.map_err(|_| Refusal::Flash)?;
+            slot.read(at, bytes).map_err(|_| Refusal::Flash)?;
             self.verify.update(&mut hash, bytes);
             at = at.saturating_add(len);
-            if at % 2048 == 0 {
-                // Others are waiting for this processor too.
-                embassy_futures::yield_now().await;
-                if must_stop() {
-                    return Err(Refusal::SupplyLost);
-                }
+            if at % 2048 == 0 && must_stop() {
+                return Err(Refusal::SupplyLost);
             }
         }
         let is_right = self.verify.finish(hash) == image.sha512;
         let checked =
             if is_right { header.check(&self.device, &mut self.verify) } else { Err(Refusal::Hash) };
         if checked.is_err() {
-            self.abort(flash).await?;
+            self.abort(flash)?;
             return checked;
         }
-        self.boot(flash, Boot::Swap).await?;
+        self.boot(flash, Boot::Swap)?;
         self.state = State::Ready;
         Ok(())
     }
 
     /// Gives up what is coming in.
-    async fn abort<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), Refusal> {
+    fn abort<F: NorFlash>(&mut self, flash: &mut F) -> Result<(), Refusal> {
         self.forget(State::None);
         let capacity = self.device.capacity;
-        erase(&mut self.slot(flash), capacity).await
+        erase(&mut self.slot(flash), capacity)
     }
 
     fn forget(&mut self, state: State) {
@@ -281,19 +275,19 @@ impl<V: Verify> Upgrade<V> {
     }
 
     /// Reads or writes embassy-boot's state, and tells what it was.
-    async fn boot<F: NorFlash>(&self, flash: &mut F, what: Boot) -> Result<embassy_boot::State, Refusal> {
+    fn boot<F: NorFlash>(&self, flash: &mut F, what: Boot) -> Result<embassy_boot::State, Refusal> {
         let mut slot = Slot { flash, range: self.slots.state.clone() };
         let mut aligned = [0; WORD];
         if !matches!(what, Boot::Look) {
             // The old mark goes in one stroke, before embassy-boot makes its progress invalid: a cut between the two would
             // have the bootloader believe that it had gone back.
-            slot.write(0, &aligned).await.map_err(|_| Refusal::Flash)?;
+            slot.write(0, &aligned).map_err(|_| Refusal::Flash)?;
         }
-        let mut state = FirmwareState::new(slot, &mut aligned);
+        let mut state = BlockingFirmwareState::new(slot, &mut aligned);
         let done = match what {
-            Boot::Look => return state.get_state().await.map_err(|_| Refusal::Flash),
-            Boot::Swap => state.mark_updated().await,
-            Boot::Confirm => state.mark_booted().await,
+            Boot::Look => return state.get_state().map_err(|_| Refusal::Flash),
+            Boot::Swap => state.mark_updated(),
+            Boot::Confirm => state.mark_booted(),
         };
         done.map(|()| embassy_boot::State::Boot).map_err(|_| Refusal::Flash)
     }
@@ -308,6 +302,6 @@ enum Boot {
     Confirm,
 }
 
-async fn erase<F: NorFlash>(slot: &mut Slot<'_, F>, page: u32) -> Result<(), Refusal> {
-    slot.erase(page, page.saturating_add(F::ERASE_SIZE as u32)).await.map_err(|_| Refusal::Flash)
+fn erase<F: NorFlash>(slot: &mut Slot<'_, F>, page: u32) -> Result<(), Refusal> {
+    slot.erase(page, page.saturating_add(F::ERASE_SIZE as u32)).map_err(|_| Refusal::Flash)
 }

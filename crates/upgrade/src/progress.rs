@@ -42,6 +42,21 @@ pub enum State {
     GoneBack = 5,
 }
 
+impl State {
+    /// Returns the name that logs and JSON lines use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Receiving => "receiving",
+            Self::Ready => "ready",
+            Self::Trying => "trying",
+            Self::Confirmed => "confirmed",
+            Self::GoneBack => "gone_back",
+        }
+    }
+}
+
 /// How an upgrade stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {

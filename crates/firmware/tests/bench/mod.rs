@@ -3,14 +3,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
+use std::ops::Range;
 use std::rc::Rc;
 
 use embedded_hal::digital::{ErrorType, OutputPin, PinState};
 use embedded_storage_async::nor_flash::{self as nor, NorFlash, ReadNorFlash};
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxQuality, RxStatus, TxConfig};
 use sockeye_firmware::{
-    Board, Clock, Notice, Observer, Parts, Retained, Shared, SupplyMonitor, System, Tasks, control, radio,
-    run, service,
+    Board, Clock, Notice, Observer, Parts, Retained, Shared, SupplyMonitor, System, Tasks, UpgradeParts,
+    control, radio, run, service,
 };
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 use sockeye_metering::{EnergyMeter, LineFrequency, Reading};
@@ -18,11 +19,18 @@ use sockeye_nfc::NoPort;
 use sockeye_settings::{Identity, Key, Model, Region};
 use sockeye_state_machine::ResetCause;
 use sockeye_storage::{RecordId, Storage};
+use sockeye_upgrade::{BoardName, Slots, Software, public_key};
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::flash::{Flash, Rp2040};
 use sockeye_virtual_hardware::sim::{Notify, Sim, TaskId};
 
-const STORAGE_BYTES: u32 = 16 * 4096;
+const PAGE: u32 = 4096;
+const STORAGE_BYTES: u32 = 16 * PAGE;
+pub const STATE: Range<u32> = STORAGE_BYTES..STORAGE_BYTES + PAGE;
+const ACTIVE: Range<u32> = STATE.end..STATE.end + 3 * PAGE;
+const DFU: Range<u32> = ACTIVE.end..ACTIVE.end + 4 * PAGE;
+
+pub const MAKER: [u8; 32] = [7; 32];
 
 /// What a test sees and does.
 #[derive(Clone)]
@@ -58,7 +66,7 @@ impl Bench {
         Self {
             button: VirtualButton::new(&sim),
             sim,
-            flash: Flash::erased(16),
+            flash: Flash::erased((DFU.end / PAGE) as usize),
             flash_hangs: Rc::default(),
             flash_goes_on: Notify::new(),
             radio_hangs: Rc::default(),
@@ -99,6 +107,7 @@ impl Bench {
             flash: HangingFlash(self.clone()),
             storage_range: 0..STORAGE_BYTES,
             port: NoPort,
+            upgrade: self.upgrade_parts(),
             system: self.clone(),
             observer: self.clone(),
             identity: identity(),
@@ -106,6 +115,16 @@ impl Bench {
             retained: self.retained,
             reset_cause,
             seed: 1,
+        }
+    }
+
+    pub fn upgrade_parts(&self) -> UpgradeParts<Software> {
+        UpgradeParts {
+            board: BoardName::new("bench").unwrap(),
+            slots: Slots { state: STATE, dfu: DFU },
+            capacity: (ACTIVE.end - ACTIVE.start),
+            version: [1, 0],
+            verify: Software { public_key: public_key(&MAKER) },
         }
     }
 
@@ -148,7 +167,7 @@ impl Bench {
 
     /// Marks all pages as begun and closed, which a log never leaves: its records are not to be trusted.
     pub fn make_nonsense(&self) {
-        let page = self.flash.contents().len() / 16;
+        let page = PAGE as usize;
         for page_at in (0..15).map(|n| n * page) {
             self.flash.spoil(page_at, &[0; 8]);
             self.flash.spoil(page_at + page - 8, &[0; 8]);
@@ -199,6 +218,7 @@ impl Board for TestBoard {
     type Phy = Bench;
     type Flash = HangingFlash;
     type Port = NoPort;
+    type Verify = Software;
     type System = Bench;
     type Observer = Bench;
 }
@@ -217,8 +237,8 @@ impl EnergyMeter for Bench {
     type Error = Infallible;
 
     async fn read(&mut self) -> Result<Reading, Infallible> {
-        if self.meter_hangs.get() {
-            std::future::pending::<()>().await;
+        while self.meter_hangs.get() {
+            self.sim.sleep_us(10_000).await;
         }
         self.sim.sleep_us(26_000).await;
         Ok(self.reading.get())

@@ -117,13 +117,13 @@ impl<C: Chip, B: Chip> Life<C, B> {
             let is_new = active.starts_with(&self.new);
             assert!(is_new || active == self.old, "neither image");
             let mut upgrade = self.layout.upgrade(if is_new { NEW } else { OLD });
-            let state = self.unless_gone(block_on(upgrade.look(&mut self.flash.clone())))?;
+            let state = self.unless_gone(upgrade.look(&mut self.flash.clone()))?;
             self.use_records()?;
             match (is_new, state) {
                 (true, State::Trying) => {
                     self.know(|known| known.tried = true);
                     if self.is_good {
-                        self.unless_gone(block_on(upgrade.confirm(&mut self.flash.clone())))?;
+                        self.unless_gone(upgrade.confirm(&mut self.flash.clone()))?;
                         return Ok(());
                     }
                 }

@@ -1,6 +1,5 @@
 //! Each request, and each way to refuse it.
 
-use embassy_futures::block_on;
 use sockeye_upgrade::{Header, Progress, Refusal, Request, State, sign};
 use sockeye_virtual_hardware::flash::{Chip, Cut, Flash, Rp2040, Stm32wl};
 
@@ -36,7 +35,7 @@ fn an_image_in_chunks_of_any_size_is_written_swapped_confirmed() {
         assert!(layout.active_bytes(&flash).starts_with(&image));
         let mut upgrade = layout.started(&flash, NEW);
         assert_eq!(upgrade.progress().state, State::Trying);
-        block_on(upgrade.confirm(&mut flash.clone())).unwrap();
+        upgrade.confirm(&mut flash.clone()).unwrap();
         assert_eq!(upgrade.progress().state, State::Confirmed);
         layout.boot(&flash).unwrap();
         assert!(layout.active_bytes(&flash).starts_with(&image));
@@ -64,7 +63,7 @@ fn an_image_that_is_not_confirmed_goes_back_and_can_be_tried_again() {
         for _ in 0..2 {
             let mut upgrade = layout.started(&flash, OLD);
             assert_eq!(upgrade.progress().state, State::GoneBack);
-            assert_eq!(block_on(upgrade.confirm(&mut flash.clone())), Err(Refusal::NothingBegun));
+            assert_eq!(upgrade.confirm(&mut flash.clone()), Err(Refusal::NothingBegun));
             layout.boot(&flash).unwrap();
         }
     }
@@ -260,7 +259,7 @@ fn a_lost_supply_stops_the_writing_before_the_next_page() {
             times.get() > asked
         };
         let request = Request::Chunk { offset: 0, data: &image };
-        let refused = block_on(upgrade.handle(&mut flash.clone(), request, || lost_after(asked)));
+        let refused = upgrade.handle(&mut flash.clone(), request, || lost_after(asked));
         assert_eq!(refused, Err(Refusal::SupplyLost));
         // Asked when the request comes, before each erase and before each page's words.
         let most = [0, 0, 1, 1 + 256, 2 + 256, 2 + 512][asked as usize];
@@ -271,7 +270,7 @@ fn a_lost_supply_stops_the_writing_before_the_next_page() {
     let flash = device::<Stm32wl>(&layout);
     let mut upgrade = layout.started(&flash, OLD);
     for request in [Request::Begin { header: &header }, Request::Finish] {
-        let refused = block_on(upgrade.handle(&mut flash.clone(), request, || true));
+        let refused = upgrade.handle(&mut flash.clone(), request, || true);
         assert_eq!((refused, flash.counts().operations()), (Err(Refusal::SupplyLost), 0));
     }
 }

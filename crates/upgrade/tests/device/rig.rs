@@ -6,9 +6,8 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use embassy_boot::{AlignedBuffer, BootLoader, BootLoaderConfig};
-use embassy_futures::block_on;
 use sockeye_upgrade::{
-    BoardName, Device, Header, Image, Progress, Refusal, Request, SIGNED_LEN, Slots, Software, State,
+    BoardName, Device, Header, Image, Notes, Progress, Refusal, Request, SIGNED_LEN, Slots, Software, State,
     Upgrade, Verify, public_key, sign,
 };
 use sockeye_virtual_hardware::flash::{Chip, Flash};
@@ -112,7 +111,7 @@ impl Layout {
     /// The same after a start.
     pub fn started<C: Chip>(&self, flash: &Flash<C>, version: [u8; 2]) -> Upgrade<Remembering> {
         let mut upgrade = self.upgrade(version);
-        block_on(upgrade.look(&mut flash.clone())).unwrap();
+        upgrade.look(&mut flash.clone()).unwrap();
         upgrade
     }
 
@@ -121,7 +120,7 @@ impl Layout {
         let config = BootLoaderConfig {
             active: flash.part(self.active()),
             dfu: flash.part(self.dfu()),
-            state: flash.part(self.state()),
+            state: Notes(flash.part(self.state())),
         };
         BootLoader::new(config).prepare_boot(AlignedBuffer([0; 256]).as_mut()).map(|_| ())
     }
@@ -161,7 +160,7 @@ pub fn ask<C: Chip>(
     flash: &Flash<C>,
     request: Request<'_>,
 ) -> Result<Progress, Refusal> {
-    block_on(upgrade.handle(&mut flash.clone(), request, || false))
+    upgrade.handle(&mut flash.clone(), request, || false)
 }
 
 /// Sends an image as a tool does: from where the device goes on, in chunks of so many bytes.
