@@ -193,7 +193,10 @@ async fn decide<B: Board>(
         let now_ms = clock.now_ms();
         match heard {
             Either4::First(Ok(reading)) => {
-                shared.health.meter.beat(now_ms);
+                // The mains is there, or nothing would run: a meter that shows none is not well.
+                if reading.voltage_mv != 0 {
+                    shared.health.meter.beat(now_ms);
+                }
                 socket.handle(now_ms, Event::Reading(reading), &mut effects);
                 let energy_uwh = socket.energy_uwh();
                 outputs.observer.observe(Notice::Reading { reading: &reading, energy_uwh });
