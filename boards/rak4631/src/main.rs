@@ -19,9 +19,8 @@ use embassy_nrf::rng::Rng;
 use embassy_nrf::uarte::{self, Baudrate};
 use embassy_nrf::{bind_interrupts, config, pac, peripherals, spim};
 use embassy_time::Delay;
-use sockeye_firmware::{Board, EmbassyClock, NoUpgrades, Parts, PinSupply};
+use sockeye_firmware::{Board, EmbassyClock, NoPort, NoUpgrades, Parts, PinSupply};
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
-use sockeye_nfc::NoPort;
 use sockeye_settings::{Identity, Key, Model, Region};
 use static_cell::StaticCell;
 

@@ -50,5 +50,6 @@ pub use radio::{RadioTask, radio};
 pub use retained::Retained;
 pub use service::{Service, service};
 pub use shared::{MAX_PAYLOAD, Shared};
+pub use sockeye_nfc::NoPort;
 pub use start::{SOFTWARE_VERSION, Tasks, run, start};
 pub use upgrade::{NoUpgrades, UpgradeParts};
