@@ -108,6 +108,12 @@ impl Image {
         self.marks.iter().find(|(other, _)| other == name).map(|(_, address)| *address)
     }
 
+    /// Tells whether it is one for the RP2040, whose flash begins at 0x1000_0000.
+    #[must_use]
+    pub fn is_for_rp2040(&self) -> bool {
+        self.segments.iter().any(|(address, _)| address >> 28 == 1)
+    }
+
     /// Names the function at an address.
     #[must_use]
     pub fn function(&self, address: u32) -> &str {

@@ -9,6 +9,7 @@ pub mod machine;
 pub mod memory;
 pub mod nvic;
 pub mod outside;
+pub mod rp2040;
 pub mod socket;
 pub mod stm32wl;
 pub mod time;

@@ -5,6 +5,7 @@
 //! Cortex-M does by itself: it stacks registers and enters a handler, and lets time jump while the CPU sleeps.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use sockeye_firmware::Retained;
@@ -442,6 +443,8 @@ fn map_registers<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<C>>)
 fn translate_addresses<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<C>>) -> Result<(), Error> {
     let chip = chip.clone();
     cpu.ctl_set_tlb_type(TlbType::VIRTUAL)?;
+    // Pages of RAM from which code was run: what is there may be written over.
+    let mut code_pages = HashSet::new();
     cpu.add_tlb_hook(1, 0, move |cpu, address, access| {
         let is_fetch = access == MemType::FETCH;
         // Before it asks here the engine works out the state that belongs to this instruction. Inside an IT block it
@@ -458,7 +461,10 @@ fn translate_addresses<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCel
                 if is_fetch { (address, Prot::EXEC) } else { (u64::from(alias), Prot::READ | Prot::WRITE) };
             return Some(TlbEntry { paddr, perms });
         }
-        let may_hold_code = is_fetch || address < RAM;
+        if is_fetch && address >= RAM {
+            code_pages.insert(address);
+        }
+        let may_hold_code = address < RAM || code_pages.contains(&address);
         let perms = if may_hold_code { Prot::ALL } else { Prot::READ | Prot::WRITE };
         Some(TlbEntry { paddr: address, perms })
     })?;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use clap::Parser;
+use sockeye_emulator::chip::Chip;
 use sockeye_emulator::elf::Image;
+use sockeye_emulator::rp2040::Rp2040;
 use sockeye_emulator::socket::EmulatedSocket;
 use sockeye_emulator::stm32wl::Stm32wl;
 use sockeye_host::cli::Options;
@@ -34,13 +36,26 @@ struct Emulate {
 
 fn main() -> ExitCode {
     let Emulate { elf, bootloader, options } = Emulate::parse();
-    command::execute(&options, |options| {
-        let image = read(&elf)?;
-        let image = Rc::new(match &bootloader {
-            Some(bootloader) => image.join(read(bootloader)?),
-            None => image,
-        });
-        World::with(options, |place| EmulatedSocket::<Stm32wl>::new(&image, &place))
+    let image = match join(&elf, bootloader.as_deref()) {
+        Ok(image) => Rc::new(image),
+        Err(what) => {
+            eprintln!("error: {what}");
+            return ExitCode::from(2);
+        }
+    };
+    if image.is_for_rp2040() { run::<Rp2040>(&options, &image) } else { run::<Stm32wl>(&options, &image) }
+}
+
+fn run<C: Chip>(options: &Options, image: &Rc<Image>) -> ExitCode {
+    command::execute(options, |options| World::with(options, |place| EmulatedSocket::<C>::new(image, &place)))
+}
+
+/// Reads the image, and the bootloader before it.
+fn join(elf: &Path, bootloader: Option<&Path>) -> Result<Image, String> {
+    let image = read(elf)?;
+    Ok(match bootloader {
+        Some(bootloader) => image.join(read(bootloader)?),
+        None => image,
     })
 }
 

@@ -116,6 +116,13 @@ impl VirtualChip {
         self.model().busy_until_us().is_none_or(|until_us| until_us > now_us)
     }
 
+    /// Tells when BUSY falls by itself, if it is high and does.
+    #[must_use]
+    pub fn busy_until_us(&self) -> Option<u64> {
+        let now_us = self.medium.sim().now_us();
+        self.model().busy_until_us().filter(|until_us| *until_us > now_us)
+    }
+
     /// Tells the level of DIO1.
     #[must_use]
     pub fn dio1(&self) -> bool {
