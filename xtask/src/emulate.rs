@@ -11,8 +11,8 @@ use crate::process;
 use crate::run;
 use crate::workspace::Workspace;
 
-/// The one that is modelled.
-pub const BOARD: &str = "stm32wl";
+/// Those that are modelled. The first is the default.
+pub const BOARDS: [&str; 2] = ["stm32wl", "rp2040-sx1262"];
 
 /// Builds the board's image and the emulator, and becomes it.
 ///
@@ -45,8 +45,8 @@ pub struct Images {
 pub fn images(workspace: &Workspace, name: &str) -> Result<Images, Failure> {
     let choice = Choice { board: name.to_owned(), variant: None };
     let (board, variant) = Board::choose(&workspace.root, &choice)?;
-    if name != BOARD {
-        return Err(Failure::Usage(format!("there is no model of {name} yet, only of {BOARD}")));
+    if !BOARDS.contains(&name) {
+        return Err(Failure::Usage(format!("there is no model of {name}, only of {}", BOARDS.join(" and "))));
     }
     let bootloader = build::make_bootloader(workspace, &board)?.map(|image| image.elf);
     Ok(Images { application: build::make(workspace, &board, &variant)?.elf, bootloader })
@@ -80,7 +80,7 @@ fn take_board(args: &[OsString]) -> Result<(String, Vec<OsString>), Failure> {
             rest.push(arg.clone());
         }
     }
-    Ok((board.unwrap_or_else(|| BOARD.to_owned()), rest))
+    Ok((board.unwrap_or_else(|| BOARDS[0].to_owned()), rest))
 }
 
 #[cfg(test)]

@@ -189,15 +189,16 @@ fn images(workspace: &Workspace) -> Count {
 }
 
 /// The emulator is no default member, as the CPU engine takes a minute to build: here it is checked and tested, with the
-/// image as it is flashed.
+/// images as they are flashed.
 fn emulation(workspace: &Workspace) -> Count {
     let mut count = Count::default();
     let clippy = ["clippy", "--quiet", "-p", "sockeye-emulator", "--all-targets", "--", "-D", "warnings"];
     count.add(process::run(workspace.cargo().args(clippy)).into());
     let docs = ["doc", "--quiet", "--no-deps", "-p", "sockeye-emulator"];
     count.add(process::run(workspace.cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings")).into());
-    match emulate::images(workspace, emulate::BOARD) {
-        Ok(_) => count.add(tests_of(workspace, &["test", "--no-fail-fast", "-p", "sockeye-emulator"])),
+    let images = emulate::BOARDS.iter().try_for_each(|board| emulate::images(workspace, board).map(drop));
+    match images {
+        Ok(()) => count.add(tests_of(workspace, &["test", "--no-fail-fast", "-p", "sockeye-emulator"])),
         Err(failure) => count.add(Err(failure).into()),
     }
     count

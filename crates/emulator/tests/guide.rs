@@ -1,9 +1,11 @@
-//! The guide's scenarios on the STM32WL image.
+//! The guide's scenarios on the images of both boards.
 #![allow(missing_docs, reason = "tests")]
 
 mod image;
 
+use image::Board;
 use libtest_mimic::{Arguments, Trial};
+use sockeye_emulator::rp2040::Rp2040;
 use sockeye_emulator::socket::EmulatedSocket;
 use sockeye_emulator::stm32wl::Stm32wl;
 use sockeye_host::cli::Options;
@@ -12,11 +14,11 @@ use sockeye_host::script::Stimulus;
 use sockeye_host::world::World;
 use sockeye_scenarios::Bench;
 
-struct OnTheChip(World<EmulatedSocket<Stm32wl>>);
+struct OnTheChip<B: Board>(World<EmulatedSocket<B>>);
 
-impl Bench for OnTheChip {
+impl<B: Board> Bench for OnTheChip<B> {
     fn plug_in(options: &Options) -> Result<Self, String> {
-        let image = image::image();
+        let image = image::of::<B>();
         World::with(options, |place| EmulatedSocket::new(&image, &place)).map(Self)
     }
 
@@ -52,23 +54,26 @@ const LONG: [&str; 11] = [
     "sensor_data_have_the_records_and_units_of_the_guide",
 ];
 
-/// Scenarios with a phone at the tag: the modelled chip has no I2C yet.
+/// Scenarios with a phone at the tag: the modelled chips have no I2C yet.
 const TAG: [&str; 3] = [
     "a_smartphone_reads_and_writes_the_settings",
     "the_password_can_be_changed",
     "a_template_is_written_by_a_smartphone_to_devices_of_the_same_band",
 ];
 
-fn main() {
-    let trial = |(name, run): (String, fn())| {
+fn trials<B: Board>() -> impl Iterator<Item = Trial> {
+    let has_its_part = |(name, _): &(String, fn())| !TAG.iter().any(|tag| name.ends_with(tag));
+    sockeye_scenarios::all::<OnTheChip<B>>().into_iter().filter(has_its_part).map(|(name, run)| {
         let is_long = LONG.iter().any(|long| name.ends_with(long));
         let run = move || {
             run();
             Ok(())
         };
-        Trial::test(name, run).with_ignored_flag(is_long)
-    };
-    let has_its_part = |(name, _): &(String, fn())| !TAG.iter().any(|tag| name.ends_with(tag));
-    let trials = sockeye_scenarios::all::<OnTheChip>().into_iter().filter(has_its_part).map(trial).collect();
+        Trial::test(format!("{}: {name}", B::NAME), run).with_ignored_flag(is_long)
+    })
+}
+
+fn main() {
+    let trials = trials::<Stm32wl>().chain(trials::<Rp2040>()).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -1,24 +1,60 @@
 //! Where the images are.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use sockeye_emulator::chip::Chip;
 use sockeye_emulator::elf::Image;
+use sockeye_emulator::rp2040::Rp2040;
+use sockeye_emulator::stm32wl::Stm32wl;
 
-/// Reads bootloader and application.
-pub fn image() -> Rc<Image> {
-    let application = read("SOCKEYE_STM32WL_ELF", "sockeye-stm32wl");
-    Rc::new(application.join(read("SOCKEYE_STM32WL_BOOTLOADER", "sockeye-stm32wl-bootloader")))
+/// A chip for which there is an image.
+pub trait Board: Chip {
+    /// The board's name.
+    const NAME: &'static str;
+    /// What its images are built for.
+    const TARGET: &'static str;
 }
 
-/// Reads an image from where a variable says, or where `cargo xtask build --board stm32wl` leaves it.
-fn read(variable: &str, package: &str) -> Image {
+impl Board for Stm32wl {
+    const NAME: &'static str = "stm32wl";
+    const TARGET: &'static str = "thumbv7em-none-eabi";
+}
+
+impl Board for Rp2040 {
+    const NAME: &'static str = "rp2040-sx1262";
+    const TARGET: &'static str = "thumbv6m-none-eabi";
+}
+
+/// Reads bootloader and application of the STM32WL.
+pub fn image() -> Rc<Image> {
+    of::<Stm32wl>()
+}
+
+/// Reads bootloader and application of a board.
+pub fn of<B: Board>() -> Rc<Image> {
+    let variable = format!("SOCKEYE_{}", B::NAME.to_uppercase().replace('-', "_"));
+    let package = format!("sockeye-{}", B::NAME);
+    let application = read::<B>(&format!("{variable}_ELF"), &package);
+    let bootloader = read::<B>(&format!("{variable}_BOOTLOADER"), &format!("{package}-bootloader"));
+    Rc::new(application.join(bootloader))
+}
+
+/// Reads an image from where a variable says, or where `cargo xtask build` leaves it.
+fn read<B: Board>(variable: &str, package: &str) -> Image {
     let path = std::env::var_os(variable).map_or_else(
-        || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../thumbv7em-none-eabi/firmware").join(package),
+        || {
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+                .join("..")
+                .join(B::TARGET)
+                .join("firmware")
+                .join(package)
+        },
         PathBuf::from,
     );
     let bytes = std::fs::read(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}; build the images first: cargo xtask build --board stm32wl", path.display())
+        panic!("{}: {error}; build the images first: cargo xtask build --board {}", path.display(), B::NAME)
     });
     Image::parse(&bytes).unwrap()
 }

@@ -1,9 +1,10 @@
-//! The STM32WL image as it is flashed, on the modelled chip.
+//! The images as they are flashed, on the modelled chips.
 #![allow(missing_docs, reason = "tests")]
 
 mod image;
 
 use clap::Parser;
+use image::Board;
 use sockeye_emulator::chip::Chip;
 use sockeye_emulator::machine::Machine;
 use sockeye_emulator::nvic::NMI;
@@ -15,13 +16,13 @@ use sockeye_host::script::Schedule;
 use sockeye_host::world::World;
 use sockeye_virtual_hardware::flash::Cut;
 
-struct Bench {
-    world: World<EmulatedSocket<Stm32wl>>,
+struct Bench<B: Board> {
+    world: World<EmulatedSocket<B>>,
 }
 
-impl Bench {
+impl<B: Board> Bench<B> {
     fn new(seed: u64) -> Self {
-        let image = image::image();
+        let image = image::of::<B>();
         let options = Options::parse_from(["test".to_owned(), format!("--seed={seed}")]);
         Self { world: World::with(&options, |place| EmulatedSocket::new(&image, &place)).unwrap() }
     }
@@ -39,7 +40,7 @@ impl Bench {
         events
     }
 
-    fn socket(&self) -> &EmulatedSocket<Stm32wl> {
+    fn socket(&self) -> &EmulatedSocket<B> {
         self.world.device(0).unwrap()
     }
 
@@ -76,18 +77,16 @@ fn payload_of(event: &Event) -> &[u8] {
     }
 }
 
-#[test]
-fn the_relay_is_set_within_200_ms_of_power_and_once() {
-    let mut bench = Bench::new(1);
+fn the_relay_is_set_within_200_ms_of_power_and_once<B: Board>() {
+    let mut bench = Bench::<B>::new(1);
     let events = bench.run("", 5_000);
     let relays = relays(&events);
     assert!(matches!(relays[..], [(0..=200, true, "power_up")]), "{relays:?}");
     bench.is_clean();
 }
 
-#[test]
-fn it_joins_and_sends_basic_information_and_a_report_of_what_it_measures() {
-    let mut bench = Bench::new(1);
+fn it_joins_and_sends_basic_information_and_a_report_of_what_it_measures<B: Board>() {
+    let mut bench = Bench::<B>::new(1);
     let events = bench.run("at 5s load 1150W", 60_000);
     let joined = first(&events, |event| matches!(event, Event::Joined { .. }));
     assert!(joined <= 45_000, "{joined}");
@@ -105,9 +104,8 @@ fn it_joins_and_sends_basic_information_and_a_report_of_what_it_measures() {
     bench.is_clean();
 }
 
-#[test]
-fn a_downlink_switches_the_relay_within_10_ms_of_its_end() {
-    let mut bench = Bench::new(2);
+fn a_downlink_switches_the_relay_within_10_ms_of_its_end<B: Board>() {
+    let mut bench = Bench::<B>::new(2);
     let events = bench.run("at 50s downlink 85 080000ff\nat 60s downlink 85 080100ff", 70_000);
     let downlinks: Vec<u64> = events
         .iter()
@@ -125,9 +123,8 @@ fn a_downlink_switches_the_relay_within_10_ms_of_its_end() {
     bench.is_clean();
 }
 
-#[test]
-fn the_button_toggles_and_a_long_press_resets_to_the_factory_settings() {
-    let mut bench = Bench::new(3);
+fn the_button_toggles_and_a_long_press_resets_to_the_factory_settings<B: Board>() {
+    let mut bench = Bench::<B>::new(3);
     let events =
         bench.run("at 10s press\nat 12s press\nat 40s downlink 85 ff03b400\nat 50s hold 11s", 80_000);
     let relays = relays(&events);
@@ -156,10 +153,11 @@ fn the_button_toggles_and_a_long_press_resets_to_the_factory_settings() {
 /// of 25 ms behind.
 const TO_READING_MS: u64 = 145;
 
-#[test]
-fn above_130_percent_of_the_rated_current_the_relay_opens_350_ms_after_the_first_reading_at_the_latest() {
+fn above_130_percent_of_the_rated_current_the_relay_opens_350_ms_after_the_first_reading_at_the_latest<
+    B: Board,
+>() {
     for (seed, start_ms) in [(1, 4_000), (2, 4_037), (3, 26_011), (4, 33_333)] {
-        let mut bench = Bench::new(seed);
+        let mut bench = Bench::<B>::new(seed);
         let events = bench.run(&format!("at {start_ms}ms load 5000W"), start_ms + 2_000);
         let tripped = first(&events, |event| matches!(event, Event::Trip { cause: "hard_limit", .. }));
         assert!((200..=350 + TO_READING_MS).contains(&(tripped - start_ms)), "{tripped}");
@@ -168,9 +166,8 @@ fn above_130_percent_of_the_rated_current_the_relay_opens_350_ms_after_the_first
     }
 }
 
-#[test]
-fn a_restart_by_command_does_not_move_the_relay() {
-    let mut bench = Bench::new(5);
+fn a_restart_by_command_does_not_move_the_relay<B: Board>() {
+    let mut bench = Bench::<B>::new(5);
     let mut events = bench.run("at 5s load 2300W\nat 50s downlink 85 ff10ff", 52_000);
     while bench.world.now_ms() < 60_000 {
         let now_ms = bench.world.now_ms();
@@ -182,9 +179,8 @@ fn a_restart_by_command_does_not_move_the_relay() {
     bench.is_clean();
 }
 
-#[test]
-fn an_outage_is_told_and_session_relay_and_settings_are_there_when_the_mains_returns() {
-    let mut bench = Bench::new(6);
+fn an_outage_is_told_and_session_relay_and_settings_are_there_when_the_mains_returns<B: Board>() {
+    let mut bench = Bench::<B>::new(6);
     let script =
         "at 40s downlink 85 080000ff\nat 45s downlink 85 ff030807\nat 60s power off\nat 65s power on";
     let events = bench.run(script, 130_000);
@@ -201,34 +197,63 @@ fn an_outage_is_told_and_session_relay_and_settings_are_there_when_the_mains_ret
     bench.is_clean();
 }
 
-#[test]
-fn a_word_of_flash_that_a_power_cut_has_torn_is_read_over() {
-    let nmi = |bench: &Bench| {
-        let taken = |machine: &mut Machine<Stm32wl>| {
-            machine.chip().core().nvic.taken().any(|(number, _)| number == usize::from(NMI))
-        };
-        bench.socket().with_machine(taken).unwrap()
-    };
-    let mut seen = 0;
-    // The words that the store of the relay's state programs, each torn in turn, in two ways.
+/// Starts a socket again after the power has failed in each of the two writes of its relay's state, in two ways, and looks
+/// at the chip.
+fn after_torn_writes<B: Board>(mut look: impl FnMut(&mut Machine<B>)) {
     for (operations, seed) in [(0, 1), (0, 2), (1, 1), (1, 2)] {
-        let mut bench = Bench::new(7);
+        let mut bench = Bench::<B>::new(7);
         bench.run("", 1_000);
         bench.socket().outside().flash.cut_after(operations, Cut::Inside { seed });
         bench.run("at 2s press\nat 3s power off", 6_000);
         bench.socket().outside().flash.power_on();
         let events = bench.run("at 7s power on", 9_000);
         assert!(matches!(relays(&events)[..], [(7_000..=7_200, _, "power_up")]), "{operations}: {events:#?}");
-        seen += u32::from(nmi(&bench));
+        bench.socket().with_machine(|machine| look(machine)).unwrap();
         bench.is_clean();
     }
-    assert!(seen > 0, "no torn word was read");
+}
+
+fn a_write_of_flash_that_a_power_cut_has_torn_is_read_over<B: Board>() {
+    after_torn_writes::<B>(|_| {});
 }
 
 #[test]
-fn the_same_seed_gives_the_same_run() {
+fn a_torn_word_of_the_stm32wl_raises_the_nmi() {
+    let mut seen = 0;
+    after_torn_writes::<Stm32wl>(|machine| {
+        let chip = machine.chip();
+        seen += chip.core().nvic.taken().filter(|(number, _)| *number == usize::from(NMI)).count();
+    });
+    assert!(seen > 0, "no torn word was read");
+}
+
+fn the_same_seed_gives_the_same_run<B: Board>() {
     let script = "at 20s press\nat 30s load 100W\nat 45s downlink 85 080100ff";
-    let run = |seed| Bench::new(seed).run(script, 60_000);
+    let run = |seed| Bench::<B>::new(seed).run(script, 60_000);
     assert_eq!(run(8), run(8));
     assert_ne!(run(8), run(9));
+}
+
+/// Tries each on both boards.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod stm32wl {
+            $(#[test] fn $name() { super::$name::<sockeye_emulator::stm32wl::Stm32wl>(); })*
+        }
+        mod rp2040 {
+            $(#[test] fn $name() { super::$name::<sockeye_emulator::rp2040::Rp2040>(); })*
+        }
+    };
+}
+
+on_both! {
+    the_relay_is_set_within_200_ms_of_power_and_once
+    it_joins_and_sends_basic_information_and_a_report_of_what_it_measures
+    a_downlink_switches_the_relay_within_10_ms_of_its_end
+    the_button_toggles_and_a_long_press_resets_to_the_factory_settings
+    above_130_percent_of_the_rated_current_the_relay_opens_350_ms_after_the_first_reading_at_the_latest
+    a_restart_by_command_does_not_move_the_relay
+    an_outage_is_told_and_session_relay_and_settings_are_there_when_the_mains_returns
+    the_same_seed_gives_the_same_run
+    a_write_of_flash_that_a_power_cut_has_torn_is_read_over
 }
