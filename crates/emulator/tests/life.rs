@@ -77,6 +77,15 @@ fn payload_of(event: &Event) -> &[u8] {
     }
 }
 
+fn the_records_lie_where_the_board_has_them<B: Board>() {
+    let path = format!("{}/../../boards/{}/board.toml", env!("CARGO_MANIFEST_DIR"), B::NAME);
+    let board: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+    let number = |key| u32::try_from(board["memory"][key].as_integer().unwrap()).unwrap();
+    let flash = number("bootloader_origin") & 0xFF00_0000;
+    let start = number("storage_origin") - flash;
+    assert_eq!(B::RECORDS, start..start + number("storage_length"));
+}
+
 fn the_relay_is_set_within_200_ms_of_power_and_once<B: Board>() {
     let mut bench = Bench::<B>::new(1);
     let events = bench.run("", 5_000);
@@ -247,6 +256,7 @@ macro_rules! on_both {
 }
 
 on_both! {
+    the_records_lie_where_the_board_has_them
     the_relay_is_set_within_200_ms_of_power_and_once
     it_joins_and_sends_basic_information_and_a_report_of_what_it_measures
     a_downlink_switches_the_relay_within_10_ms_of_its_end
