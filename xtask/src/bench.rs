@@ -145,7 +145,7 @@ fn counted(workspace: &Workspace) -> Result<(), Failure> {
 const IMAGE_RUNS: &str = "1000";
 
 fn image(workspace: &Workspace) -> Result<(), Failure> {
-    emulate::images(workspace, emulate::BOARD)?;
+    emulate::images(workspace, emulate::BOARDS[0])?;
     let mut cargo = workspace.cargo();
     cargo
         .args(["test", "--quiet", "--release", "--package", "sockeye-emulator", "--test", "figures"])
