@@ -5,6 +5,7 @@ mod bench;
 mod board;
 mod build;
 mod crates;
+mod dist;
 mod emulate;
 mod failure;
 mod figures;
@@ -85,6 +86,8 @@ enum Command {
     Keygen(keys::Options),
     /// Makes a signed update of a board's image
     Sign(sign::Options),
+    /// Makes what is given to others: images in every form, signed updates, lists of what is in them
+    Dist(dist::Options),
     /// Builds the boards' images and holds them against their budgets
     Size(size::Options),
     /// Measures speed, instructions and the MAC among millions of random frames, commands and crashes
@@ -121,6 +124,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Provision(options) => provision::provision(&workspace, &options),
         Command::Keygen(options) => keys::keygen(&options),
         Command::Sign(options) => sign::sign(&workspace, &options),
+        Command::Dist(options) => dist::dist(&workspace, &options),
         Command::Size(options) => size::size(&workspace, &options),
         Command::Bench(options) => bench::bench(&workspace, &options),
         Command::Soak(options) => soak::soak(&workspace, &options),

@@ -42,7 +42,6 @@ pub struct Hardware {
 
 impl Hardware {
     /// All that there are of the first design.
-    #[cfg(test)]
     pub const ALL: Self = Self { hardware_min: [1, 0x00], hardware_max: [1, 0x90] };
 }
 
