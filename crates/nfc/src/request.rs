@@ -1,5 +1,7 @@
 //! Requests: a checked view of the bytes, and what they ask for.
 
+use core::fmt;
+
 use embassy_futures::block_on;
 use sockeye_settings::{Model, Region};
 
@@ -128,8 +130,8 @@ impl Guard {
     }
 }
 
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is asked for. Debug prints no settings: they may be keys and the new password.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Read the status.
     Status,
@@ -160,6 +162,21 @@ pub enum Request<'a> {
     UpgradeFinish,
     /// Give the upgrade up.
     UpgradeAbort,
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write { guard, .. } => {
+                f.debug_struct("Write").field("guard", guard).finish_non_exhaustive()
+            }
+            Self::Command(command) => f.debug_tuple("Command").field(command).finish(),
+            Self::UpgradeChunk { offset, .. } => {
+                f.debug_struct("UpgradeChunk").field("offset", offset).finish_non_exhaustive()
+            }
+            _ => self.kind().fmt(f),
+        }
+    }
 }
 
 impl<'a> Request<'a> {

@@ -264,3 +264,14 @@ fn what_is_secret_is_not_printed() {
         assert!(!printed.contains(secret), "{printed}");
     }
 }
+
+#[test]
+fn debug_shows_nothing_of_the_settings_that_are_written() {
+    // The new password in the stored form, and another one.
+    let [one, other] = [b"\x01\x2a\x06654321", b"\x01\x2a\x06111111"].map(|form| {
+        let request = Request::Write { guard: Guard::ANY, form };
+        let envelope = Envelope::parse(&Device::new().seal("123456", &request)).unwrap();
+        format!("{:?} {request:?}", Opened { request, envelope })
+    });
+    assert_eq!(one, other);
+}
