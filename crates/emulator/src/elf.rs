@@ -114,6 +114,13 @@ impl Image {
         self.segments.iter().any(|(address, _)| address >> 28 == 1)
     }
 
+    /// Names the function that begins at an address.
+    #[must_use]
+    pub fn entered(&self, address: u32) -> Option<&str> {
+        let at = self.symbols.binary_search_by_key(&(address & !1), |(start, _)| *start).ok()?;
+        self.symbols.get(at).map(|(_, name)| name.as_str())
+    }
+
     /// Names the function at an address.
     #[must_use]
     pub fn function(&self, address: u32) -> &str {

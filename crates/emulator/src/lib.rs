@@ -13,4 +13,5 @@ pub mod rp2040;
 pub mod socket;
 pub mod stm32wl;
 pub mod time;
+pub mod trace;
 pub mod witness;

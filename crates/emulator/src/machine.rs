@@ -15,6 +15,7 @@ use crate::chip::{Area, Call, Chip, ResetKind, Start};
 use crate::elf::Image;
 use crate::outside::{Change, Outside};
 use crate::time::{Time, ticks_of_us};
+use crate::trace::Trace;
 
 /// A handler returns here, to a breakpoint. A Cortex-M has a number there that is no address.
 const RETURN: u64 = 0x1FFE_0000;
@@ -61,6 +62,7 @@ pub struct Machine<C> {
     /// The CPU has just gone to sleep.
     slept: Rc<Cell<Option<Sleep>>>,
     image: Rc<Image>,
+    trace: Option<Rc<Trace>>,
     sleep: Option<Sleep>,
     pc: u32,
     /// The CPU stands still until the next reset.
@@ -112,6 +114,7 @@ impl<C: Chip> Machine<C> {
             trapped,
             slept,
             image: image.clone(),
+            trace: None,
             sleep: None,
             pc: 0,
             is_locked_up: false,
@@ -120,6 +123,29 @@ impl<C: Chip> Machine<C> {
         };
         machine.start()?;
         Ok(machine)
+    }
+
+    /// Writes down every function that is entered and every exception, from now on.
+    ///
+    /// # Errors
+    /// Those of the CPU engine.
+    pub fn trace(&mut self, trace: &Rc<Trace>) -> Result<(), Error> {
+        let (lines, time, image) = (trace.clone(), self.time.clone(), self.image.clone());
+        self.cpu.add_block_hook(1, 0, move |_, address, _| {
+            if let Some(name) = image.entered(address as u32) {
+                lines.line(time.now_us(), format_args!("  {:#}", rustc_demangle::demangle(name)));
+            }
+        })?;
+        // Code that is translated already knows nothing of it.
+        self.cpu.ctl_flush_tb()?;
+        self.trace = Some(trace.clone());
+        Ok(())
+    }
+
+    fn note(&self, what: std::fmt::Arguments<'_>) {
+        if let Some(trace) = &self.trace {
+            trace.line(self.time.now_us(), what);
+        }
     }
 
     /// Lets the chip do what it does before the image's first instruction.
@@ -218,6 +244,7 @@ impl<C: Chip> Machine<C> {
     }
 
     fn reset(&mut self, kind: ResetKind) -> Result<(), Error> {
+        self.note(format_args!("reset: {kind:?}"));
         let function = self.function().to_owned();
         let noted = self.image.retained.and_then(|start| {
             Retained::pending_in(|offset| self.word(u64::from(start) + offset as u64).unwrap_or(0))
@@ -286,6 +313,7 @@ impl<C: Chip> Machine<C> {
         self.cpu.reg_write(RegisterARM::SP, u64::from(frame))?;
         self.cpu.reg_write(RegisterARM::LR, RETURN | 1)?;
         self.chip.borrow_mut().core_mut().nvic.enter(number);
+        self.note(format_args!("> exception {number}"));
         let vtor = self.chip.borrow().core().vtor();
         self.pc = self.word(u64::from(vtor + 4 * u32::from(number)))?;
         // What the CPU waited for has come: after the handler it goes on behind the WFE or WFI.
@@ -319,6 +347,7 @@ impl<C: Chip> Machine<C> {
         self.cpu.reg_write(RegisterARM::CPSR, u64::from(status))?;
         self.pc = word(6);
         self.chip.borrow_mut().core_mut().nvic.leave();
+        self.note(format_args!("< back from the exception"));
         self.time.pass_cycles(12);
         Ok(())
     }
@@ -385,6 +414,7 @@ impl<C: Chip> Machine<C> {
     }
 
     fn hard_fault(&mut self, what: String) {
+        self.note(format_args!("hard fault at {:#010x}: {what}", self.pc));
         // A second fault while the first is handled.
         if self.chip.borrow().core().nvic.running() == crate::nvic::HARD_FAULT {
             return self.lock_up(what);

@@ -11,6 +11,7 @@ use sockeye_emulator::elf::Image;
 use sockeye_emulator::rp2040::Rp2040;
 use sockeye_emulator::socket::EmulatedSocket;
 use sockeye_emulator::stm32wl::Stm32wl;
+use sockeye_emulator::trace::Trace;
 use sockeye_host::cli::Options;
 use sockeye_host::command;
 use sockeye_host::world::World;
@@ -30,12 +31,16 @@ struct Emulate {
     #[arg(long, value_name = "FILE")]
     bootloader: Option<PathBuf>,
 
+    /// Writes every function that is entered and every exception to a file, with the time in µs: some 20 MB for a minute.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
     #[command(flatten)]
     options: Options,
 }
 
 fn main() -> ExitCode {
-    let Emulate { elf, bootloader, options } = Emulate::parse();
+    let Emulate { elf, bootloader, trace, options } = Emulate::parse();
     let image = match join(&elf, bootloader.as_deref()) {
         Ok(image) => Rc::new(image),
         Err(what) => {
@@ -43,11 +48,30 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if image.is_for_rp2040() { run::<Rp2040>(&options, &image) } else { run::<Stm32wl>(&options, &image) }
+    let trace = trace.as_deref();
+    if image.is_for_rp2040() {
+        run::<Rp2040>(&options, &image, trace)
+    } else {
+        run::<Stm32wl>(&options, &image, trace)
+    }
 }
 
-fn run<C: Chip>(options: &Options, image: &Rc<Image>) -> ExitCode {
-    command::execute(options, |options| World::with(options, |place| EmulatedSocket::<C>::new(image, &place)))
+fn run<C: Chip>(options: &Options, image: &Rc<Image>, trace: Option<&Path>) -> ExitCode {
+    command::execute(options, |options| {
+        let trace = trace.map(|path| {
+            Trace::create(path)
+                .map(Rc::new)
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))
+        });
+        let trace = trace.transpose()?;
+        World::with(options, |place| {
+            let socket = EmulatedSocket::<C>::new(image, &place)?;
+            if let Some(trace) = &trace {
+                socket.trace(trace)?;
+            }
+            Ok(socket)
+        })
+    })
 }
 
 /// Reads the image, and the bootloader before it.

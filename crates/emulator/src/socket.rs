@@ -24,6 +24,7 @@ use crate::chip::{Chip, ResetKind};
 use crate::elf::Image;
 use crate::machine::Machine;
 use crate::outside::{Change, HOLD_UP_US, Outside};
+use crate::trace::Trace;
 use crate::witness::Witness;
 
 /// The mains voltage to begin with, in mV.
@@ -47,6 +48,7 @@ pub struct EmulatedSocket<C: Chip> {
     /// None while the chip has no supply.
     machine: RefCell<Option<Machine<C>>>,
     starts: Cell<u64>,
+    trace: RefCell<Option<Rc<Trace>>>,
     voltage_mv: Cell<u32>,
     mains_went_us: Cell<Option<u64>>,
     witness: RefCell<Witness>,
@@ -96,6 +98,7 @@ impl<C: Chip> EmulatedSocket<C> {
             observer: HostObserver::new(index, log),
             machine: RefCell::new(None),
             starts: Cell::new(0),
+            trace: RefCell::new(None),
             voltage_mv: Cell::new(MAINS_MV),
             mains_went_us: Cell::new(None),
             witness: RefCell::new(Witness::new(identity.model)),
@@ -106,6 +109,17 @@ impl<C: Chip> EmulatedSocket<C> {
         };
         socket.power_up()?;
         Ok(socket)
+    }
+
+    /// Writes down what the CPU does from now on.
+    ///
+    /// # Errors
+    /// Those of the CPU engine.
+    pub fn trace(&self, trace: &Rc<Trace>) -> Result<(), String> {
+        *self.trace.borrow_mut() = Some(trace.clone());
+        self.with_machine(|machine| machine.trace(trace))
+            .unwrap_or(Ok(()))
+            .map_err(|error| format!("the CPU engine: {error:?}"))
     }
 
     /// Looks at the machine, if it has supply.
@@ -133,8 +147,12 @@ impl<C: Chip> EmulatedSocket<C> {
         let start = self.starts.get() + 1;
         self.starts.set(start);
         let seed = self.seed ^ start.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let machine = Machine::new(&self.image, &self.outside, self.identity.dev_eui, seed)
-            .map_err(|error| format!("the CPU engine: {error:?}"))?;
+        let engine = |error| format!("the CPU engine: {error:?}");
+        let mut machine =
+            Machine::new(&self.image, &self.outside, self.identity.dev_eui, seed).map_err(engine)?;
+        if let Some(trace) = &*self.trace.borrow() {
+            machine.trace(trace).map_err(engine)?;
+        }
         *self.machine.borrow_mut() = Some(machine);
         self.witness.borrow_mut().restarted();
         self.told_faults.set(0);

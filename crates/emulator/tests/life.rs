@@ -243,6 +243,23 @@ fn the_same_seed_gives_the_same_run<B: Board>() {
     assert_ne!(run(8), run(9));
 }
 
+#[test]
+fn a_trace_names_what_the_cpu_enters_in_the_order_of_time() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("trace.txt");
+    let mut bench = Bench::<sockeye_emulator::stm32wl::Stm32wl>::new(1);
+    bench.socket().trace(&std::rc::Rc::new(sockeye_emulator::trace::Trace::create(&path).unwrap())).unwrap();
+    bench.run("", 300);
+    drop(bench);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let times: Vec<u64> =
+        text.lines().map(|line| line.split_whitespace().next().unwrap().parse().unwrap()).collect();
+    assert!(times.is_sorted() && times.len() > 1000, "{}", times.len());
+    let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what}"));
+    assert!(place("  Reset") < place("  main") && place("  main") < place("> exception"));
+    assert!(text.contains("< back from the exception"));
+}
+
 /// Tries each on both boards.
 macro_rules! on_both {
     ($($name:ident)*) => {
