@@ -8,7 +8,8 @@ use crate::frame::{DataDown, MHDR_AND_MIC, rebuild_fcnt_multicast};
 use crate::session::{self, GroupCounters};
 
 impl Mac {
-    /// Takes the counters of those groups that are still what they were; the others begin anew.
+    /// Takes the counters of those groups that are still what they were; the others begin anew. That of a group that is
+    /// disabled is kept: enabled again with its keys, it must not hear its old frames once more.
     pub(super) fn restore_groups(&mut self, stored: Option<&[u8]>) {
         let stored = stored.and_then(session::decode_groups).unwrap_or_default();
         let mut groups = GroupCounters::default();
@@ -17,6 +18,13 @@ impl Mac {
             counter.tag = session::group_tag(group);
             let last = stored.iter().filter(|stored| stored.tag == counter.tag);
             counter.fcnt_down = last.filter_map(|stored| stored.fcnt_down).max();
+        }
+        for ((place, group), kept) in (0..).zip(&self.config.multicast).zip(&stored) {
+            // One that has moved has taken its counter along.
+            let is_here = groups.iter().any(|counter| counter.tag == kept.tag);
+            if let (None, false, Some(counter)) = (group, is_here, groups.get_mut::<usize>(place)) {
+                *counter = *kept;
+            }
         }
         self.groups = groups;
     }

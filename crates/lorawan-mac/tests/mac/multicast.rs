@@ -218,6 +218,28 @@ fn mac_mc_05_a_group_that_changes_place_keeps_its_counter_and_one_with_new_keys_
     assert_eq!(new.mac.multicast_counters(), [None; 4]);
 }
 
+#[test]
+fn mac_mc_05_a_group_that_was_disabled_for_a_while_hears_no_old_frame() {
+    let mut bench = Bench::new(config());
+    bench.settle();
+    hear(&mut bench, GROUP, &GROUP.data(9, 85, &[1]));
+    let disabled = Config { multicast: [None, None, None, Some(group(OTHER))], ..abp() };
+    let mut bench = Bench::restarted(disabled, bench.flash.clone(), 0);
+    bench.settle();
+    // Has the record written anew.
+    hear(&mut bench, OTHER, &OTHER.data(2, 10, &[9]));
+    hear(&mut bench, GROUP, &GROUP.data(10, 85, &[1]));
+    assert_eq!(delivered(&bench).len(), 1);
+    let mut bench = Bench::restarted(config(), bench.flash.clone(), 0);
+    bench.settle();
+    for fcnt in 0..=9 {
+        hear(&mut bench, GROUP, &GROUP.data(fcnt, 85, &[1]));
+    }
+    assert_eq!(delivered(&bench), [], "the replay of an old frame");
+    hear(&mut bench, GROUP, &GROUP.data(10, 85, &[1]));
+    assert_eq!(delivered(&bench).len(), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
