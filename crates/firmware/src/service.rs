@@ -47,6 +47,8 @@ pub struct Service<B: Board> {
     pub(crate) retained: &'static Retained,
     /// From then on no fault is in a row with those before.
     pub(crate) well_ms: u64,
+    /// A restart that was asked for waits for the radio until then.
+    pub(crate) restart_latest_ms: Option<u64>,
 }
 
 impl<B: Board> core::fmt::Debug for Service<B> {
@@ -146,8 +148,9 @@ impl<B: Board> Service<B> {
                 // The session is that of other settings: the next start begins one anew. The counters stay.
                 self.store(RecordId::MacSession, &[]).await;
             }
-            if cause == RebootCause::Upgrade {
-                self.until_restart(shared).await;
+            if cause == RebootCause::Upgrade && self.restart_has_to_wait(shared).await {
+                shared.service.put(|work| work.reboot = Some(cause));
+                return;
             }
             self.restart(cause).await;
         }

@@ -178,6 +178,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             calm_from_ms: 0,
             retained,
             well_ms: held_until_ms.saturating_add(WELL_MS),
+            restart_latest_ms: None,
         },
     }
 }

@@ -289,16 +289,19 @@ impl<B: Board> Service<B> {
         }
     }
 
-    /// Waits for the end of a transmission and its windows before a restart.
-    pub(crate) async fn until_restart(&mut self, shared: &Shared) {
-        let mut left_ms = RESTART_LIMIT_MS;
-        while left_ms > 0 {
-            // The others go on meanwhile, and so does the watchdog.
-            shared.service_alive.beat(self.clock.now_ms());
-            self.system.feed_watchdog();
-            self.until_quiet(1000, shared).await;
-            left_ms = if is_busy(shared) { left_ms.saturating_sub(1000) } else { 0 };
+    /// Tells whether the restart has to wait, for the end of a transmission and its windows, and waits a moment if so. The
+    /// caller looks for work in between: what is to be stored meanwhile comes before the restart.
+    pub(crate) async fn restart_has_to_wait(&mut self, shared: &Shared) -> bool {
+        let now_ms = self.clock.now_ms();
+        let latest_ms = *self.restart_latest_ms.get_or_insert(now_ms.saturating_add(RESTART_LIMIT_MS));
+        if !is_busy(shared) || now_ms >= latest_ms {
+            return false;
         }
+        // The others go on meanwhile, and so does the watchdog.
+        shared.service_alive.beat(now_ms);
+        self.system.feed_watchdog();
+        self.until_quiet(LOOK_MS, shared).await;
+        true
     }
 
     async fn until_quiet(&self, limit_ms: u64, shared: &Shared) {

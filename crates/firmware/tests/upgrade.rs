@@ -77,6 +77,23 @@ fn a_new_image_without_meter_radio_or_flash_goes_back_after_five_minutes() {
 }
 
 #[test]
+fn what_is_switched_while_the_restart_waits_for_the_radio_is_stored_before_it() {
+    let bench = started(SWAP, |bench| bench.meter_hangs.set(true));
+    bench.run_ms(250_000);
+    // From here on a transmission never ends, so the restart waits for it as long as it may.
+    bench.radio_hangs.set(true);
+    bench.run_ms(53_000);
+    assert!(bench.when(GIVEN_UP).is_some());
+    assert_eq!((bench.when("stored relay_state"), bench.when(RESTART)), (None, None));
+    bench.button.hold(100_000);
+    bench.run_ms(2_000);
+    assert!(bench.when("stored relay_state").is_some());
+    assert_eq!(bench.when(RESTART), None);
+    bench.run_ms(20_000);
+    assert_eq!((bench.when(RESTART), bench.resets.get()), (Some(320_000), 1));
+}
+
+#[test]
 fn a_new_image_whose_meter_comes_late_stays_all_the_same() {
     let bench = started(SWAP, |bench| bench.meter_hangs.set(true));
     bench.run_ms(150_000);
