@@ -1,49 +1,12 @@
-//! The flash, with the watchdog fed.
+//! The flash.
 
-use embassy_stm32::flash::{Blocking, Error, Flash, MAX_ERASE_SIZE, WRITE_SIZE};
+use embassy_stm32::flash::{Blocking, Flash};
 use embassy_stm32::peripherals::FLASH;
-use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
-use crate::chip;
+use crate::watched_flash::WatchedFlash;
 
-/// The flash; each operation feeds the watchdog, as a swap takes longer than that waits.
-pub struct WatchedFlash(Flash<'static, Blocking>);
-
-impl WatchedFlash {
-    /// Takes the flash. For one call.
-    pub fn new() -> Self {
-        // SAFETY: embassy-stm32 is not started here, and nothing else takes its peripherals.
-        Self(Flash::new_blocking(unsafe { FLASH::steal() }))
-    }
-}
-
-impl ErrorType for WatchedFlash {
-    type Error = Error;
-}
-
-impl ReadNorFlash for WatchedFlash {
-    const READ_SIZE: usize = 1;
-
-    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Error> {
-        self.0.blocking_read(offset, bytes)
-    }
-
-    fn capacity(&self) -> usize {
-        embassy_stm32::flash::FLASH_SIZE
-    }
-}
-
-impl NorFlash for WatchedFlash {
-    const WRITE_SIZE: usize = WRITE_SIZE;
-    const ERASE_SIZE: usize = MAX_ERASE_SIZE;
-
-    fn erase(&mut self, from: u32, to: u32) -> Result<(), Error> {
-        chip::feed_watchdog();
-        self.0.blocking_erase(from, to)
-    }
-
-    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Error> {
-        chip::feed_watchdog();
-        self.0.blocking_write(offset, bytes)
-    }
+/// Takes the flash. For one call.
+pub fn take() -> WatchedFlash<Flash<'static, Blocking>> {
+    // SAFETY: embassy-stm32 is not started here, and nothing else takes its peripherals.
+    WatchedFlash(Flash::new_blocking(unsafe { FLASH::steal() }))
 }

@@ -12,6 +12,8 @@ mod flash;
 mod handover;
 #[path = "../../../services.rs"]
 mod services;
+#[path = "../../../watched_flash.rs"]
+mod watched_flash;
 
 /// Where everything lies, from board.toml, and the public key.
 mod memory {
@@ -23,5 +25,5 @@ fn main() -> ! {
     // Before anything that takes time: the pin floats since the reset.
     chip::hold_relay();
     chip::start_watchdog();
-    boot::boot::<_, 256>(flash::WatchedFlash::new())
+    boot::boot::<_, 256>(flash::take())
 }
