@@ -77,8 +77,9 @@ unsafe impl defmt::Logger for NoLog {
 
 /// Makes the board's `main`: control on an executor in an interrupt that no driver uses, at the lowest priority of all, and
 /// radio and service on the thread. `$parts` is the function that takes the chip from reset to [`sockeye_firmware::Parts`].
+/// A board with a tag or a serial line names its fourth task, `maintenance`, at the end.
 macro_rules! socket {
-    ($board:ty, $parts:path, $interrupt:ident, $priority:path) => {
+    ($board:ty, $parts:path, $interrupt:ident, $priority:path $(, $maintenance:ident)?) => {
         /// Runs control above the other tasks.
         static ABOVE: embassy_executor::InterruptExecutor = embassy_executor::InterruptExecutor::new();
 
@@ -117,6 +118,17 @@ macro_rules! socket {
             async move { sockeye_firmware::service(&mut service, shared).await }
         }
 
+        $(
+            #[embassy_executor::task]
+            #[allow(clippy::manual_async_fn, reason = "as above")]
+            fn $maintenance(
+                mut maintenance: sockeye_firmware::Maintenance<$board>,
+                shared: &'static sockeye_firmware::Shared,
+            ) -> impl Future<Output = mcu::Never> {
+                async move { sockeye_firmware::maintenance(&mut maintenance, shared).await }
+            }
+        )?
+
         #[cortex_m_rt::entry]
         fn main() -> ! {
             static SHARED: static_cell::StaticCell<sockeye_firmware::Shared> = static_cell::StaticCell::new();
@@ -127,7 +139,7 @@ macro_rules! socket {
             EXECUTOR.init(embassy_executor::Executor::new()).run(|spawner| start(spawner, shared))
         }
 
-        /// Takes the chip from reset to three running tasks. Done on the stack, which is given back, and not in a task's
+        /// Takes the chip from reset to running tasks. Done on the stack, which is given back, and not in a task's
         /// memory, which would be kept for it for ever.
         #[inline(never)]
         fn start(spawner: embassy_executor::Spawner, shared: &'static sockeye_firmware::Shared) {
@@ -136,6 +148,7 @@ macro_rules! socket {
             interrupt::$interrupt.set_priority($priority);
             ABOVE.start(interrupt::$interrupt).spawn(control(tasks.control, shared).expect("spawned once"));
             spawner.spawn(service(tasks.service, shared).expect("spawned once"));
+            $(spawner.spawn($maintenance(tasks.maintenance, shared).expect("spawned once"));)?
             spawner.spawn(radio(tasks.radio, shared).expect("spawned once"));
         }
     };

@@ -94,6 +94,9 @@ pub trait Chip: fmt::Debug + Sized + 'static {
     /// How long after the mains has gone the supply monitor sees it, in µs.
     const SUPPLY_MONITOR_US: u64;
 
+    /// Says whether the image has a tag at its chip.
+    const HAS_TAG: bool = false;
+
     /// Makes a flash as the factory leaves it, with the image, where that lies in the modelled part.
     fn flash(image: &Image) -> Flash<Self::Nor>;
 

@@ -8,9 +8,13 @@ use sockeye_virtual_hardware::bl0942::SharedCircuit;
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::flash::Flash;
 use sockeye_virtual_hardware::sim::Sim;
+use sockeye_virtual_hardware::st25dv::SharedTag;
 use sockeye_virtual_hardware::sx126x::VirtualChip;
 
 use crate::chip::ResetKind;
+
+/// Bytes of the tag, an ST25DV64K as on the host board.
+pub const TAG_BYTES: usize = 8192;
 
 /// How long the capacitor feeds the device without mains, in µs, as on the host board.
 pub const HOLD_UP_US: u64 = 2_000_000;
@@ -41,6 +45,8 @@ pub struct Outside<N> {
     pub button: VirtualButton,
     /// The flash, or the part of it that is no code.
     pub flash: Flash<N>,
+    /// The NFC tag, where the chip is connected to one.
+    pub tag: SharedTag,
     /// The supply monitor sees a loss.
     pub supply_low: Rc<Cell<bool>>,
 }

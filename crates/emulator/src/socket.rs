@@ -18,12 +18,13 @@ use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::flash::{self, Flash};
 use sockeye_virtual_hardware::mains::{Circuit, MeteredCircuit};
 use sockeye_virtual_hardware::sim::Sim;
+use sockeye_virtual_hardware::st25dv::{SharedTag, St25dv};
 use sockeye_virtual_hardware::sx126x::VirtualChip;
 
 use crate::chip::{Chip, ResetKind};
 use crate::elf::Image;
 use crate::machine::Machine;
-use crate::outside::{Change, HOLD_UP_US, Outside};
+use crate::outside::{Change, HOLD_UP_US, Outside, TAG_BYTES};
 use crate::trace::Trace;
 use crate::witness::Witness;
 
@@ -83,6 +84,7 @@ impl<C: Chip> EmulatedSocket<C> {
             circuit: SharedCircuit::new(sim, circuit),
             button: VirtualButton::new(sim),
             flash,
+            tag: SharedTag::new(sim, St25dv::new(TAG_BYTES)),
             supply_low: Rc::new(Cell::new(false)),
         };
         network.tell_for(index);
@@ -167,6 +169,7 @@ impl<C: Chip> EmulatedSocket<C> {
         self.observer.goes_dark();
         self.outside.supply_low.set(false);
         self.outside.radio.power_cycle();
+        self.outside.tag.with(|now_us, chip| chip.power_cut(now_us));
         self.outside.circuit.with_meter(|now_us, meter| meter.reset(now_us));
         self.outside.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, false));
         self.pulses.set(0);
@@ -316,6 +319,10 @@ impl<C: Chip> Device for EmulatedSocket<C> {
 
     fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    fn tag(&self) -> Option<&SharedTag> {
+        C::HAS_TAG.then_some(&self.outside.tag)
     }
 
     fn observer(&self) -> &HostObserver {

@@ -25,6 +25,7 @@ use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::flash::{Change, Cut, Flash, Operation, Stm32wlNmi};
 use sockeye_virtual_hardware::mains::{Circuit, MeteredCircuit};
 use sockeye_virtual_hardware::sim::Sim;
+use sockeye_virtual_hardware::st25dv::{SharedTag, St25dv};
 use sockeye_virtual_hardware::sx126x::VirtualChip;
 
 type Nor = Flash<Stm32wlNmi>;
@@ -56,6 +57,7 @@ fn machine(image: &Rc<Image>, flash: &Nor) -> Machine<Stm32wl> {
         circuit: SharedCircuit::new(&sim, MeteredCircuit::new(Circuit::new(230.0), meter)),
         button: VirtualButton::new(&sim),
         flash: flash.clone(),
+        tag: SharedTag::new(&sim, St25dv::new(512)),
         supply_low: Rc::new(Cell::new(false)),
         sim,
     };

@@ -64,6 +64,18 @@ impl SharedTag {
         self.fault.set(fault);
     }
 
+    /// Tells what is wrong with the bus.
+    #[must_use]
+    pub fn fault(&self) -> BusFault {
+        self.fault.get()
+    }
+
+    /// Tells how often GPO has pulsed.
+    #[must_use]
+    pub fn pulses(&self) -> u64 {
+        self.model.borrow().pulses()
+    }
+
     /// Makes the bus to the chip.
     #[must_use]
     pub fn i2c(&self) -> VirtualI2c {
