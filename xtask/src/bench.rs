@@ -26,7 +26,7 @@ enum What {
     Instructions,
     /// Millions of random frames, commands and crashes against the MAC: some minutes
     Counted,
-    /// What the STM32WL image promises, on the modelled chip: a thousand starts, uplinks, frames and cuts each; half an hour
+    /// What the images of both chips promise, on the modelled chips: a thousand starts, uplinks, frames and cuts each; an hour
     Image,
     /// A thousand sockets on one gateway: joins, delivery, time on the air; some minutes
     Crowd,
@@ -145,7 +145,9 @@ fn counted(workspace: &Workspace) -> Result<(), Failure> {
 const IMAGE_RUNS: &str = "1000";
 
 fn image(workspace: &Workspace) -> Result<(), Failure> {
-    emulate::images(workspace, emulate::BOARDS[0])?;
+    for board in emulate::BOARDS {
+        emulate::images(workspace, board)?;
+    }
     let mut cargo = workspace.cargo();
     cargo
         .args(["test", "--quiet", "--release", "--package", "sockeye-emulator", "--test", "figures"])

@@ -1,56 +1,17 @@
 //! The images as they are flashed, on the modelled chips.
 #![allow(missing_docs, reason = "tests")]
 
+mod bench;
 mod image;
 
-use clap::Parser;
+use bench::Bench;
 use image::Board;
 use sockeye_emulator::chip::Chip;
 use sockeye_emulator::machine::Machine;
 use sockeye_emulator::nvic::NMI;
-use sockeye_emulator::socket::EmulatedSocket;
 use sockeye_emulator::stm32wl::Stm32wl;
-use sockeye_host::cli::Options;
 use sockeye_host::report::{DownlinkKind, Event};
-use sockeye_host::script::Schedule;
-use sockeye_host::world::World;
 use sockeye_virtual_hardware::flash::Cut;
-
-struct Bench<B: Board> {
-    world: World<EmulatedSocket<B>>,
-}
-
-impl<B: Board> Bench<B> {
-    fn new(seed: u64) -> Self {
-        let image = image::of::<B>();
-        let options = Options::parse_from(["test".to_owned(), format!("--seed={seed}")]);
-        Self { world: World::with(&options, |place| EmulatedSocket::new(&image, &place)).unwrap() }
-    }
-
-    /// Runs a script to its end, and gives the events with their times in ms.
-    fn run(&mut self, script: &str, end_ms: u64) -> Vec<(u64, Event)> {
-        let schedule = Schedule::from_bytes(script.as_bytes()).unwrap();
-        let mut events = Vec::new();
-        self.world
-            .run_script(&schedule, end_ms, |(t_ms, _, event)| {
-                events.push((t_ms, event));
-                Ok::<_, ()>(())
-            })
-            .unwrap();
-        events
-    }
-
-    fn socket(&self) -> &EmulatedSocket<B> {
-        self.world.device(0).unwrap()
-    }
-
-    /// The image has done nothing that a chip would not have let pass, and touched no register without a model.
-    fn is_clean(&self) {
-        let faults = self.socket().with_machine(|machine| machine.chip().core().faults().clone()).unwrap();
-        assert!(faults.is_empty(), "{faults:?}");
-        assert_eq!(self.world.watchdog_resets(), 0);
-    }
-}
 
 /// The first instant at which an event of a kind is told.
 fn first(events: &[(u64, Event)], is: impl Fn(&Event) -> bool) -> u64 {
@@ -58,11 +19,7 @@ fn first(events: &[(u64, Event)], is: impl Fn(&Event) -> bool) -> u64 {
 }
 
 fn relays(events: &[(u64, Event)]) -> Vec<(u64, bool, &'static str)> {
-    let relay = |(t_ms, event): &(u64, Event)| match event {
-        Event::Relay { on, cause } => Some((*t_ms, *on, *cause)),
-        _ => None,
-    };
-    events.iter().filter_map(relay).collect()
+    bench::relays(events).collect()
 }
 
 fn uplinks(events: &[(u64, Event)]) -> Vec<&[u8]> {
@@ -87,16 +44,16 @@ fn the_records_lie_where_the_board_has_them<B: Board>() {
 }
 
 fn the_relay_is_set_within_200_ms_of_power_and_once<B: Board>() {
-    let mut bench = Bench::<B>::new(1);
-    let events = bench.run("", 5_000);
+    let mut bench = Bench::<B>::new("--seed 1");
+    let events = bench.script("", 5_000);
     let relays = relays(&events);
     assert!(matches!(relays[..], [(0..=200, true, "power_up")]), "{relays:?}");
-    bench.is_clean();
+    bench.is_clean("");
 }
 
 fn it_joins_and_sends_basic_information_and_a_report_of_what_it_measures<B: Board>() {
-    let mut bench = Bench::<B>::new(1);
-    let events = bench.run("at 5s load 1150W", 60_000);
+    let mut bench = Bench::<B>::new("--seed 1");
+    let events = bench.script("at 5s load 1150W", 60_000);
     let joined = first(&events, |event| matches!(event, Event::Joined { .. }));
     assert!(joined <= 45_000, "{joined}");
     let uplinks = uplinks(&events);
@@ -110,12 +67,12 @@ fn it_joins_and_sends_basic_information_and_a_report_of_what_it_measures<B: Boar
         if (4_950..=5_050).contains(&u16::from_le_bytes([*low, *high])))),
         "{report:x?}"
     );
-    bench.is_clean();
+    bench.is_clean("");
 }
 
 fn a_downlink_switches_the_relay_within_10_ms_of_its_end<B: Board>() {
-    let mut bench = Bench::<B>::new(2);
-    let events = bench.run("at 50s downlink 85 080000ff\nat 60s downlink 85 080100ff", 70_000);
+    let mut bench = Bench::<B>::new("--seed 2");
+    let events = bench.script("at 50s downlink 85 080000ff\nat 60s downlink 85 080100ff", 70_000);
     let downlinks: Vec<u64> = events
         .iter()
         .filter(|(_, event)| matches!(event, Event::Downlink { port: 85, kind: DownlinkKind::Unicast, .. }))
@@ -129,13 +86,13 @@ fn a_downlink_switches_the_relay_within_10_ms_of_its_end<B: Board>() {
         assert!((downlink..=downlink + 10).contains(&relay), "{downlink} {relay}");
         assert_eq!((on, cause), (expected, "downlink"));
     }
-    bench.is_clean();
+    bench.is_clean("");
 }
 
 fn the_button_toggles_and_a_long_press_resets_to_the_factory_settings<B: Board>() {
-    let mut bench = Bench::<B>::new(3);
+    let mut bench = Bench::<B>::new("--seed 3");
     let events =
-        bench.run("at 10s press\nat 12s press\nat 40s downlink 85 ff03b400\nat 50s hold 11s", 80_000);
+        bench.script("at 10s press\nat 12s press\nat 40s downlink 85 ff03b400\nat 50s hold 11s", 80_000);
     let relays = relays(&events);
     assert!(
         matches!(
@@ -155,7 +112,7 @@ fn the_button_toggles_and_a_long_press_resets_to_the_factory_settings<B: Board>(
         })
         .collect();
     assert!(nonces.len() >= 2 && nonces.is_sorted_by(|one, other| one < other), "{nonces:?}");
-    bench.is_clean();
+    bench.is_clean("");
 }
 
 /// From a current to the first reading of it: a period of readings, and the meter's window of 20 ms before and its answer
@@ -166,33 +123,33 @@ fn above_130_percent_of_the_rated_current_the_relay_opens_350_ms_after_the_first
     B: Board,
 >() {
     for (seed, start_ms) in [(1, 4_000), (2, 4_037), (3, 26_011), (4, 33_333)] {
-        let mut bench = Bench::<B>::new(seed);
-        let events = bench.run(&format!("at {start_ms}ms load 5000W"), start_ms + 2_000);
+        let mut bench = Bench::<B>::new(&format!("--seed {seed}"));
+        let events = bench.script(&format!("at {start_ms}ms load 5000W"), start_ms + 2_000);
         let tripped = first(&events, |event| matches!(event, Event::Trip { cause: "hard_limit", .. }));
         assert!((200..=350 + TO_READING_MS).contains(&(tripped - start_ms)), "{tripped}");
         assert!(!bench.socket().outside().circuit.flow().current_a.is_normal());
-        bench.is_clean();
+        bench.is_clean("");
     }
 }
 
 fn a_restart_by_command_does_not_move_the_relay<B: Board>() {
-    let mut bench = Bench::<B>::new(5);
-    let mut events = bench.run("at 5s load 2300W\nat 50s downlink 85 ff10ff", 52_000);
+    let mut bench = Bench::<B>::new("--seed 5");
+    let mut events = bench.script("at 5s load 2300W\nat 50s downlink 85 ff10ff", 52_000);
     while bench.world.now_ms() < 60_000 {
         let now_ms = bench.world.now_ms();
-        events.extend(bench.run("", now_ms + 1));
+        events.extend(bench.script("", now_ms + 1));
         assert!(bench.socket().outside().circuit.flow().current_a > 9.9, "{now_ms}");
     }
     assert_eq!(relays(&events).last().map(|(_, on, cause)| (*on, *cause)), Some((true, "power_up")));
     first(&events, |event| *event == Event::Reboot { cause: "downlink" });
-    bench.is_clean();
+    bench.is_clean("");
 }
 
 fn an_outage_is_told_and_session_relay_and_settings_are_there_when_the_mains_returns<B: Board>() {
-    let mut bench = Bench::<B>::new(6);
+    let mut bench = Bench::<B>::new("--seed 6");
     let script =
         "at 40s downlink 85 080000ff\nat 45s downlink 85 ff030807\nat 60s power off\nat 65s power on";
-    let events = bench.run(script, 130_000);
+    let events = bench.script(script, 130_000);
     assert!(uplinks(&events).contains(&&[0xFF, 0x3F, 0xFF][..]), "{events:#?}");
     let relays = relays(&events);
     assert!(
@@ -203,22 +160,22 @@ fn an_outage_is_told_and_session_relay_and_settings_are_there_when_the_mains_ret
     assert_eq!(joins, 1);
     let after = events.iter().filter(|(t_ms, event)| *t_ms > 65_000 && matches!(event, Event::Uplink { .. }));
     assert!(after.count() >= 2);
-    bench.is_clean();
+    bench.is_clean("");
 }
 
 /// Starts a socket again after the power has failed in each of the two writes of its relay's state, in two ways, and looks
 /// at the chip.
 fn after_torn_writes<B: Board>(mut look: impl FnMut(&mut Machine<B>)) {
     for (operations, seed) in [(0, 1), (0, 2), (1, 1), (1, 2)] {
-        let mut bench = Bench::<B>::new(7);
-        bench.run("", 1_000);
+        let mut bench = Bench::<B>::new("--seed 7");
+        bench.script("", 1_000);
         bench.socket().outside().flash.cut_after(operations, Cut::Inside { seed });
-        bench.run("at 2s press\nat 3s power off", 6_000);
+        bench.script("at 2s press\nat 3s power off", 6_000);
         bench.socket().outside().flash.power_on();
-        let events = bench.run("at 7s power on", 9_000);
+        let events = bench.script("at 7s power on", 9_000);
         assert!(matches!(relays(&events)[..], [(7_000..=7_200, _, "power_up")]), "{operations}: {events:#?}");
         bench.socket().with_machine(|machine| look(machine)).unwrap();
-        bench.is_clean();
+        bench.is_clean("");
     }
 }
 
@@ -238,7 +195,7 @@ fn a_torn_word_of_the_stm32wl_raises_the_nmi() {
 
 fn the_same_seed_gives_the_same_run<B: Board>() {
     let script = "at 20s press\nat 30s load 100W\nat 45s downlink 85 080100ff";
-    let run = |seed| Bench::<B>::new(seed).run(script, 60_000);
+    let run = |seed| Bench::<B>::new(&format!("--seed {seed}")).script(script, 60_000);
     assert_eq!(run(8), run(8));
     assert_ne!(run(8), run(9));
 }
@@ -246,9 +203,9 @@ fn the_same_seed_gives_the_same_run<B: Board>() {
 #[test]
 fn a_trace_names_what_the_cpu_enters_in_the_order_of_time() {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("trace.txt");
-    let mut bench = Bench::<sockeye_emulator::stm32wl::Stm32wl>::new(1);
+    let mut bench = Bench::<Stm32wl>::new("--seed 1");
     bench.socket().trace(&std::rc::Rc::new(sockeye_emulator::trace::Trace::create(&path).unwrap())).unwrap();
-    bench.run("", 300);
+    bench.script("", 300);
     drop(bench);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -258,18 +215,6 @@ fn a_trace_names_what_the_cpu_enters_in_the_order_of_time() {
     let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what}"));
     assert!(place("  Reset") < place("  main") && place("  main") < place("> exception"));
     assert!(text.contains("< back from the exception"));
-}
-
-/// Tries each on both boards.
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod stm32wl {
-            $(#[test] fn $name() { super::$name::<sockeye_emulator::stm32wl::Stm32wl>(); })*
-        }
-        mod rp2040 {
-            $(#[test] fn $name() { super::$name::<sockeye_emulator::rp2040::Rp2040>(); })*
-        }
-    };
 }
 
 on_both! {

@@ -3,16 +3,18 @@
 use sockeye_host::report::Event;
 use sockeye_virtual_hardware::flash::Cut;
 
-use crate::bench::{Bench, Random, runs};
+use crate::bench::Bench;
+use crate::image::Board;
+use crate::on_both;
+use crate::span::{Random, runs};
 
 /// A day's cuts, each with the supply's fall; every tenth tears a flash operation.
-#[test]
-fn a_day_with_cuts_at_random_moments() {
+fn a_day_with_cuts_at_random_moments<B: Board>() {
     let cuts = runs(30);
     // A thousand make a day.
     let mean_ms = 86_400;
     let mut random = Random::new(1);
-    let mut bench = Bench::new(&crate::image::image(), "--seed 5");
+    let mut bench = Bench::<B>::new("--seed 5");
     bench.act("load 500W");
     let (mut torn, mut relay_on, mut energy_uwh) = (0, true, 0);
     for cut in 1..=cuts {
@@ -51,15 +53,15 @@ fn a_day_with_cuts_at_random_moments() {
     bench.act(if relay_on { "downlink 85 080000ff" } else { "downlink 85 080100ff" }).run(20_000);
     assert_eq!(bench.relays().filter(|(_, _, cause)| *cause == "downlink").count(), 1, "{:?}", bench.events);
     println!(
-        "stm32wl: {cuts} supply cuts at random moments of {:.1} hours, {torn} of them inside a flash operation: starts each time",
+        "{}: {cuts} supply cuts at random moments of {:.1} hours, {torn} of them inside a flash operation: starts each time",
+        B::NAME,
         bench.now_us() as f64 / 3.6e9
     );
 }
 
-#[test]
-fn the_stack_stays_within_its_bounds() {
-    let image = crate::image::image();
-    let mut bench = Bench::new(&image, "--seed 9");
+fn the_stack_stays_within_its_bounds<B: Board>() {
+    let mut bench = Bench::<B>::new("--seed 9");
+    let image = bench.image.clone();
     let (stack_end, stack_start) =
         (image.symbol("__euninit").unwrap(), image.symbol("_stack_start").unwrap());
     let stack = || {
@@ -80,8 +82,14 @@ fn the_stack_stays_within_its_bounds() {
     let untouched = before.iter().zip(&after).take_while(|(before, after)| before == after).count();
     let (used, statics) = (bytes - untouched, stack_end - 0x2000_0000);
     println!(
-        "stm32wl: stack {used} of {bytes} bytes, one for all executors and handlers; static data {statics} bytes"
+        "{}: stack {used} of {bytes} bytes, one for all executors and handlers; static data {statics} bytes",
+        B::NAME
     );
     bench.is_clean("stack");
     assert!(untouched >= 1024, "{untouched} bytes left");
+}
+
+on_both! {
+    a_day_with_cuts_at_random_moments
+    the_stack_stays_within_its_bounds
 }

@@ -3,9 +3,11 @@
 //! `SOCKEYE_RUNS` says how often each is taken; `cargo xtask bench --only image` takes a thousand.
 #![allow(missing_docs, reason = "tests")]
 
+#[path = "../bench/mod.rs"]
 mod bench;
 #[path = "../image/mod.rs"]
 mod image;
 mod lives;
 mod protection;
 mod radio;
+mod span;

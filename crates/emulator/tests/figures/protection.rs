@@ -2,8 +2,10 @@
 
 use sockeye_virtual_hardware::sx126x::Fault;
 
-use crate::bench::{Bench, Random, Span, runs};
-use crate::image;
+use crate::bench::Bench;
+use crate::image::Board;
+use crate::on_both;
+use crate::span::{Random, Span, runs};
 
 /// 10 A rated, so the hard limit is 13 A.
 const AU: &str = "--model AU";
@@ -12,8 +14,8 @@ const AU: &str = "--model AU";
 const LIMIT_MS: i64 = 350;
 
 /// What the chip's fast RMS shows at 13 A of 230 V.
-fn limit_counts() -> u32 {
-    let mut bench = Bench::new(&image::image(), AU);
+fn limit_counts<B: Board>() -> u32 {
+    let mut bench = Bench::<B>::new(AU);
     bench.act("load 2990W").run(3_000);
     bench.outside().circuit.with_meter(|_, meter| meter.counts().i_fast_rms)
 }
@@ -26,7 +28,7 @@ fn fast_current(answer: &[u8]) -> Option<u32> {
 
 /// Lets the load jump over the hard limit now. Tells the time from the end of the first answer that shows it to the
 /// relay's pin, and that from the jump, in µs.
-fn trip(bench: &mut Bench, limit: u32, what: &str) -> (i64, i64) {
+fn trip<B: Board>(bench: &mut Bench<B>, limit: u32, what: &str) -> (i64, i64) {
     bench.events.clear();
     let jump_us = bench.now_us();
     bench.act("load 3500W");
@@ -48,8 +50,8 @@ fn trip(bench: &mut Bench, limit: u32, what: &str) -> (i64, i64) {
     (since(seen_us.unwrap()), since(jump_us))
 }
 
-fn check(what: &str, count: u64, mut prepare: impl FnMut(u64, &mut Random) -> Bench) {
-    let limit = limit_counts();
+fn check<B: Board>(what: &str, count: u64, mut prepare: impl FnMut(u64, &mut Random) -> Bench<B>) {
+    let limit = limit_counts::<B>();
     let (mut from_reading, mut from_jump) = (Span::NONE, Span::NONE);
     for seed in 1..=count {
         let mut random = Random::new(seed);
@@ -60,36 +62,34 @@ fn check(what: &str, count: u64, mut prepare: impl FnMut(u64, &mut Random) -> Be
         from_jump.take(jump_us);
     }
     println!(
-        "stm32wl: hard limit {what}: pin {:.1} to {:.1} ms after the first reading over it (at most {LIMIT_MS}), \
+        "{}: hard limit {what}: pin {:.1} to {:.1} ms after the first reading over it (at most {LIMIT_MS}), \
          at most {:.1} ms after the load's jump; {count} starts",
+        B::NAME,
         from_reading.least as f64 / 1000.0,
         from_reading.most as f64 / 1000.0,
         from_jump.most as f64 / 1000.0,
     );
 }
 
-#[test]
-fn the_hard_limit_while_joining() {
+fn the_hard_limit_while_joining<B: Board>() {
     check("while joining", runs(8), |seed, random| {
-        let mut bench = Bench::new(&image::image(), &format!("--seed {seed} {AU}"));
+        let mut bench = Bench::<B>::new(&format!("--seed {seed} {AU}"));
         bench.run(1_000 + random.below(39_000));
         bench
     });
 }
 
-#[test]
-fn the_hard_limit_in_the_receive_windows() {
+fn the_hard_limit_in_the_receive_windows<B: Board>() {
     check("in RX1 and RX2", runs(8), |seed, random| {
-        let mut bench = Bench::joined(seed, AU);
+        let mut bench = Bench::<B>::joined(seed, AU);
         bench.act("downlink 85 ff28ff confirmed").run(random.below(6_000));
         bench
     });
 }
 
-#[test]
-fn the_hard_limit_while_settings_are_written() {
+fn the_hard_limit_while_settings_are_written<B: Board>() {
     check("while settings are written", runs(8), |seed, random| {
-        let mut bench = Bench::joined(seed, AU);
+        let mut bench = Bench::<B>::joined(seed, AU);
         bench.act("load 1000W").run(5_000);
         // Interval, LED, button lock and energy: records of all of them go to flash within a second.
         bench.act("downlink 85 ff033c00ff2f00ff250080ff27ff").run(random.below(4_000));
@@ -97,12 +97,18 @@ fn the_hard_limit_while_settings_are_written() {
     });
 }
 
-#[test]
-fn the_hard_limit_with_a_radio_that_does_not_answer() {
+fn the_hard_limit_with_a_radio_that_does_not_answer<B: Board>() {
     check("with the radio silent", runs(8), |seed, random| {
-        let mut bench = Bench::joined(seed, AU);
+        let mut bench = Bench::<B>::joined(seed, AU);
         bench.outside().radio.with(|chip| chip.inject(Fault::BusyStuck));
         bench.run(random.below(12_000));
         bench
     });
+}
+
+on_both! {
+    the_hard_limit_while_joining
+    the_hard_limit_in_the_receive_windows
+    the_hard_limit_while_settings_are_written
+    the_hard_limit_with_a_radio_that_does_not_answer
 }

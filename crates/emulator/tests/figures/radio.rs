@@ -5,17 +5,20 @@ use sockeye_network_server::{DataDown, MacRequest};
 use sockeye_virtual_hardware::air::Modulation;
 use sockeye_virtual_hardware::sx126x::{Fault, Mode};
 
-use crate::bench::{Bench, Random, Span, runs};
+use crate::bench::Bench;
+use crate::image::Board;
+use crate::on_both;
+use crate::span::{Random, Span, runs};
 
 /// The modes of the chip from now on.
-fn keep_modes(bench: &Bench) {
+fn keep_modes<B: Board>(bench: &Bench<B>) {
     bench.outside().radio.with(|chip| {
         chip.keep_modes();
         chip.take_modes();
     });
 }
 
-fn take_modes(bench: &Bench) -> Vec<(u64, Mode)> {
+fn take_modes<B: Board>(bench: &Bench<B>) -> Vec<(u64, Mode)> {
     bench.outside().radio.with(|chip| chip.take_modes())
 }
 
@@ -24,8 +27,8 @@ fn ms(us: i64) -> f64 {
 }
 
 /// Sends so many reports, and looks when the receiver opens behind each.
-fn windows(delay_s: u8, count: u64) {
-    let mut bench = Bench::joined(1, "");
+fn windows<B: Board>(delay_s: u8, count: u64) {
+    let mut bench = Bench::<B>::joined(1, "");
     let dev_eui = bench.world.dev_eui(0).unwrap();
     if delay_s != 1 {
         bench
@@ -57,8 +60,9 @@ fn windows(delay_s: u8, count: u64) {
         }
     }
     println!(
-        "stm32wl: RXC open {:.2} to {:.2} ms after the end of an uplink (at most 5); RX1 at RxDelay {delay_s} opens {:.2} to {:.2} ms \
+        "{}: RXC open {:.2} to {:.2} ms after the end of an uplink (at most 5); RX1 at RxDelay {delay_s} opens {:.2} to {:.2} ms \
          from its instant; {} uplinks",
+        B::NAME,
         ms(rxc.least),
         ms(rxc.most),
         ms(rx1.least),
@@ -71,18 +75,16 @@ fn windows(delay_s: u8, count: u64) {
     bench.is_clean("windows");
 }
 
-#[test]
-fn rxc_and_rx1_open_in_time_with_a_delay_of_1_s() {
-    windows(1, runs(20));
+fn rxc_and_rx1_open_in_time_with_a_delay_of_1_s<B: Board>() {
+    windows::<B>(1, runs(20));
 }
 
-#[test]
-fn rxc_and_rx1_open_in_time_with_a_delay_of_15_s() {
-    windows(15, runs(20));
+fn rxc_and_rx1_open_in_time_with_a_delay_of_15_s<B: Board>() {
+    windows::<B>(15, runs(20));
 }
 
 /// Commands for this socket, ready to be sent one after the other; the first has the session's counter and `skip` more.
-fn commands(bench: &mut Bench, skip: u64, count: u64) -> (Modulation, Vec<Vec<u8>>) {
+fn commands<B: Board>(bench: &mut Bench<B>, skip: u64, count: u64) -> (Modulation, Vec<Vec<u8>>) {
     let dev_eui = bench.world.dev_eui(0).unwrap();
     bench.world.with_server(|_, server| {
         let session = server.session(dev_eui).unwrap().clone();
@@ -102,7 +104,7 @@ fn commands(bench: &mut Bench, skip: u64, count: u64) -> (Modulation, Vec<Vec<u8
 }
 
 /// Lets the socket listen at SF7, so that many frames go into the time before its report.
-fn listen_at_sf7(bench: &mut Bench) {
+fn listen_at_sf7<B: Board>(bench: &mut Bench<B>) {
     let dev_eui = bench.world.dev_eui(0).unwrap();
     let request = MacRequest::RxParamSetup { rx1_dr_offset: 0, rx2_dr: 5, freq_hz: 869_525_000 };
     bench.world.with_server(|_, server| server.request(dev_eui, request).unwrap());
@@ -114,10 +116,9 @@ fn listen_at_sf7(bench: &mut Bench) {
 /// Frames of a burst: they are over before the report of the first change, up to 2 s later, makes the receiver deaf.
 const BURST: u64 = 20;
 
-#[test]
-fn class_c_frames_2_ms_apart_are_all_heard_and_obeyed_within_10_ms() {
+fn class_c_frames_2_ms_apart_are_all_heard_and_obeyed_within_10_ms<B: Board>() {
     let count = runs(40).next_multiple_of(BURST);
-    let mut bench = Bench::joined(3, "");
+    let mut bench = Bench::<B>::joined(3, "");
     listen_at_sf7(&mut bench);
     let (mut sent, mut heard, mut received, mut latency) = (0, 0, 0, Span::NONE);
     for _ in 0..count / BURST {
@@ -153,8 +154,9 @@ fn class_c_frames_2_ms_apart_are_all_heard_and_obeyed_within_10_ms() {
         bench.run(20_000);
     }
     println!(
-        "stm32wl: Class C frames 2 ms apart: {received} of {count} received, {heard} obeyed; \
+        "{}: Class C frames 2 ms apart: {received} of {count} received, {heard} obeyed; \
          relay's pin {:.2} to {:.2} ms after a frame's end (at most 10)",
+        B::NAME,
         ms(latency.least),
         ms(latency.most)
     );
@@ -164,9 +166,9 @@ fn class_c_frames_2_ms_apart_are_all_heard_and_obeyed_within_10_ms() {
 }
 
 /// Breaks the radio at a random moment, and sends it a command twice a second: tells when the first is obeyed.
-fn heard_again(fault: impl Fn(u64) -> Fault, heals: bool, seed: u64) -> i64 {
+fn heard_again<B: Board>(fault: impl Fn(u64) -> Fault, heals: bool, seed: u64) -> i64 {
     let mut random = Random::new(seed);
-    let mut bench = Bench::joined(1 + seed % 50, "");
+    let mut bench = Bench::<B>::joined(1 + seed % 50, "");
     // Sometimes in RXC for long, sometimes in an uplink or its windows.
     bench.run(random.below(3_000));
     if seed.is_multiple_of(2) {
@@ -199,8 +201,7 @@ fn heard_again(fault: impl Fn(u64) -> Fault, heals: bool, seed: u64) -> i64 {
     (bench.now_us() - begun_us).cast_signed()
 }
 
-#[test]
-fn a_radio_that_fails_in_whatever_way_is_heard_again_within_10_s() {
+fn a_radio_that_fails_in_whatever_way_is_heard_again_within_10_s<B: Board>() {
     type Make = fn(u64) -> Fault;
     let ways: [(&str, Make, bool); 9] = [
         ("a hang", |_| Fault::Hang, false),
@@ -217,12 +218,20 @@ fn a_radio_that_fails_in_whatever_way_is_heard_again_within_10_s() {
     for (what, fault, heals) in ways {
         let mut span = Span::NONE;
         for seed in 1..=count {
-            span.take(heard_again(fault, heals, seed));
+            span.take(heard_again::<B>(fault, heals, seed));
         }
         println!(
-            "stm32wl: after {what}: a command obeyed {:.1} s later at most (10); {count} runs",
+            "{}: after {what}: a command obeyed {:.1} s later at most (10); {count} runs",
+            B::NAME,
             ms(span.most) / 1000.0
         );
         assert!(span.most <= 10_000_000, "{what}: {span:?}");
     }
+}
+
+on_both! {
+    rxc_and_rx1_open_in_time_with_a_delay_of_1_s
+    rxc_and_rx1_open_in_time_with_a_delay_of_15_s
+    class_c_frames_2_ms_apart_are_all_heard_and_obeyed_within_10_ms
+    a_radio_that_fails_in_whatever_way_is_heard_again_within_10_s
 }
