@@ -10,7 +10,7 @@ use sockeye_upgrade::Upgrade;
 use crate::board::{Board, Clock, System};
 use crate::faults::{Fault, FaultKind};
 use crate::notice::{Notice, Observer};
-use crate::records;
+use crate::records::{self, Copies};
 use crate::retained::Retained;
 use crate::shared::{ControlEvent, ServiceWork, Shared};
 use crate::upgrade::Course;
@@ -42,6 +42,9 @@ pub struct Service<B: Board> {
     pub(crate) observer: B::Observer,
     /// Erasures of the whole storage that control and radio know of.
     pub(crate) erasures: u32,
+    pub(crate) copies: Copies,
+    /// The first of these that has to be stored again.
+    pub(crate) next_copy: usize,
     /// Until then the supply may be lost.
     pub(crate) calm_from_ms: u64,
     pub(crate) retained: &'static Retained,
@@ -107,6 +110,7 @@ enum Whose {
     Awaited,
     /// The maintenance task, which does the same.
     Maintenance,
+    Nobody,
 }
 
 impl<B: Board> Service<B> {
@@ -133,7 +137,7 @@ impl<B: Board> Service<B> {
                     let number = work.numbers.get(item as usize).copied().unwrap_or(0);
                     shared.events.send(ControlEvent::Stored { item, number }).await;
                 }
-                Whose::Control(_) => {}
+                Whose::Control(_) | Whose::Nobody => {}
             }
         }
         if let Some(piece) = work.upgrade.take() {
@@ -160,7 +164,7 @@ impl<B: Board> Service<B> {
     /// Takes the record that is to be stored next and writes it down: what must not be lost with the supply first,
     /// then what the radio task waits for.
     fn next_record(
-        &self,
+        &mut self,
         work: &mut ServiceWork,
         previous_settings: &[u8],
         out: &mut [u8; MAX_STORED],
@@ -187,9 +191,13 @@ impl<B: Board> Service<B> {
         if let Some(record) = work.maintenance.take() {
             return put(out, RecordId::Maintenance, &record, Whose::Maintenance);
         }
-        let task = work.delay_task.take()?;
-        let bytes = records::encode_delay_task(task);
-        put(out, RecordId::DelayTask, &bytes, Whose::Control(StoreItem::DelayTask))
+        if let Some(task) = work.delay_task.take() {
+            let bytes = records::encode_delay_task(task);
+            return put(out, RecordId::DelayTask, &bytes, Whose::Control(StoreItem::DelayTask));
+        }
+        let (id, bytes) = self.copies.get(self.next_copy)?;
+        self.next_copy = self.next_copy.saturating_add(1);
+        put(out, id, bytes, Whose::Nobody)
     }
 
     /// Keeps room in the flash for what is stored when the supply is lost, so that no erase lies in that path. While it
@@ -201,17 +209,20 @@ impl<B: Board> Service<B> {
         self.restore_lost(shared).await;
     }
 
-    /// Has everything stored again that control and radio know, if the flash held nothing of sense and was erased.
+    /// Has everything stored again that is still known, if the flash held nothing of sense and was erased.
     async fn restore_lost(&mut self, shared: &Shared) {
         let erasures = self.storage.erasures();
         if core::mem::replace(&mut self.erasures, erasures) != erasures {
             self.observer.observe(Notice::Error { what: "flash: it held nothing of sense and was erased" });
+            // Stored with what control asks for now, which it asks for again at its own pace if that fails too.
+            self.next_copy = 0;
             shared.radio.put(|work| work.records_lost = true);
             shared.events.send(ControlEvent::RecordsLost).await;
         }
     }
 
     async fn store(&mut self, id: RecordId, bytes: &[u8]) -> bool {
+        self.copies.note(id, bytes);
         let stored = self.storage.store(id, bytes).await.is_ok();
         self.course.flash_failed = !stored;
         self.observer.observe(match stored {

@@ -16,7 +16,7 @@ use crate::mac_config::{is_silent, mac_config};
 use crate::maintenance::{Maintenance, maintenance};
 use crate::notice::{Notice, Observer};
 use crate::radio::{Epoch, MacTimer, NEVER_MS, RadioTask, radio};
-use crate::records;
+use crate::records::{self, Copies};
 use crate::retained::Retained;
 use crate::service::{Service, WELL_MS, service};
 use crate::shared::Shared;
@@ -69,12 +69,14 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     }
     let mut storage = Storage::new(flash, storage_range);
     let mut stored = Stored::new();
+    let mut copies = Copies::default();
     let mut buffer = [0; MAX_RECORD];
     // One await for all records: each one more would be another copy of the storage's state machine, 1 KB of code.
     for id in RecordId::ALL {
         match storage.load(id, &mut buffer).await {
             Ok(length) => {
                 let bytes = length.and_then(|length| buffer.get(..length));
+                copies.note(id, bytes.unwrap_or_default());
                 stored.take(id, bytes, &parts.identity, parts.region, &observer);
             }
             Err(error) => {
@@ -175,6 +177,8 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             system,
             observer,
             erasures: 0,
+            copies,
+            next_copy: usize::MAX,
             calm_from_ms: 0,
             retained,
             well_ms: held_until_ms.saturating_add(WELL_MS),

@@ -5,7 +5,7 @@ mod bench;
 
 use bench::{Bench, current, identity};
 use sockeye_metering::LineFrequency;
-use sockeye_settings::{Identity, Model, PowerRestore, Region, Settings};
+use sockeye_settings::{Identity, Key, Model, PowerRestore, Region, Settings};
 use sockeye_state_machine::{Cause, ResetCause, TripCause};
 use sockeye_storage::RecordId;
 use sockeye_virtual_hardware::flash::Flash;
@@ -227,4 +227,34 @@ fn a_socket_whose_stored_state_is_lost_stays_off() {
     bench.run_ms(200);
     assert!(bench.when("Error { what: \"flash: a record could not be read\" }").is_some());
     assert_eq!(bench.relay.get(), Some(false));
+}
+
+#[test]
+fn a_flash_that_loses_its_records_while_the_socket_runs_loses_neither_identity_nor_wrong_passwords() {
+    let own = Identity { model: Model::Us, app_key: Key::new([9; 16]), ..identity() }.encode();
+    // A challenge, and five wrong passwords.
+    let session = [1, 2, 3, 4, 5, 6, 7, 8, 5];
+    let bench = Bench::new().stored(&[(RecordId::Identity, &own), (RecordId::Maintenance, &session)]);
+    bench.start(ResetCause::PowerOn);
+    bench.run_ms(60_000);
+    for _ in 0..2 {
+        bench.make_nonsense();
+        // Anything that is stored finds it out: here the relay's state.
+        bench.button.hold(100_000);
+        bench.run_ms(5_000);
+        assert_eq!(bench.load(RecordId::Identity).as_deref(), Some(&own[..]));
+        assert_eq!(bench.load(RecordId::Maintenance).as_deref(), Some(&session[..]));
+    }
+}
+
+#[test]
+fn a_flash_that_loses_its_records_gets_none_that_it_never_had() {
+    let bench = Bench::new();
+    bench.start(ResetCause::PowerOn);
+    bench.run_ms(60_000);
+    bench.make_nonsense();
+    bench.button.hold(100_000);
+    bench.run_ms(5_000);
+    assert!(bench.load(RecordId::RelayState).is_some());
+    assert_eq!((bench.load(RecordId::Identity), bench.load(RecordId::Maintenance)), (None, None));
 }
