@@ -1,6 +1,5 @@
 //! The small records that the firmware keeps besides settings and MAC state, and where each lies.
 
-use heapless::Vec;
 use sockeye_lorawan_mac::Record;
 use sockeye_settings::Identity;
 use sockeye_state_machine::DelayTask;
@@ -22,33 +21,41 @@ pub(crate) fn mac_record(record: Record) -> RecordId {
     }
 }
 
-/// The records that no other task could have stored again, if the flash loses them.
-const COPIED: [RecordId; if cfg!(feature = "certification") { 3 } else { 2 }] = [
-    RecordId::Identity,
-    RecordId::Maintenance,
-    #[cfg(feature = "certification")]
-    RecordId::CertificationOff,
-];
-
-/// The service task's copies of these records.
+/// The service task's copies of the records that no other task could have stored again, if the flash loses them.
 #[derive(Default)]
-pub(crate) struct Copies([Vec<u8, { Identity::STORED_LEN }>; COPIED.len()]);
+pub(crate) struct Copies {
+    identity: Option<[u8; Identity::STORED_LEN]>,
+    maintenance: Option<[u8; sockeye_nfc::RECORD]>,
+    #[cfg(feature = "certification")]
+    certification_off: Option<[u8; 1]>,
+}
 
 impl Copies {
     /// Takes a copy of what is stored, if it is one of these records.
     pub(crate) fn note(&mut self, id: RecordId, bytes: &[u8]) {
-        if let Some((copy, _)) = self.0.iter_mut().zip(COPIED).find(|(_, copied)| *copied == id) {
-            *copy = Vec::from_slice(bytes).unwrap_or_default();
+        match id {
+            RecordId::Identity => self.identity = bytes.try_into().ok(),
+            RecordId::Maintenance => self.maintenance = bytes.try_into().ok(),
+            #[cfg(feature = "certification")]
+            RecordId::CertificationOff => self.certification_off = bytes.try_into().ok(),
+            _ => {}
         }
     }
 
-    /// Gives a copy by its number, from 0; `None` after the last.
-    pub(crate) fn get(&self, number: usize) -> Option<(RecordId, &[u8])> {
-        Some((*COPIED.get(number)?, self.0.get(number)?))
+    /// How many there may be.
+    pub(crate) const COUNT: u8 = 3;
+
+    /// Gives one of them by its number, from 0.
+    pub(crate) fn get(&self, number: u8) -> Option<(RecordId, &[u8])> {
+        match number {
+            0 => Some((RecordId::Identity, self.identity.as_ref()?)),
+            1 => Some((RecordId::Maintenance, self.maintenance.as_ref()?)),
+            #[cfg(feature = "certification")]
+            2 => Some((RecordId::CertificationOff, self.certification_off.as_ref()?)),
+            _ => None,
+        }
     }
 }
-
-const _: () = assert!(sockeye_nfc::RECORD <= Identity::STORED_LEN, "each record fits its copy");
 
 /// Writes a delay task as presence, state (bit 0: on, bit 1: it came by multicast) and remaining time.
 pub(crate) fn encode_delay_task(task: Option<DelayTask>) -> [u8; DELAY_TASK_LENGTH] {

@@ -43,8 +43,8 @@ pub struct Service<B: Board> {
     /// Erasures of the whole storage that control and radio know of.
     pub(crate) erasures: u32,
     pub(crate) copies: Copies,
-    /// The first of these that has to be stored again.
-    pub(crate) next_copy: usize,
+    /// The records that were lost, and whose copies are still to be stored again.
+    pub(crate) lost: u8,
     /// Until then the supply may be lost.
     pub(crate) calm_from_ms: u64,
     pub(crate) retained: &'static Retained,
@@ -195,9 +195,13 @@ impl<B: Board> Service<B> {
             let bytes = records::encode_delay_task(task);
             return put(out, RecordId::DelayTask, &bytes, Whose::Control(StoreItem::DelayTask));
         }
-        let (id, bytes) = self.copies.get(self.next_copy)?;
-        self.next_copy = self.next_copy.saturating_add(1);
-        put(out, id, bytes, Whose::Nobody)
+        while let Some(left) = self.lost.checked_sub(1) {
+            self.lost = left;
+            if let Some((id, bytes)) = self.copies.get(left) {
+                return put(out, id, bytes, Whose::Nobody);
+            }
+        }
+        None
     }
 
     /// Keeps room in the flash for what is stored when the supply is lost, so that no erase lies in that path. While it
@@ -215,7 +219,7 @@ impl<B: Board> Service<B> {
         if core::mem::replace(&mut self.erasures, erasures) != erasures {
             self.observer.observe(Notice::Error { what: "flash: it held nothing of sense and was erased" });
             // Stored with what control asks for now, which it asks for again at its own pace if that fails too.
-            self.next_copy = 0;
+            self.lost = Copies::COUNT;
             shared.radio.put(|work| work.records_lost = true);
             shared.events.send(ControlEvent::RecordsLost).await;
         }

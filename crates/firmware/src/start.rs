@@ -178,7 +178,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             observer,
             erasures: 0,
             copies,
-            next_copy: usize::MAX,
+            lost: 0,
             calm_from_ms: 0,
             retained,
             well_ms: held_until_ms.saturating_add(WELL_MS),
