@@ -39,11 +39,11 @@ pub const FLASH: u32 = 0x0800_0000;
 /// Bytes of the flash.
 pub const FLASH_BYTES: u32 = 256 * 1024;
 /// Start of the bootloader's notes (this and what follows: boards/stm32wl/board.toml; a test compares).
-pub const NOTES: u32 = 0x0800_4800;
+pub const NOTES: u32 = 0x0800_3800;
 /// Start of the application.
-pub const ACTIVE: u32 = 0x0800_5000;
+pub const ACTIVE: u32 = 0x0800_4000;
 /// Start of the next application.
-pub const DFU: u32 = 0x0802_0800;
+pub const DFU: u32 = 0x0802_0000;
 /// Where the model of the whole flash is seen by the machine: there is nothing on the chip.
 const ALIAS: u32 = 0x7000_0000;
 const ALIAS_END: u32 = ALIAS + FLASH_BYTES;
