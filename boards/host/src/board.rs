@@ -54,11 +54,19 @@ impl HostClock {
 
 impl Clock for HostClock {
     fn now_ms(&self) -> u64 {
-        (self.sim.now_us() - self.reset_us) / 1000
+        self.now_us() / 1000
     }
 
     async fn until_ms(&self, at_ms: u64) {
-        self.sim.sleep_until_us(self.reset_us.saturating_add(at_ms.saturating_mul(1000))).await;
+        self.until_us(at_ms.saturating_mul(1000)).await;
+    }
+
+    fn now_us(&self) -> u64 {
+        self.sim.now_us() - self.reset_us
+    }
+
+    async fn until_us(&self, at_us: u64) {
+        self.sim.sleep_until_us(self.reset_us.saturating_add(at_us)).await;
     }
 }
 

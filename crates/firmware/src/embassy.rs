@@ -16,4 +16,12 @@ impl Clock for EmbassyClock {
     async fn until_ms(&self, at_ms: u64) {
         Timer::at(Instant::from_millis(at_ms)).await;
     }
+
+    fn now_us(&self) -> u64 {
+        Instant::now().as_micros()
+    }
+
+    async fn until_us(&self, at_us: u64) {
+        Timer::at(Instant::from_micros(at_us)).await;
+    }
 }

@@ -5,7 +5,6 @@ use core::sync::atomic::Ordering;
 
 use embassy_futures::select::{Either3, select, select3};
 use heapless::Vec;
-use lorawan_device::async_device::radio::Timer;
 use sockeye_d2d_agent::{Agent, Refusal};
 use sockeye_lorawan_mac as mac;
 use sockeye_state_machine::UplinkKind;
@@ -312,34 +311,31 @@ impl Epoch {
 #[derive(Debug)]
 pub struct MacTimer<C> {
     clock: C,
-    zero_ms: u64,
     epoch: Epoch,
 }
 
 impl<C: Clock> MacTimer<C> {
     pub(crate) fn new(clock: C, epoch: Epoch) -> Self {
-        let zero_ms = clock.now_ms();
-        Self { clock, zero_ms, epoch }
-    }
-}
-
-impl<C: Clock> Timer for MacTimer<C> {
-    fn reset(&mut self) {
-        self.zero_ms = self.clock.now_ms();
+        Self { clock, epoch }
     }
 
-    async fn at(&mut self, millis: u64) {
-        self.clock.until_ms(self.zero_ms.saturating_add(millis)).await;
-    }
-
-    async fn delay_ms(&mut self, millis: u64) {
-        self.clock.until_ms(self.clock.now_ms().saturating_add(millis)).await;
+    /// The MAC's time at the last reset, in us.
+    fn reset_us(&self) -> u64 {
+        self.epoch.reset_ms.saturating_mul(1000)
     }
 }
 
 impl<C: Clock> mac::Clock for MacTimer<C> {
     fn now_ms(&self) -> u64 {
         self.epoch.of(self.clock.now_ms())
+    }
+
+    fn now_us(&self) -> u64 {
+        self.reset_us().saturating_add(self.clock.now_us())
+    }
+
+    fn until_us(&self, at_us: u64) -> impl Future<Output = ()> {
+        self.clock.until_us(at_us.saturating_sub(self.reset_us()))
     }
 
     fn keep(&self, air_time: &mac::AirTime) {

@@ -6,19 +6,28 @@ use core::task::Poll;
 
 use embassy_futures::select::{Either3, select3};
 use lorawan_device::async_device::radio::{
-    PhyRxTx, RfConfig, RxConfig, RxMode, RxQuality, RxStatus, Timer, TxConfig,
+    PhyRxTx, RfConfig, RxConfig, RxMode, RxQuality, RxStatus, TxConfig,
 };
 
 use crate::duty::AirTime;
 use crate::event::{Error, Event};
 use crate::frame::MAX_FRAME;
-use crate::mac::{Action, Mac, Quality, RX_LEAD_MS, Rf, Window};
+use crate::mac::{Action, Mac, Quality, Rf, Window};
 use crate::region::ListenBeforeTalk;
 
-/// Tells the time.
+/// Tells the time, and waits.
 pub trait Clock {
     /// Gives the time since boot in ms; it never goes back.
     fn now_ms(&self) -> u64;
+
+    /// Gives the same in us. The windows open as exactly as this is.
+    fn now_us(&self) -> u64;
+
+    /// Waits until [`now_us`](Self::now_us) is `at_us` or later.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    fn until_us(&self, at_us: u64) -> impl Future<Output = ()>;
 
     /// Keeps the air time over a reset, for [`Mac::resume_air_time`]. Called before each transmission.
     ///
@@ -64,6 +73,13 @@ pub trait ContinuousWave: CarrierSense {
 const TX_MARGIN_MS: u64 = 2000;
 /// Setting the radio up may take so long.
 const SETUP_MS: u64 = 500;
+/// The radio is told to open a window so much before its instant, in us. Of it, 0.2 ms are between the end of a frame and
+/// its report, by which the instant is found, and 0.4 ms are what opening takes. The rest is for what delays the task, and
+/// for a clock that is late: a preamble that has begun before the window is opened may be missed.
+const OPENING_US: u64 = 1_000;
+/// A window waits for a preamble that begins so much after its instant, in ms. The network is exact to 20 us (MAC-RX-01);
+/// a clock of 50 ppm is 0.75 ms early after the longest delay of 15 s.
+const LATE_MS: u32 = 10;
 /// RXC without a frame is set up anew after this (MAC-CC-07); no wait is longer.
 const REARM_MS: u64 = 600_000;
 /// After a second radio error in a row the driver waits: 100 ms, 200 ms, … up to this.
@@ -84,6 +100,8 @@ pub struct Driver<R, T> {
     armed: Option<(Rf, u64)>,
     /// Set while a transmission runs, to find out that one was dropped half-way.
     transmitting: bool,
+    /// What the MAC's ms leave of the end of the last transmission, in us.
+    end_fraction_us: u64,
     radio_errors: u32,
     retry_at_ms: u64,
     last_progress_ms: u64,
@@ -99,8 +117,8 @@ impl<R, T> core::fmt::Debug for Driver<R, T> {
 enum Purpose {
     /// Sends the MAC's frame, for so long.
     Send(TxConfig, Option<ListenBeforeTalk>, u64),
-    /// RX1 or RX2, until then.
-    Window(Window, u64),
+    /// RX1 or RX2: its instant, and until when.
+    Window(Window, u64, u64),
     /// RXC, until then: left only for what is due, for `wake`, and with a frame.
     Rxc(Rf, u64),
     /// Until then.
@@ -112,7 +130,8 @@ enum Task {
     SetUp(RxConfig),
     /// Sends the MAC's frame, if nobody is heard before where that is asked for.
     Send(TxConfig, Option<ListenBeforeTalk>),
-    Window,
+    /// Opens the window that was set up, then, by the clock's us.
+    Window(u64),
     Rxc,
     Nothing,
 }
@@ -142,7 +161,7 @@ enum Waited {
     Failed(Error),
 }
 
-impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
+impl<R: CarrierSense, T: Clock> Driver<R, T> {
     /// The longest time between two marks of progress while all is well, in ms.
     pub const PROGRESS_LIMIT_MS: u64 = REARM_MS + 30_000;
 
@@ -156,6 +175,7 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
             buffer: [0; MAX_FRAME],
             armed: None,
             transmitting: false,
+            end_fraction_us: 0,
             radio_errors: 0,
             retry_at_ms: 0,
             last_progress_ms,
@@ -247,7 +267,7 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
                 let limit_ms = airtime_ms.saturating_add(TX_MARGIN_MS);
                 Ok((Purpose::Send(TxConfig { pw, rf }, listen_before_talk, limit_ms), None))
             }
-            Action::Listen { window: Window::Rxc, rf, until_ms } => {
+            Action::Listen { window: Window::Rxc, rf, until_ms, .. } => {
                 let until_ms = until_ms.unwrap_or(u64::MAX);
                 if now_ms < self.retry_at_ms {
                     return Ok((Purpose::Idle(until_ms.min(self.retry_at_ms)), None));
@@ -266,16 +286,15 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
                 };
                 Ok((Purpose::Rxc(rf, until_ms), set_up))
             }
-            Action::Listen { window, rf, until_ms } => {
+            Action::Listen { window, rf, at_ms, until_ms } => {
                 self.armed = None;
                 let Some(rf) = self.rf_config(rf) else {
                     self.mac.window_closed(now_ms, window);
                     return Err(Waited::Failed(Error::Radio));
                 };
-                // The window may open early by the lead and late by as much.
-                let ms = u32::try_from(RX_LEAD_MS.saturating_mul(2)).unwrap_or(0);
-                let set_up = RxConfig { rf, mode: RxMode::Single { ms } };
-                Ok((Purpose::Window(window, until_ms.unwrap_or(now_ms)), Some(set_up)))
+                let set_up = RxConfig { rf, mode: RxMode::Single { ms: LATE_MS } };
+                let (at_ms, until_ms) = (at_ms.unwrap_or(now_ms), until_ms.unwrap_or(now_ms));
+                Ok((Purpose::Window(window, at_ms, until_ms), Some(set_up)))
             }
             Action::Idle { until_ms } => Ok((Purpose::Idle(until_ms.unwrap_or(u64::MAX)), None)),
         }
@@ -297,12 +316,14 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
                 self.timer.keep(&self.mac.air_time());
                 Ok((Task::Send(config, listen), limit_ms, false))
             }
-            Purpose::Window(window, until_ms) => {
+            Purpose::Window(window, at_ms, until_ms) => {
                 if let Some(error) = failed {
                     self.mac.window_closed(later_ms, window);
                     return Err(Waited::Failed(error));
                 }
-                Ok((Task::Window, until_ms.saturating_sub(later_ms), false))
+                let at_us = at_ms.saturating_mul(1000).saturating_add(self.end_fraction_us);
+                let task = Task::Window(at_us.saturating_sub(OPENING_US));
+                Ok((task, until_ms.saturating_sub(later_ms), false))
             }
             Purpose::Rxc(rf, until_ms) => {
                 if let Some(error) = failed {
@@ -321,9 +342,11 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
 
     /// Tells the MAC how it went.
     fn finish(&mut self, purpose: &Purpose, ended: Ended) -> Waited {
-        let now_ms = self.timer.now_ms();
+        let now_us = self.timer.now_us();
+        let now_ms = now_us / 1000;
         if let Purpose::Send(..) = purpose {
             self.transmitting = false;
+            self.end_fraction_us = now_us % 1000;
         }
         match (purpose, ended) {
             (_, Ended::Woken) => return Waited::Woken,
@@ -331,10 +354,10 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
             (Purpose::Send(..), Ended::Done(_)) => self.mac.tx_done(now_ms),
             (Purpose::Send(..), Ended::Failed) => return self.transmission_failed(Error::Radio),
             (Purpose::Send(..), Ended::TimeOut) => return self.transmission_failed(Error::RadioTimeout),
-            (Purpose::Window(window, _), Ended::Done(Done::Frame(len, quality))) => {
+            (Purpose::Window(window, ..), Ended::Done(Done::Frame(len, quality))) => {
                 self.received(now_ms, *window, len, quality);
             }
-            (Purpose::Window(window, _), ended) => {
+            (Purpose::Window(window, ..), ended) => {
                 self.mac.window_closed(now_ms, *window);
                 match ended {
                     Ended::Failed => return Waited::Failed(Error::Radio),
@@ -375,6 +398,8 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
         mut wake: Pin<&mut impl Future<Output = ()>>,
     ) -> Ended {
         let Self { mac, radio, timer, buffer, .. } = self;
+        let timer = &*timer;
+        let end_us = timer.now_us().saturating_add(limit_ms.saturating_mul(1000));
         let doing = async {
             Ok::<_, R::PhyError>(match task {
                 Task::SetUp(config) => {
@@ -392,10 +417,13 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
                         Done::Nothing
                     }
                 }
-                Task::Window => match radio.rx_single(buffer).await? {
-                    RxStatus::Rx(len, quality) => Done::Frame(len, quality),
-                    RxStatus::RxTimeout => Done::Nothing,
-                },
+                Task::Window(at_us) => {
+                    timer.until_us(at_us).await;
+                    match radio.rx_single(buffer).await? {
+                        RxStatus::Rx(len, quality) => Done::Frame(len, quality),
+                        RxStatus::RxTimeout => Done::Nothing,
+                    }
+                }
                 Task::Rxc => {
                     let (len, quality) = radio.rx_continuous(buffer).await?;
                     Done::Frame(len, quality)
@@ -404,7 +432,7 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
             })
         };
         let woken = poll_fn(|context| if may_wake { wake.as_mut().poll(context) } else { Poll::Pending });
-        match select3(doing, woken, timer.delay_ms(limit_ms)).await {
+        match select3(doing, woken, timer.until_us(end_us)).await {
             Either3::First(Ok(done)) => Ended::Done(done),
             Either3::First(Err(_)) => Ended::Failed,
             Either3::Second(()) => Ended::Woken,
@@ -435,7 +463,7 @@ impl<R: CarrierSense, T: Timer + Clock> Driver<R, T> {
 }
 
 #[cfg(feature = "certification")]
-impl<R: ContinuousWave, T: Timer + Clock> Driver<R, T> {
+impl<R: ContinuousWave, T: Clock> Driver<R, T> {
     /// Sends a carrier as TxCwReq asks, with no more power than the plan and the radio allow, and tells whether it did: a
     /// frequency outside of the plan is refused. The next call of [`next`](Self::next) goes on with what was under way.
     ///
@@ -453,6 +481,7 @@ impl<R: ContinuousWave, T: Timer + Clock> Driver<R, T> {
         self.armed = None;
         let sending = self.radio.send_carrier(frequency_hz, pw, for_ms);
         let limit_ms = u64::from(for_ms).saturating_add(TX_MARGIN_MS);
-        matches!(select(sending, self.timer.delay_ms(limit_ms)).await, Either::First(Ok(())))
+        let end_us = self.timer.now_us().saturating_add(limit_ms.saturating_mul(1000));
+        matches!(select(sending, self.timer.until_us(end_us)).await, Either::First(Ok(())))
     }
 }

@@ -12,8 +12,6 @@ mod uplink;
 mod watch;
 mod windows;
 
-pub(crate) use windows::RX_LEAD_MS;
-
 use core::cmp::Ordering;
 
 use heapless::Deque;
@@ -98,6 +96,9 @@ pub enum Action {
         window: Window,
         /// Where.
         rf: Rf,
+        /// The instant for which RX1 or RX2 is to be open: the clock's ms at which the uplink ended, and the delay. RXC is
+        /// to be open from now on.
+        at_ms: Option<u64>,
         /// When to poll again at the latest.
         until_ms: Option<u64>,
     },
@@ -515,7 +516,7 @@ impl Mac {
             None => return Action::Idle { until_ms },
         };
         match self.config.class_c {
-            true => Action::Listen { window: Window::Rxc, rf: rx2.into(), until_ms },
+            true => Action::Listen { window: Window::Rxc, rf: rx2.into(), at_ms: None, until_ms },
             false => Action::Idle { until_ms },
         }
     }

@@ -159,6 +159,12 @@ impl Program {
         self.add(&[SET_STANDBY, 0]);
     }
 
+    /// Goes to standby with the TCXO running, which takes 10 ms where it does not run yet: what is opened from there opens
+    /// at once.
+    pub(crate) fn stand_ready(&mut self) {
+        self.add(&[SET_STANDBY, 1]);
+    }
+
     /// Resets the chip. The reset may follow a dropped transaction, whose chip select still stands. A chip that hangs does
     /// not answer to the end of it, and is reset all the same.
     pub(crate) fn reset(&mut self) {

@@ -223,7 +223,7 @@ where
         if self.commanding {
             work.program.finish_dropped_command();
         }
-        work.program.stand_by();
+        work.program.stand_ready();
         self.ask(Some(config.mode), work);
     }
 
@@ -307,6 +307,7 @@ where
             Target::Standby => return Ok(false),
             Target::Ready(config) => {
                 self.tune(config.rf, u8::MAX, None, &mut work.program)?;
+                work.program.stand_ready();
                 State::Ready(config)
             }
             Target::Receiving(config, symbols) => {

@@ -10,11 +10,9 @@ use crate::region::ChannelPlan;
 const JOIN_RX1_DELAY_MS: u64 = 5000;
 /// RX2 follows RX1 by one second (LoRaWAN 1.0.3, section 3.3.2).
 const RX2_AFTER_RX1_MS: u64 = 1000;
-/// RX1 and RX2 are begun so much before the nominal instant (MAC-RX-01): setting the radio up and starting its
-/// TCXO takes 11 ms (10 ms of them the TCXO in lora-phy), the MAC's clock counts whole ms at both ends, a crystal
-/// of 50 ppm is 0.75 ms off after the longest delay of 15 s, and waking up takes its time. The driver asks the
-/// radio for twice this beyond its preamble search.
-pub(crate) const RX_LEAD_MS: u64 = 15;
+/// RX1 and RX2 are prepared so much before the nominal instant (MAC-RX-01): setting the radio up takes 1 ms, and 11 ms
+/// where its TCXO does not run; waking up takes its time. The window itself opens at its instant.
+const RX_LEAD_MS: u64 = 15;
 /// A late opening within this still catches a slow preamble; later, RX2 is over.
 const RX2_LATE_MS: u64 = 100;
 /// The time from the end of a frame to its report, at most.
@@ -53,23 +51,23 @@ impl Mac {
             Stage::OnAir => Action::Idle { until_ms: None },
             Stage::BeforeRx1 { end_ms } => self.before_rx1(now_ms, end_ms),
             Stage::Rx1 { end_ms } => {
-                let rf = self.rx1(&transaction);
-                let until_ms = self.window_end_ms(self.rx1_ms(end_ms), rf);
+                let (rf, at_ms) = (self.rx1(&transaction), self.rx1_ms(end_ms));
+                let until_ms = self.window_end_ms(at_ms, rf);
                 if now_ms >= until_ms {
                     self.window_closed(now_ms, Window::Rx1);
                     return self.poll(now_ms);
                 }
-                Action::Listen { window: Window::Rx1, rf, until_ms: Some(until_ms) }
+                Action::Listen { window: Window::Rx1, rf, at_ms: Some(at_ms), until_ms: Some(until_ms) }
             }
             Stage::BeforeRx2 { end_ms } => self.before_rx2(now_ms, end_ms),
             Stage::Rx2 { end_ms } => {
-                let rf = self.rx2(&transaction);
-                let until_ms = self.window_end_ms(self.rx2_ms(end_ms), rf);
+                let (rf, at_ms) = (self.rx2(&transaction), self.rx2_ms(end_ms));
+                let until_ms = self.window_end_ms(at_ms, rf);
                 if now_ms >= until_ms {
                     self.window_closed(now_ms, Window::Rx2);
                     return self.poll(now_ms);
                 }
-                Action::Listen { window: Window::Rx2, rf, until_ms: Some(until_ms) }
+                Action::Listen { window: Window::Rx2, rf, at_ms: Some(at_ms), until_ms: Some(until_ms) }
             }
         }
     }

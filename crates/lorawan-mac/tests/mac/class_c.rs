@@ -15,7 +15,7 @@ fn mac_cc_01_the_order_is_tx_rxc_rx1_rxc() {
     let mut order = Vec::new();
     while !bench.mac.can_send() {
         match bench.settle() {
-            Action::Listen { window, rf, until_ms } => {
+            Action::Listen { window, rf, until_ms, .. } => {
                 order.push((bench.now_ms - sent.end_ms, window, rf));
                 if window == Window::Rx1 {
                     bench.now_ms += 30;
@@ -62,7 +62,7 @@ fn mac_cc_02_there_is_no_rxc_before_a_session_and_a_foreign_frame_never_ends_the
 fn mac_cc_03_after_a_restart_rxc_opens_at_once() {
     let mut bench = Bench::joined(otaa(), &Accept::default());
     bench.power_cycle();
-    assert_eq!(bench.settle(), Action::Listen { window: Window::Rxc, rf: RXC, until_ms: None });
+    assert_eq!(bench.settle(), Action::Listen { window: Window::Rxc, rf: RXC, at_ms: None, until_ms: None });
     assert_eq!(bench.events, [Event::SessionResumed { dev_addr: DEV_ADDR }]);
     bench.rxc(&bench.keys.data(0, 85, &[8, 1]).clone());
     assert!(matches!(

@@ -114,7 +114,7 @@ fn mac_d2d_01_without_a_session_rxc_is_open_where_it_is_asked_for_but_not_betwee
     let rxc = Rf { frequency_hz: 869_525_000, data_rate: 5 };
     let config = Config { rxc_without_session: true, rx2: Some(rx2), ..otaa() };
     let mut bench = Bench::new(config.clone());
-    assert_eq!(bench.settle(), Action::Listen { window: Window::Rxc, rf: rxc, until_ms: None });
+    assert_eq!(bench.settle(), Action::Listen { window: Window::Rxc, rf: rxc, at_ms: None, until_ms: None });
     bench.hear_phy(Window::Rxc, &[0xe0; 20]);
     // Nothing of LoRaWAN is heard there, whatever keys it has.
     let data = bench.keys.phy(&bench.keys.commands(0, vec![MACCommand::DevStatusReq]));

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxMode, RxQuality, RxStatus, Timer, TxConfig};
+use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxMode, RxQuality, RxStatus, TxConfig};
 use sockeye_lorawan_mac::{CarrierSense, Clock, Config, Driver, Error, Event, ListenBeforeTalk, Mac, Region};
 
 use crate::bench::{Accept, Down, Flash, Keys, abp, nonce, otaa};
@@ -163,7 +163,7 @@ impl PhyRxTx for Radio {
     }
 
     async fn rx_single(&mut self, buf: &mut [u8]) -> Result<RxStatus, ()> {
-        assert!(matches!(self.mode, Some(RxMode::Single { ms: 30 })));
+        assert!(matches!(self.mode, Some(RxMode::Single { ms: 10 })));
         if self.world.take(|air| matches!(air, Air::SingleHangs)).is_some() {
             std::future::pending::<()>().await;
         }
@@ -197,21 +197,17 @@ impl CarrierSense for Radio {
     }
 }
 
-impl Timer for World {
-    fn reset(&mut self) {
-        unreachable!("the driver has its own clock")
-    }
-    async fn at(&mut self, _millis: u64) {
-        unreachable!("the driver has its own clock")
-    }
-    async fn delay_ms(&mut self, millis: u64) {
-        World::at(self, self.now_ms.get().saturating_add(millis)).await;
-    }
-}
-
 impl Clock for World {
     fn now_ms(&self) -> u64 {
         self.now_ms.get()
+    }
+
+    fn now_us(&self) -> u64 {
+        self.now_ms.get() * 1000
+    }
+
+    async fn until_us(&self, at_us: u64) {
+        self.at(at_us.div_ceil(1000)).await;
     }
 }
 
@@ -358,7 +354,7 @@ fn mac_cc_01_the_driver_leaves_rxc_only_for_tx_and_rx1() {
             Did::Listened { .. } => panic!("EU868 does not ask for it"),
         })
         .collect();
-    assert_eq!(did, [(0, "rxc"), (1000, "tx"), (1060, "rxc"), (2045, "rx1"), (2070, "rxc")]);
+    assert_eq!(did, [(0, "rxc"), (1000, "tx"), (1060, "rxc"), (2045, "rx1"), (2084, "rxc")]);
 }
 
 #[test]

@@ -99,5 +99,5 @@ fn mac_mc_06_a_request_to_listen_elsewhere_for_a_group_moves_nothing() {
     let request = [0x04, 0x00, 0, 0, 0, 0, 0x0f, 0x28, 0x76, 0x84, 0x05];
     bench.rxc(&bench.keys.data(0, 200, &request).clone());
     assert_eq!(bench.delivered(), [(200, request.to_vec())]);
-    assert_eq!(bench.settle(), Action::Listen { window: Window::Rxc, rf, until_ms: None });
+    assert_eq!(bench.settle(), Action::Listen { window: Window::Rxc, rf, at_ms: None, until_ms: None });
 }

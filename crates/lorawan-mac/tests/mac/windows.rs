@@ -15,7 +15,10 @@ fn mac_rx_01_windows_open_with_a_lead_and_are_bounded_in_time() {
         for (window, nominal_ms) in [(Window::Rx1, delay_ms), (Window::Rx2, delay_ms + 1000)] {
             bench.until(window);
             assert_eq!(bench.now_ms - sent.end_ms, nominal_ms - 15);
-            let Action::Listen { until_ms: Some(until_ms), .. } = bench.settle() else { panic!() };
+            let Action::Listen { at_ms: Some(at_ms), until_ms: Some(until_ms), .. } = bench.settle() else {
+                panic!()
+            };
+            assert_eq!(at_ms - sent.end_ms, nominal_ms);
             let longest_ms = until_ms - sent.end_ms - nominal_ms;
             assert!((300..3500).contains(&longest_ms), "{window:?}: {longest_ms} ms");
         }

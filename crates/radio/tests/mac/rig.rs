@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use embassy_futures::select::select;
-use lorawan_device::async_device::radio::Timer;
 use sockeye_lorawan_mac::{
     Activation, Clock, Config, Driver, Event, Key, Mac, Record, RecordBytes, Region, Restored,
 };
@@ -24,21 +23,17 @@ const APP_KEY: [u8; 16] = [0x55; 16];
 #[derive(Clone)]
 struct SimTimer(Sim);
 
-impl Timer for SimTimer {
-    fn reset(&mut self) {
-        unreachable!("the driver has its own clock")
-    }
-    async fn at(&mut self, _millis: u64) {
-        unreachable!("the driver has its own clock")
-    }
-    async fn delay_ms(&mut self, millis: u64) {
-        self.0.sleep_until_us(self.now_ms().saturating_add(millis).saturating_mul(1000)).await;
-    }
-}
-
 impl Clock for SimTimer {
     fn now_ms(&self) -> u64 {
-        self.0.now_us() / 1000
+        self.now_us() / 1000
+    }
+
+    fn now_us(&self) -> u64 {
+        self.0.now_us()
+    }
+
+    async fn until_us(&self, at_us: u64) {
+        self.0.sleep_until_us(at_us).await;
     }
 }
 

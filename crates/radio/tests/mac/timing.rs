@@ -13,15 +13,17 @@ fn is_open(rig: &Rig) -> bool {
     rig.chip.with(|chip| chip.mode() == Mode::Rx && chip.busy_until_us().is_some_and(|until| until <= now_us))
 }
 
-#[test]
-fn rx1_is_open_at_its_instant_with_a_tcxo_and_not_long_before() {
-    let rig = Rig::joined(Config::default(), 1000);
+/// Sends 20 uplinks and looks at RX1 of each.
+fn rx1_opens_at_its_instant(rx1_delay_s: u8) {
+    let rig = Rig::joined(Config { rx1_delay_s, ..Config::default() }, 1000);
     for n in 0..20 {
         rig.uplink(&[n; 5], true);
-        let nominal_us = rig.uplink_end_us() + 1_000_000;
+        let nominal_us = rig.uplink_end_us() + u64::from(rx1_delay_s) * 1_000_000;
         rig.run_until_us(nominal_us - u64::from(WINDOW_LEAD_MS + 2) * 1000);
         assert!(is_open(&rig), "RXC is still open");
         rig.run_until(20, "RXC is left", |rig| !is_open(rig));
+        rig.run_until_us(nominal_us - 1_000);
+        assert!(!is_open(&rig), "uplink {n}: RX1 is early");
         rig.run_until_us(nominal_us);
         assert!(is_open(&rig), "uplink {n}: RX1 is late");
         rig.run_ms(10_000);
@@ -31,6 +33,16 @@ fn rx1_is_open_at_its_instant_with_a_tcxo_and_not_long_before() {
     assert_eq!(acked.count(), 20);
     // None of them needed its second transmission.
     assert_eq!(log.uplinks.len(), 1 + 1 + 20);
+}
+
+#[test]
+fn rx1_opens_within_1_ms_before_its_instant_with_a_tcxo() {
+    rx1_opens_at_its_instant(1);
+}
+
+#[test]
+fn rx1_opens_within_1_ms_before_its_instant_after_the_longest_delay() {
+    rx1_opens_at_its_instant(15);
 }
 
 #[test]

@@ -130,7 +130,15 @@ impl Sx126x {
             }
             [0x80, which, ..] => {
                 self.stop(now_us, air);
-                self.mode = if which & 1 == 0 { Mode::StandbyRc } else { Mode::StandbyXosc };
+                self.mode = if which & 1 == 0 {
+                    Mode::StandbyRc
+                } else if self.clock_fails() {
+                    self.device_errors |= XOSC_START_ERR;
+                    Mode::StandbyRc
+                } else {
+                    self.busy_until_us = self.busy_until_us.max(now_us + self.clock_start_us());
+                    Mode::StandbyXosc
+                };
             }
             [0xC1, ..] => {
                 self.stop(now_us, air);

@@ -313,6 +313,28 @@ fn a_tcxo_must_be_told_of_and_starts_before_each_receive() {
 }
 
 #[test]
+fn standby_with_a_running_tcxo_takes_its_start_once_and_a_receive_none() {
+    let mut bench = Bench::new(true);
+    bench.write(&[0x80, 1]);
+    assert_eq!(bench.chip.mode(), Mode::StandbyRc, "a TCXO that the chip was not told of");
+    bench.write(&[0x97, 1, 0, 2, 0x80]);
+    bench.set_up(1);
+    bench.write(&[0x80, 1]);
+    assert_eq!(
+        (bench.chip.mode(), bench.chip.busy_until_us()),
+        (Mode::StandbyXosc, Some(bench.now_us + 10_000))
+    );
+    bench.run_to(bench.now_us + 20_000);
+    for _ in 0..2 {
+        bench.write(CONTINUOUS);
+        assert_eq!(bench.chip.busy_until_us(), Some(bench.now_us + STANDBY_TO_RX_US));
+        bench.run_to(bench.now_us + 1_000);
+        bench.write(&[0x80, 1]);
+        assert!(bench.chip.busy_until_us().is_some_and(|until_us| until_us <= bench.now_us), "it runs on");
+    }
+}
+
+#[test]
 fn a_busy_chip_hears_no_command() {
     let mut bench = Bench::receiver();
     bench.write(&[0x98, 0xD7, 0xDB]);
