@@ -54,19 +54,20 @@ impl HostClock {
 
 impl Clock for HostClock {
     fn now_ms(&self) -> u64 {
-        self.now_us() / 1000
+        self.ticks() / 1000
     }
 
     async fn until_ms(&self, at_ms: u64) {
-        self.until_us(at_ms.saturating_mul(1000)).await;
+        self.after_ms(0, at_ms).await;
     }
 
-    fn now_us(&self) -> u64 {
+    fn ticks(&self) -> u64 {
         self.sim.now_us() - self.reset_us
     }
 
-    async fn until_us(&self, at_us: u64) {
-        self.sim.sleep_until_us(self.reset_us.saturating_add(at_us)).await;
+    async fn after_ms(&self, ticks: u64, ms: u64) {
+        let us = ticks.saturating_add(ms.saturating_mul(1000));
+        self.sim.sleep_until_us(self.reset_us.saturating_add(us)).await;
     }
 }
 

@@ -26,14 +26,14 @@ pub trait Clock: Clone {
     /// Nothing is lost when the future is dropped.
     async fn until_ms(&self, at_ms: u64);
 
-    /// Tells the time since reset, in microseconds: that of [`now_ms`](Self::now_ms), as fine as the clock is.
-    fn now_us(&self) -> u64;
+    /// Tells the time since reset in steps of the clock's own, not coarser than 100 us.
+    fn ticks(&self) -> u64;
 
-    /// Waits until the clock shows `at_us` or later.
+    /// Waits until so many milliseconds after a time in steps.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    async fn until_us(&self, at_us: u64);
+    async fn after_ms(&self, ticks: u64, ms: u64);
 }
 
 /// Says when the mains is gone while the capacitor still feeds the chip (guide section 4.3).

@@ -1,6 +1,6 @@
 //! The firmware's clock on embassy's time driver, for every board that has one.
 
-use embassy_time::{Instant, Timer};
+use embassy_time::{Duration, Instant, Timer};
 
 use crate::board::Clock;
 
@@ -17,11 +17,11 @@ impl Clock for EmbassyClock {
         Timer::at(Instant::from_millis(at_ms)).await;
     }
 
-    fn now_us(&self) -> u64 {
-        Instant::now().as_micros()
+    fn ticks(&self) -> u64 {
+        Instant::now().as_ticks()
     }
 
-    async fn until_us(&self, at_us: u64) {
-        Timer::at(Instant::from_micros(at_us)).await;
+    async fn after_ms(&self, ticks: u64, ms: u64) {
+        Timer::at(Instant::from_ticks(ticks).saturating_add(Duration::from_millis(ms))).await;
     }
 }

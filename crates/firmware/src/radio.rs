@@ -311,17 +311,14 @@ impl Epoch {
 #[derive(Debug)]
 pub struct MacTimer<C> {
     clock: C,
+    /// The mark, in the clock's steps.
+    mark: u64,
     epoch: Epoch,
 }
 
 impl<C: Clock> MacTimer<C> {
     pub(crate) fn new(clock: C, epoch: Epoch) -> Self {
-        Self { clock, epoch }
-    }
-
-    /// The MAC's time at the last reset, in us.
-    fn reset_us(&self) -> u64 {
-        self.epoch.reset_ms.saturating_mul(1000)
+        Self { clock, mark: 0, epoch }
     }
 }
 
@@ -330,12 +327,16 @@ impl<C: Clock> mac::Clock for MacTimer<C> {
         self.epoch.of(self.clock.now_ms())
     }
 
-    fn now_us(&self) -> u64 {
-        self.reset_us().saturating_add(self.clock.now_us())
+    fn mark(&mut self) {
+        self.mark = self.clock.ticks();
     }
 
-    fn until_us(&self, at_us: u64) -> impl Future<Output = ()> {
-        self.clock.until_us(at_us.saturating_sub(self.reset_us()))
+    fn after_mark_ms(&self, ms: u64) -> impl Future<Output = ()> {
+        self.clock.after_ms(self.mark, ms)
+    }
+
+    fn delay_ms(&self, ms: u64) -> impl Future<Output = ()> {
+        self.clock.after_ms(self.clock.ticks(), ms)
     }
 
     fn keep(&self, air_time: &mac::AirTime) {

@@ -20,14 +20,20 @@ pub trait Clock {
     /// Gives the time since boot in ms; it never goes back.
     fn now_ms(&self) -> u64;
 
-    /// Gives the same in us. The windows open as exactly as this is.
-    fn now_us(&self) -> u64;
+    /// Remembers this instant, as exactly as it can: RX1 and RX2 are counted from it.
+    fn mark(&mut self);
 
-    /// Waits until [`now_us`](Self::now_us) is `at_us` or later.
+    /// Waits until so many ms after the mark.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
-    fn until_us(&self, at_us: u64) -> impl Future<Output = ()>;
+    fn after_mark_ms(&self, ms: u64) -> impl Future<Output = ()>;
+
+    /// Waits for so many ms.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    fn delay_ms(&self, ms: u64) -> impl Future<Output = ()>;
 
     /// Keeps the air time over a reset, for [`Mac::resume_air_time`]. Called before each transmission.
     ///
@@ -73,10 +79,10 @@ pub trait ContinuousWave: CarrierSense {
 const TX_MARGIN_MS: u64 = 2000;
 /// Setting the radio up may take so long.
 const SETUP_MS: u64 = 500;
-/// The radio is told to open a window so much before its instant, in us. Of it, 0.2 ms are between the end of a frame and
+/// The radio is told to open a window so much before its instant, in ms. Of it, 0.2 ms are between the end of a frame and
 /// its report, by which the instant is found, and 0.4 ms are what opening takes. The rest is for what delays the task, and
 /// for a clock that is late: a preamble that has begun before the window is opened may be missed.
-const OPENING_US: u64 = 1_000;
+const OPENING_MS: u64 = 1;
 /// A window waits for a preamble that begins so much after its instant, in ms. The network is exact to 20 us (MAC-RX-01);
 /// a clock of 50 ppm is 0.75 ms early after the longest delay of 15 s.
 const LATE_MS: u32 = 10;
@@ -100,8 +106,8 @@ pub struct Driver<R, T> {
     armed: Option<(Rf, u64)>,
     /// Set while a transmission runs, to find out that one was dropped half-way.
     transmitting: bool,
-    /// What the MAC's ms leave of the end of the last transmission, in us.
-    end_fraction_us: u64,
+    /// The end of the last transmission in the MAC's time. The clock's mark is exact.
+    sent_ms: u64,
     radio_errors: u32,
     retry_at_ms: u64,
     last_progress_ms: u64,
@@ -130,7 +136,7 @@ enum Task {
     SetUp(RxConfig),
     /// Sends the MAC's frame, if nobody is heard before where that is asked for.
     Send(TxConfig, Option<ListenBeforeTalk>),
-    /// Opens the window that was set up, then, by the clock's us.
+    /// Opens the window that was set up, so many ms after the mark.
     Window(u64),
     Rxc,
     Nothing,
@@ -175,7 +181,7 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
             buffer: [0; MAX_FRAME],
             armed: None,
             transmitting: false,
-            end_fraction_us: 0,
+            sent_ms: 0,
             radio_errors: 0,
             retry_at_ms: 0,
             last_progress_ms,
@@ -321,9 +327,8 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
                     self.mac.window_closed(later_ms, window);
                     return Err(Waited::Failed(error));
                 }
-                let at_us = at_ms.saturating_mul(1000).saturating_add(self.end_fraction_us);
-                let task = Task::Window(at_us.saturating_sub(OPENING_US));
-                Ok((task, until_ms.saturating_sub(later_ms), false))
+                let after_ms = at_ms.saturating_sub(self.sent_ms).saturating_sub(OPENING_MS);
+                Ok((Task::Window(after_ms), until_ms.saturating_sub(later_ms), false))
             }
             Purpose::Rxc(rf, until_ms) => {
                 if let Some(error) = failed {
@@ -342,11 +347,11 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
 
     /// Tells the MAC how it went.
     fn finish(&mut self, purpose: &Purpose, ended: Ended) -> Waited {
-        let now_us = self.timer.now_us();
-        let now_ms = now_us / 1000;
+        let now_ms = self.timer.now_ms();
         if let Purpose::Send(..) = purpose {
             self.transmitting = false;
-            self.end_fraction_us = now_us % 1000;
+            self.timer.mark();
+            self.sent_ms = now_ms;
         }
         match (purpose, ended) {
             (_, Ended::Woken) => return Waited::Woken,
@@ -399,7 +404,6 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
     ) -> Ended {
         let Self { mac, radio, timer, buffer, .. } = self;
         let timer = &*timer;
-        let end_us = timer.now_us().saturating_add(limit_ms.saturating_mul(1000));
         let doing = async {
             Ok::<_, R::PhyError>(match task {
                 Task::SetUp(config) => {
@@ -417,8 +421,8 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
                         Done::Nothing
                     }
                 }
-                Task::Window(at_us) => {
-                    timer.until_us(at_us).await;
+                Task::Window(after_ms) => {
+                    timer.after_mark_ms(after_ms).await;
                     match radio.rx_single(buffer).await? {
                         RxStatus::Rx(len, quality) => Done::Frame(len, quality),
                         RxStatus::RxTimeout => Done::Nothing,
@@ -432,7 +436,7 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
             })
         };
         let woken = poll_fn(|context| if may_wake { wake.as_mut().poll(context) } else { Poll::Pending });
-        match select3(doing, woken, timer.until_us(end_us)).await {
+        match select3(doing, woken, timer.delay_ms(limit_ms)).await {
             Either3::First(Ok(done)) => Ended::Done(done),
             Either3::First(Err(_)) => Ended::Failed,
             Either3::Second(()) => Ended::Woken,
@@ -481,7 +485,6 @@ impl<R: ContinuousWave, T: Clock> Driver<R, T> {
         self.armed = None;
         let sending = self.radio.send_carrier(frequency_hz, pw, for_ms);
         let limit_ms = u64::from(for_ms).saturating_add(TX_MARGIN_MS);
-        let end_us = self.timer.now_us().saturating_add(limit_ms.saturating_mul(1000));
-        matches!(select(sending, self.timer.until_us(end_us)).await, Either::First(Ok(())))
+        matches!(select(sending, self.timer.delay_ms(limit_ms)).await, Either::First(Ok(())))
     }
 }

@@ -23,8 +23,8 @@ pub const LOOK_PERIOD_MS: u32 = 4_000;
 /// After how many looks that found nothing a continuous receive is armed again: five minutes of silence (CC-07).
 pub(crate) const LOOKS: u32 = 75;
 
-/// How long before a window `setup_rx` should begin, in milliseconds: some twenty commands, and the start of
-/// a TCXO (10 ms in lora-phy).
+/// How long before a window `setup_rx` should begin, in milliseconds: some twenty commands, and, from a reset, the start of
+/// a TCXO (10 ms).
 pub const WINDOW_LEAD_MS: u32 = 15;
 
 /// The longest symbol time-out that the chip takes (SX1261/2 data sheet section 13.4.9).

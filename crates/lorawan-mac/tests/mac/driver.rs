@@ -49,6 +49,7 @@ type Answer = Box<dyn FnMut(&[u8]) -> Option<(u64, Vec<u8>)>>;
 #[derive(Clone, Default)]
 struct World {
     now_ms: Rc<Cell<u64>>,
+    mark_ms: Rc<Cell<u64>>,
     timers: Rc<RefCell<Vec<u64>>>,
     air: Rc<RefCell<VecDeque<Air>>>,
     did: Rc<RefCell<Vec<Did>>>,
@@ -202,12 +203,16 @@ impl Clock for World {
         self.now_ms.get()
     }
 
-    fn now_us(&self) -> u64 {
-        self.now_ms.get() * 1000
+    fn mark(&mut self) {
+        self.mark_ms.set(self.now_ms.get());
     }
 
-    async fn until_us(&self, at_us: u64) {
-        self.at(at_us.div_ceil(1000)).await;
+    async fn after_mark_ms(&self, ms: u64) {
+        self.at(self.mark_ms.get() + ms).await;
+    }
+
+    async fn delay_ms(&self, ms: u64) {
+        self.at(self.now_ms.get().saturating_add(ms)).await;
     }
 }
 

@@ -21,19 +21,26 @@ const JOIN_EUI: [u8; 8] = [0x24, 0xe1, 0x24, 0xc0, 0, 0x2a, 0, 1];
 const APP_KEY: [u8; 16] = [0x55; 16];
 
 #[derive(Clone)]
-struct SimTimer(Sim);
+struct SimTimer {
+    sim: Sim,
+    mark_us: u64,
+}
 
 impl Clock for SimTimer {
     fn now_ms(&self) -> u64 {
-        self.now_us() / 1000
+        self.sim.now_us() / 1000
     }
 
-    fn now_us(&self) -> u64 {
-        self.0.now_us()
+    fn mark(&mut self) {
+        self.mark_us = self.sim.now_us();
     }
 
-    async fn until_us(&self, at_us: u64) {
-        self.0.sleep_until_us(at_us).await;
+    async fn after_mark_ms(&self, ms: u64) {
+        self.sim.sleep_until_us(self.mark_us + ms * 1000).await;
+    }
+
+    async fn delay_ms(&self, ms: u64) {
+        self.sim.sleep_us(ms * 1000).await;
     }
 }
 
@@ -85,7 +92,7 @@ impl Rig {
         };
         let otaa = Activation::Otaa { dev_eui: DEV_EUI, join_eui: JOIN_EUI, app_key: Key(APP_KEY) };
         let mac = Mac::new(Config::new(region, otaa), Restored::default(), 1);
-        let driver = Driver::new(mac, radio, SimTimer(rig.sim()));
+        let driver = Driver::new(mac, radio, SimTimer { sim: rig.sim(), mark_us: 0 });
         rig.sim().spawn(rig.clone().device(driver, store_us));
         rig.sim().spawn(rig.clone().hear());
         rig.sim().spawn(rig.clone().send_due());
