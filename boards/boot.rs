@@ -2,6 +2,7 @@
 //! Each bootloader takes it in with `#[path = "../../../boot.rs"]`, beside a `chip` of its own.
 
 use core::cell::RefCell;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use embassy_boot::{AlignedBuffer, BootLoader, BootLoaderConfig};
 use embassy_embedded_hal::flash::partition::BlockingPartition;
@@ -10,7 +11,23 @@ use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embedded_storage::nor_flash::NorFlash;
 use sockeye_upgrade::Notes;
 
-use crate::{chip, memory};
+use crate::{chip, handover, memory};
+
+/// The level that the application gave the relay last, at the same address for both, by the linker's map.
+// SAFETY: the section is for what no start sets; any content is a valid u32.
+#[unsafe(link_section = ".retained.relay")]
+#[used]
+static RELAY: AtomicU32 = AtomicU32::new(0);
+
+/// Tells the level that was noted last; `None` after power-up, but for one start of 2 billion, which is why the reset's cause
+/// has to be asked too.
+pub fn noted_relay() -> Option<bool> {
+    match RELAY.load(Ordering::Relaxed) {
+        handover::RELAY_ON => Some(true),
+        handover::RELAY_OFF => Some(false),
+        _ => None,
+    }
+}
 
 /// Swaps what is to be swapped, with a buffer of `N` bytes, and goes to the application.
 pub fn boot<F: NorFlash, const N: usize>(flash: F) -> ! {

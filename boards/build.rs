@@ -96,7 +96,7 @@ fn linker_map(memory: &Memory<'_>, is_bootloader: bool) -> String {
         line("RETAINED", origin + shared, retained);
     }
     line("RAM", origin + shared + retained, length - shared - retained);
-    // The relay's level first: the bootloader looks for it there, whatever the application keeps behind it.
+    // What begins with the relay's level first: the bootloader looks for it there, whatever the application keeps behind it.
     let region = if retained > 0 { "RETAINED" } else { "RAM" };
     writeln!(
         sections,

@@ -2,32 +2,11 @@
 //! Each board and each bootloader takes it in with `#[path]`.
 #![allow(dead_code, reason = "each side uses its half")]
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
-/// What stands for a relay that is on. Noise after power-up is neither.
-const ON: u32 = 0x5AE1_C09A;
-const OFF: u32 = 0xA51E_3F65;
-
-/// The level that the application gave the relay last, at the same address for both, by the linker's map.
-// SAFETY: the section is for what no start sets; any content is a valid u32.
-#[unsafe(link_section = ".retained.relay")]
-#[used]
-static RELAY: AtomicU32 = AtomicU32::new(0);
-
-/// Notes the level that the relay has from now on.
-pub fn note_relay(is_on: bool) {
-    RELAY.store(if is_on { ON } else { OFF }, Ordering::Relaxed);
-}
-
-/// Tells the level that was noted last; `None` after power-up, but for one start of 2 billion, which is why the reset's cause
-/// has to be asked too.
-pub fn noted_relay() -> Option<bool> {
-    match RELAY.load(Ordering::Relaxed) {
-        ON => Some(true),
-        OFF => Some(false),
-        _ => None,
-    }
-}
+/// What stands for a relay that is on, in the first word of what a reset leaves alone: the application writes it, as
+/// `sockeye_firmware::Retained` says, and the bootloader reads it. Noise after power-up is neither.
+pub const RELAY_ON: u32 = 0x5AE1_C09A;
+/// What stands for one that is off.
+pub const RELAY_OFF: u32 = 0xA51E_3F65;
 
 /// Marks a table of services.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"SkyE");

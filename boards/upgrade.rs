@@ -3,11 +3,16 @@
 
 use core::mem::MaybeUninit;
 
-use sockeye_firmware::{SOFTWARE_VERSION, UpgradeParts};
+use sockeye_firmware::{Retained, SOFTWARE_VERSION, UpgradeParts};
 use sockeye_upgrade::{BoardName, SIGNED_LEN, Slots, Verify};
 
 use crate::handover::{Hash, MAGIC, Services, VERSION};
-use crate::memory;
+use crate::{handover, memory};
+
+const _: () = assert!(
+    Retained::RELAY_ON == handover::RELAY_ON && Retained::RELAY_OFF == handover::RELAY_OFF,
+    "the bootloader holds the relay by the firmware's word"
+);
 
 /// The bootloader's SHA-512 and Ed25519; `None` where there is no bootloader that offers them, and nothing is genuine.
 #[derive(Clone, Copy)]

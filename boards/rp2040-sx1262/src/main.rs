@@ -12,6 +12,7 @@ mod line;
 #[path = "../../mcu.rs"]
 mod mcu;
 mod radio;
+#[path = "../../relay.rs"]
 mod relay;
 mod system;
 #[path = "../../upgrade.rs"]
@@ -20,7 +21,7 @@ mod upgrade;
 use embassy_embedded_hal::adapter::BlockingAsync;
 use embassy_rp::clocks::RoscRng;
 use embassy_rp::flash::{self, Flash};
-use embassy_rp::gpio::{Input, Level, Output, Pull};
+use embassy_rp::gpio::{Flex, Input, Level, Output, Pull};
 use embassy_rp::interrupt;
 use embassy_rp::interrupt::{InterruptExt, Priority};
 use embassy_rp::peripherals::{FLASH, UART0};
@@ -57,6 +58,16 @@ type PicoFlash = Flash<'static, FLASH, flash::Blocking, { memory::FLASH_SIZE }>;
 /// The name in the headers of updates.
 const NAME: BoardName = BoardName::new("rp2040-sx1262").expect("a name");
 
+/// What of a pin is the chip's.
+mod pin {
+    pub use embassy_rp::gpio::Flex;
+
+    /// Drives the pin from now on.
+    pub fn make_output(pin: &mut Flex<'_>) {
+        pin.set_as_output();
+    }
+}
+
 /// This board.
 struct Rp2040Sx1262;
 
@@ -87,7 +98,7 @@ fn parts() -> Parts<Rp2040Sx1262> {
 
     Parts {
         clock: EmbassyClock,
-        relay: relay::Relay::new(p.PIN_6),
+        relay: relay::Relay(Flex::new(p.PIN_6)),
         led: Output::new(p.PIN_25, Level::Low),
         button: Input::new(p.PIN_7, Pull::Up),
         meter: Bl0942::new(

@@ -11,8 +11,10 @@ use sockeye_upgrade::BoardName;
 use crate::Irqs;
 use crate::bus::Bus;
 use crate::line::Line;
+use crate::pin::Flex;
 use crate::radio::Antenna;
-use crate::wiring::{Relay, Wiring};
+use crate::relay::Relay;
+use crate::wiring::Wiring;
 
 /// The name in the headers of updates.
 pub const NAME: BoardName = BoardName::new("lora-e5").expect("a name");
@@ -20,7 +22,7 @@ pub const NAME: BoardName = BoardName::new("lora-e5").expect("a name");
 /// Names the pins.
 pub fn wire(p: Peripherals) -> Wiring {
     Wiring {
-        relay: Relay::new(p.PB10),
+        relay: Relay(Flex::new(p.PB10)),
         led: Led(Output::new(p.PB5, Level::High, Speed::Low)),
         button: ExtiInput::new(p.PA0, p.EXTI0, Pull::Up, Irqs),
         meter: Line::new(p.USART1, p.PA10, p.PA9, p.DMA1_CH2, Irqs),

@@ -18,6 +18,8 @@ mod line;
 #[path = "../../mcu.rs"]
 mod mcu;
 mod radio;
+#[path = "../../relay.rs"]
+mod relay;
 mod runtime;
 mod supply;
 mod system;
@@ -65,12 +67,23 @@ mod memory {
         STORAGE_ORIGIN - FLASH_ORIGIN..STORAGE_ORIGIN - FLASH_ORIGIN + STORAGE_LENGTH;
 }
 
+/// What of a pin is the chip's.
+mod pin {
+    pub use embassy_stm32::gpio::Flex;
+    use embassy_stm32::gpio::Speed;
+
+    /// Drives the pin from now on.
+    pub fn make_output(pin: &mut Flex<'_>) {
+        pin.set_as_output(Speed::Low);
+    }
+}
+
 /// This board.
 struct Stm32wl;
 
 impl Board for Stm32wl {
     type Clock = EmbassyClock;
-    type Relay = wiring::Relay;
+    type Relay = relay::Relay;
     type Led = variant::Led;
     type Button = ExtiInput<'static, Async>;
     type Meter = Bl0942<Line, Delay>;

@@ -8,8 +8,10 @@ use sockeye_upgrade::BoardName;
 use crate::Irqs;
 use crate::bus::Bus;
 use crate::line::Line;
+use crate::pin::Flex;
 use crate::radio::Antenna;
-use crate::wiring::{Relay, Wiring};
+use crate::relay::Relay;
+use crate::wiring::Wiring;
 
 /// The blue LED LD1, lit by a high level.
 pub type Led = Output<'static>;
@@ -20,7 +22,7 @@ pub const NAME: BoardName = BoardName::new("nucleo-wl55jc").expect("a name");
 /// Names the pins.
 pub fn wire(p: Peripherals) -> Wiring {
     Wiring {
-        relay: Relay::new(p.PB10),
+        relay: Relay(Flex::new(p.PB10)),
         led: Output::new(p.PB15, Level::Low, Speed::Low),
         // B1.
         button: ExtiInput::new(p.PC0, p.EXTI0, Pull::Up, Irqs),

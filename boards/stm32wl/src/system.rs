@@ -12,9 +12,10 @@ use sockeye_state_machine::ResetCause;
 const WATCHDOG_US: u32 = 8_000_000;
 
 /// What a restart leaves as it is. After power-up it holds noise.
-// SAFETY: the section (boards/build.rs) for what the start leaves alone; any content is valid words, which the firmware checks,
+// SAFETY: the section (boards/build.rs) for what the start leaves alone, at its beginning, where the bootloader looks for the
+// relay's word; any content is valid words, which the firmware checks,
 // and believes none after power-up.
-#[unsafe(link_section = ".retained.air_time")]
+#[unsafe(link_section = ".retained.relay")]
 pub static RETAINED: Retained = Retained::new();
 
 /// The watchdog, which runs from its making to the end.

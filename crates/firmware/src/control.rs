@@ -60,13 +60,13 @@ impl<B: Board> Outputs<B> {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Relay { on, cause } => {
+                    // A reset that comes before it is in flash leaves it as it is too: a trip above all.
+                    self.retained.set_relay(on);
                     let failed = self.relay.set_state(on.into()).is_err();
                     shared.health.relay_failed.store(failed, Ordering::Relaxed);
                     if failed {
                         self.error("relay pin");
                     }
-                    // A reset that comes before it is in flash leaves it as it is too: a trip above all.
-                    self.retained.set_relay(on);
                     self.observer.observe(Notice::Relay { on, cause });
                 }
                 Effect::Led { on } => {

@@ -4,6 +4,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use sockeye_state_machine::ResetCause;
 
+use crate::retained::LAYOUT;
+
 /// Faults in a row after which the radio waits, longer each time: a device that restarts again and again must neither wear
 /// its flash by counters nor fill the air with its first frames.
 const PATIENCE: u32 = 3;
@@ -115,8 +117,8 @@ pub(crate) struct FaultLedger {
     counts: [AtomicU32; FaultKind::ALL.len()],
 }
 
-/// Hardly what RAM holds after power-up.
-const VALID: u32 = 0x5EA1_FA17;
+/// Hardly what RAM holds after power-up, and not what an image with another layout has left.
+const VALID: u32 = 0x5EA1_FA17 ^ LAYOUT;
 
 fn get(word: &AtomicU32) -> u32 {
     word.load(Ordering::Relaxed)
@@ -179,6 +181,12 @@ impl FaultLedger {
         use core::mem::offset_of;
         let kind = kind(word(offset_of!(Self, pending)))?;
         Some(Fault { kind, pc: word(offset_of!(Self, pc)), lr: word(offset_of!(Self, lr)) })
+    }
+
+    /// Makes it that of another layout.
+    #[cfg(test)]
+    pub(crate) fn tip_layout(&self) {
+        set(&self.valid, VALID ^ 2);
     }
 
     /// Counts what ended the last run, and tells it. `cause` is what the chip knows of it.

@@ -1,5 +1,6 @@
 //! Memory that a reset leaves as it is.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use sockeye_lorawan_mac::AirTime;
@@ -15,7 +16,8 @@ use crate::faults::{Fault, FaultKind, FaultLedger, Faults};
 #[derive(Debug)]
 #[repr(C)]
 pub struct Retained {
-    /// [`Self::RELAY_ON`], [`Self::RELAY_OFF`], or anything while that is not known.
+    /// [`Self::RELAY_ON`], [`Self::RELAY_OFF`], or anything while that is not known. Before all else, where the bootloader
+    /// and any later image look for it.
     relay: AtomicU32,
     faults: FaultLedger,
     /// Over the words of `air_time`; 0 while they are being written.
@@ -25,11 +27,36 @@ pub struct Retained {
     air_time: [AtomicU32; AirTime::WORDS],
 }
 
+/// Grows when one of the words gets another meaning. That they lie elsewhere or are more shows by itself.
+const VERSION: u32 = 1;
+
+/// Tells one layout from another: after an upgrade, or a way back, the words of the other image count as noise. But for the
+/// relay's, whose place and meaning are the same for ever.
+pub(crate) const LAYOUT: u32 = {
+    let shape = [
+        size_of::<Retained>(),
+        offset_of!(Retained, faults),
+        offset_of!(Retained, check),
+        offset_of!(Retained, time),
+        offset_of!(Retained, air_time),
+        FaultKind::ALL.len(),
+    ];
+    let mut hash = step(step(HASH_BASIS, VERSION), AirTime::LAYOUT);
+    let mut rest = shape.as_slice();
+    while let [number, more @ ..] = rest {
+        hash = step(hash, *number as u32);
+        rest = more;
+    }
+    hash
+};
+
+const _: () = assert!(offset_of!(Retained, relay) == 0, "the bootloader looks for it there");
+
 impl Retained {
-    /// The relay's word while it is on.
-    const RELAY_ON: u32 = 0x5EA1_0411;
+    /// The relay's word while it is on. Every bootloader and every image that was ever given away goes by it.
+    pub const RELAY_ON: u32 = 0x5AE1_C09A;
     /// The relay's word while it is off.
-    const RELAY_OFF: u32 = 0x5EA1_0FF0;
+    pub const RELAY_OFF: u32 = 0xA51E_3F65;
 
     /// Makes one that holds nothing.
     #[must_use]
@@ -77,7 +104,7 @@ impl Retained {
     /// the word at an offset in bytes.
     #[must_use]
     pub fn pending_in(word: impl Fn(usize) -> u32) -> Option<Fault> {
-        FaultLedger::pending_in(|offset| word(core::mem::offset_of!(Self, faults) + offset))
+        FaultLedger::pending_in(|offset| word(offset_of!(Self, faults) + offset))
     }
 
     /// Tells what went wrong since power-up.
@@ -160,15 +187,22 @@ impl Default for Retained {
     }
 }
 
-/// FNV-1a, word by word (Fowler, Noll, Vo: offset basis and prime of 32 bits), and never 0.
+/// FNV-1a, word by word (Fowler, Noll, Vo: offset basis and prime of 32 bits).
+const HASH_BASIS: u32 = 0x811C_9DC5;
+
+const fn step(hash: u32, word: u32) -> u32 {
+    (hash ^ word).wrapping_mul(0x0100_0193)
+}
+
+/// Is never 0.
 fn check(air_time: &AirTime) -> u32 {
-    let hash = air_time.0.iter().fold(0x811C_9DC5_u32, |hash, word| (hash ^ word).wrapping_mul(0x0100_0193));
-    hash | 1
+    air_time.0.iter().fold(LAYOUT, |hash, word| step(hash, *word)) | 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::format;
 
     #[test]
     fn what_was_kept_comes_back_until_it_is_cleared_or_damaged() {
@@ -200,6 +234,34 @@ mod tests {
             }
             assert!(!retained.relay_after(ResetCause::PowerOn));
         }
+    }
+
+    #[test]
+    fn an_image_believes_nothing_but_the_relay_of_one_with_another_layout() {
+        let retained = Retained::new();
+        retained.begin(ResetCause::PowerOn);
+        retained.set_relay(true);
+        retained.keep(7, &AirTime([1; AirTime::WORDS]));
+        retained.note(Fault { kind: FaultKind::Panic, pc: 1, lr: 2 });
+        retained.faults.tip_layout();
+        let other_check = (0..AirTime::WORDS).fold(LAYOUT ^ 2, |hash, _| step(hash, 1)) | 1;
+        retained.check.store(other_check, Ordering::Relaxed);
+        assert!(retained.relay_after(ResetCause::Reboot));
+        assert_eq!(retained.air_time(), None);
+        assert_eq!(retained.begin(ResetCause::Reboot), (ResetCause::Reboot, None));
+        assert_eq!((retained.faults(), retained.relay()), (Faults::default(), Some(true)));
+    }
+
+    #[test]
+    fn who_changes_what_the_words_mean_gives_them_another_version() {
+        // Has one of these changed? Then raise VERSION or, for the air time, its LAYOUT, and write the new values here.
+        assert_eq!((VERSION, AirTime::LAYOUT, LAYOUT), (1, 1, 0xAB60_E336));
+        assert_eq!(
+            FaultKind::ALL.map(|kind| format!("{kind:?}")).join(" "),
+            "ControlHung RadioHung ServiceHung Stuck Panic HardFault Nmi"
+        );
+        // These never: a bootloader and the image of an upgrade go by them.
+        assert_eq!((Retained::RELAY_ON, Retained::RELAY_OFF), (0x5AE1_C09A, 0xA51E_3F65));
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub struct AirTime(pub [u32; AirTime::WORDS]);
 impl AirTime {
     /// Its length in words of 32 bits.
     pub const WORDS: usize = BAND_WORDS + 4;
+
+    /// Grows when the words get another meaning: what an older firmware kept is not to be resumed then.
+    pub const LAYOUT: u32 = 1;
 }
 
 /// What was sent in the last hour.

@@ -5,7 +5,7 @@ use embassy_rp::peripherals::WATCHDOG;
 use embassy_rp::watchdog::Watchdog;
 use embassy_time::Duration;
 
-use crate::handover;
+use crate::boot;
 
 /// The relay's pin, GP6 (boards/rp2040-sx1262/src/main.rs).
 const RELAY: usize = 6;
@@ -27,7 +27,7 @@ pub fn hold_relay() {
     if pac::WATCHDOG.reason().read().0 == 0 {
         return;
     }
-    let Some(is_on) = handover::noted_relay() else { return };
+    let Some(is_on) = boot::noted_relay() else { return };
     // RP2040 data sheet, 2.14: pins and their pads leave reset.
     pac::RESETS.reset().modify(|w| {
         w.set_io_bank0(false);

@@ -5,7 +5,7 @@ use embassy_stm32::pac;
 use embassy_stm32::pac::gpio::vals::Moder;
 use embassy_stm32::pac::iwdg::vals::{Key, Pr};
 
-use crate::handover;
+use crate::boot;
 
 /// The relay's pin: PB10 on every variant (boards/stm32wl/src/*.rs; an emulator's test compares).
 const RELAY: usize = 10;
@@ -15,7 +15,7 @@ pub fn hold_relay() {
     if pac::RCC.csr().read().borrstf() {
         return;
     }
-    let Some(is_on) = handover::noted_relay() else { return };
+    let Some(is_on) = boot::noted_relay() else { return };
     pac::RCC.ahb2enr().modify(|w| w.set_gpioben(true));
     // The clock has to be there for two cycles before the port is (RM0453, 7.2.18).
     cortex_m::asm::delay(2);

@@ -1,23 +1,15 @@
-//! The relay's pin.
+//! The relay's pin. Each board takes it in with `#[path = "../../relay.rs"] mod relay;`, beside a module `pin` that says what
+//! is the chip's: the type `Flex` of a pin that may be anything, and how it becomes an output.
 
 use core::convert::Infallible;
 
-use embassy_rp::Peri;
-use embassy_rp::gpio::{Flex, Pin};
 use embedded_hal::digital::{ErrorType, OutputPin};
 
-use crate::handover;
+use crate::pin::{Flex, make_output};
 
 /// The pin of the relay. It drives nothing until it is told what, unless the bootloader has it driven: a start would else switch
-/// off a load that is held on through the restart. What it is told is noted for the bootloader.
-pub struct Relay(Flex<'static>);
-
-impl Relay {
-    /// Takes the pin.
-    pub fn new(pin: Peri<'static, impl Pin>) -> Self {
-        Self(Flex::new(pin))
-    }
-}
+/// off a load that is held on through the restart.
+pub struct Relay(pub Flex<'static>);
 
 impl ErrorType for Relay {
     type Error = Infallible;
@@ -25,16 +17,14 @@ impl ErrorType for Relay {
 
 impl OutputPin for Relay {
     fn set_low(&mut self) -> Result<(), Infallible> {
-        handover::note_relay(false);
         self.0.set_low();
-        self.0.set_as_output();
+        make_output(&mut self.0);
         Ok(())
     }
 
     fn set_high(&mut self) -> Result<(), Infallible> {
-        handover::note_relay(true);
         self.0.set_high();
-        self.0.set_as_output();
+        make_output(&mut self.0);
         Ok(())
     }
 }
