@@ -10,7 +10,7 @@ use embassy_futures::select::{Either4, select4};
 use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
 use sockeye_metering::EnergyMeter;
-use sockeye_state_machine::{Effect, Effects, Event, Socket, StoreItem, UplinkKind};
+use sockeye_state_machine::{Effect, Effects, Event, Form, Socket, StoreItem, UplinkKind};
 
 use crate::board::{Board, Clock, SupplyMonitor};
 use crate::notice::{Notice, Observer};
@@ -227,7 +227,7 @@ async fn decide<B: Board>(
                 ControlEvent::Maintain => match shared.asked.try_take() {
                     Some(Asked::Look) => shared.seen.signal(Seen::of(socket, now_ms)),
                     Some(Asked::Change(form)) => {
-                        socket.handle(now_ms, Event::Change { form: &form }, &mut effects);
+                        socket.handle(now_ms, Event::Change { form: Form(&form) }, &mut effects);
                     }
                     Some(Asked::Order(order)) => socket.handle(now_ms, Event::Order(order), &mut effects),
                     None => {}

@@ -89,8 +89,8 @@ pub enum Event<'a> {
     RecordsLost,
     /// Somebody who knows the password changes settings by tag or serial line. [`Effect::Maintained`] answers it.
     Change {
-        /// The fields in their stored form, as [`Settings::changed_by`] takes them.
-        form: &'a [u8],
+        /// The fields.
+        form: Form<'a>,
     },
     /// The same, for what is done at once.
     Order(Order),
@@ -104,6 +104,17 @@ pub enum Event<'a> {
     ResetRequested,
     /// The instant of [`next_due_ms`](crate::Socket::next_due_ms) has come.
     Timer,
+}
+
+/// Fields of settings in their stored form, as [`Settings::changed_by`] takes them. Debug prints none: they may be keys and the
+/// new password.
+#[derive(Clone, Copy)]
+pub struct Form<'a>(pub &'a [u8]);
+
+impl fmt::Debug for Form<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Form({} bytes)", self.0.len())
+    }
 }
 
 /// What is done at once for somebody at the tag or the serial line.

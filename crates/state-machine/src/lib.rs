@@ -27,8 +27,8 @@ mod socket;
 mod stores;
 
 pub use api::{
-    Boot, Cause, Effect, Effects, Event, MAX_EFFECTS, Order, Outcome, RebootCause, ResetCause, StoreItem,
-    TripCause, Uplink, UplinkKind,
+    Boot, Cause, Effect, Effects, Event, Form, MAX_EFFECTS, Order, Outcome, RebootCause, ResetCause,
+    StoreItem, TripCause, Uplink, UplinkKind,
 };
 pub use counters::{Counters, Ignored};
 pub use outbox::{Frame, Outbox};

@@ -210,7 +210,7 @@ impl Socket {
             Event::SessionResumed => self.announce(now_ms, self.quiet_until_ms),
             Event::SupplyLost => self.supply_lost(now_ms),
             Event::Stored { item, number } => self.stored(now_ms, item, number),
-            Event::Change { form } => self.change(now_ms, form),
+            Event::Change { form } => self.change(now_ms, form.0),
             Event::Order(order) => self.order(now_ms, order),
             Event::RecordsLost => StoreItem::ALL.into_iter().for_each(|item| self.want_store(item)),
             Event::RestartRequested { cause } => {

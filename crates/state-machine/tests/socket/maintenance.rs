@@ -1,7 +1,7 @@
 //! Changes and orders of somebody at the tag or the serial line.
 
 use sockeye_settings::{Action, ButtonLock, Field, Group, Settings, Threshold};
-use sockeye_state_machine::{Event, Order};
+use sockeye_state_machine::{Event, Form, Order};
 
 use crate::bench::{Bench, amperes, boot};
 
@@ -16,7 +16,7 @@ fn changed(fields: &[Field], change: impl FnOnce(&mut Settings)) -> Bench {
     let mut bench = Bench::joined();
     let mut wanted = boot().settings;
     change(&mut wanted);
-    bench.event(Event::Change { form: &form(&wanted, fields) });
+    bench.event(Event::Change { form: Form(&form(&wanted, fields)) });
     bench
 }
 
@@ -51,7 +51,7 @@ fn a_change_that_the_flash_does_not_take_in_time_is_told_and_tried_again() {
     bench.store_ms = None;
     let mut wanted = boot().settings;
     wanted.general.led = false;
-    bench.event(Event::Change { form: &form(&wanted, &[Field::Led]) });
+    bench.event(Event::Change { form: Form(&form(&wanted, &[Field::Led])) });
     bench.after(15_000);
     let again = ["100000 store Settings", "110000 store Settings", "110000 maintained NotStored"];
     bench.check(&["store", "maintained"], &again);
@@ -82,7 +82,7 @@ fn a_restart_for_settings_takes_the_place_of_one_that_keeps_the_session() {
     bench.event(Event::Order(Order::Reboot));
     let mut wanted = boot().settings;
     wanted.d2d.enabled = true;
-    bench.event(Event::Change { form: &form(&wanted, &[Field::D2dEnabled]) });
+    bench.event(Event::Change { form: Form(&form(&wanted, &[Field::D2dEnabled])) });
     bench.event(Event::Order(Order::Reboot));
     bench.after(10_000).check(&["reboot"], &["105020 reboot settings"]);
 }
@@ -122,4 +122,11 @@ fn orders_are_done_and_answered() {
     let mut bench = Bench::joined();
     bench.event(Event::Order(Order::Report));
     assert_eq!(bench.effects.len(), 2, "{:?}", bench.effects);
+}
+
+#[test]
+fn debug_of_a_change_prints_no_key_and_no_password() {
+    let secret = [0xAB, 0xCD, 0xEF, 0x12];
+    let text = format!("{:?}", Event::Change { form: Form(&secret) });
+    assert_eq!(text, "Change { form: Form(4 bytes) }");
 }
