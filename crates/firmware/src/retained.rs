@@ -19,6 +19,8 @@ pub struct Retained {
     /// [`Self::RELAY_ON`], [`Self::RELAY_OFF`], or anything while that is not known. Before all else, where the bootloader
     /// and any later image look for it.
     relay: AtomicU32,
+    /// [`Self::NO_METER`], if the image that took the last upgrade had heard no meter. In this place for ever, too.
+    meter: AtomicU32,
     faults: FaultLedger,
     /// Over the words of `air_time`; 0 while they are being written.
     check: AtomicU32,
@@ -31,7 +33,7 @@ pub struct Retained {
 const VERSION: u32 = 1;
 
 /// Tells one layout from another: after an upgrade, or a way back, the words of the other image count as noise. But for the
-/// relay's, whose place and meaning are the same for ever.
+/// first two, whose place and meaning are the same for ever.
 pub(crate) const LAYOUT: u32 = {
     let shape = [
         size_of::<Retained>(),
@@ -50,7 +52,10 @@ pub(crate) const LAYOUT: u32 = {
     hash
 };
 
-const _: () = assert!(offset_of!(Retained, relay) == 0, "the bootloader looks for it there");
+const _: () = assert!(
+    offset_of!(Retained, relay) == 0 && offset_of!(Retained, meter) == 4,
+    "where the bootloader, and other images, look for them"
+);
 
 impl Retained {
     /// The relay's word while it is on. Every bootloader and every image that was ever given away goes by it.
@@ -58,11 +63,14 @@ impl Retained {
     /// The relay's word while it is off.
     pub const RELAY_OFF: u32 = 0xA51E_3F65;
 
+    const NO_METER: u32 = 0x5EA1_3E7E;
+
     /// Makes one that holds nothing.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             relay: AtomicU32::new(0),
+            meter: AtomicU32::new(0),
             faults: FaultLedger::new(),
             check: AtomicU32::new(0),
             time: [const { AtomicU32::new(0) }; 2],
@@ -73,6 +81,7 @@ impl Retained {
     /// Forgets, as a loss of power does.
     pub fn clear(&self) {
         self.relay.store(0, Ordering::Relaxed);
+        self.set_no_meter(false);
         self.faults.clear();
         self.forget_air_time();
     }
@@ -145,6 +154,16 @@ impl Retained {
             Self::RELAY_OFF => Some(false),
             _ => None,
         }
+    }
+
+    /// Notes whether the image that takes an upgrade has heard no meter.
+    pub(crate) fn set_no_meter(&self, none: bool) {
+        self.meter.store(if none { Self::NO_METER } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// Tells what was noted so, by this image or the one before.
+    pub(crate) fn no_meter(&self) -> bool {
+        self.meter.load(Ordering::Relaxed) == Self::NO_METER
     }
 
     /// Notes the time since power-up.
@@ -255,13 +274,14 @@ mod tests {
     #[test]
     fn who_changes_what_the_words_mean_gives_them_another_version() {
         // Has one of these changed? Then raise VERSION or, for the air time, its LAYOUT, and write the new values here.
-        assert_eq!((VERSION, AirTime::LAYOUT, LAYOUT), (1, 1, 0xAB60_E336));
+        assert_eq!((VERSION, AirTime::LAYOUT, LAYOUT), (1, 1, 0xA4FA_94EA));
         assert_eq!(
             FaultKind::ALL.map(|kind| format!("{kind:?}")).join(" "),
             "ControlHung RadioHung ServiceHung Stuck Panic HardFault Nmi"
         );
         // These never: a bootloader and the image of an upgrade go by them.
-        assert_eq!((Retained::RELAY_ON, Retained::RELAY_OFF), (0x5AE1_C09A, 0xA51E_3F65));
+        let fixed = [Retained::RELAY_ON, Retained::RELAY_OFF, Retained::NO_METER];
+        assert_eq!(fixed, [0x5AE1_C09A, 0xA51E_3F65, 0x5EA1_3E7E]);
     }
 
     #[test]

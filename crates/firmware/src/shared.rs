@@ -257,6 +257,11 @@ impl Heartbeat {
         self.0.store((now_ms / 1000) as u32, Ordering::Relaxed);
     }
 
+    /// Tells whether there was a beat, after the first second.
+    pub(crate) fn has_beaten(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
     /// Tells whether the last beat lies at most `limit_s` back.
     #[expect(clippy::cast_possible_truncation, reason = "136 years fit")]
     pub(crate) fn is_recent(&self, now_ms: u64, limit_s: u32) -> bool {

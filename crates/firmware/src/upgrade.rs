@@ -220,8 +220,11 @@ impl<B: Board> Service<B> {
     fn handle(&mut self, request: Request<'_>, shared: &Shared) -> Result<Progress, Refusal> {
         let now_ms = self.clock.now_ms();
         let is_lost = now_ms < self.calm_from_ms;
-        let Self { storage, upgrade, .. } = self;
+        let Self { storage, upgrade, retained, .. } = self;
         let flash = storage.flash().ok_or(Refusal::Flash)?;
+        if upgrade.progress().state != State::Trying {
+            retained.set_no_meter(!shared.health.meter.has_beaten());
+        }
         let must_stop = || is_lost || shared.service.look(|work| work.supply_lost);
         let progress = upgrade.handle(flash, request, must_stop)?;
         if progress.state == State::Ready && !self.course.is_over {
@@ -270,7 +273,7 @@ impl<B: Board> Service<B> {
             outcome => outcome == WELL,
         };
         let is_well = radio
-            && meter.is_recent(now_ms, METER_LIMIT_S)
+            && (meter.is_recent(now_ms, METER_LIMIT_S) || self.retained.no_meter())
             && !relay_failed.load(Ordering::Relaxed)
             && !self.course.flash_failed;
         match (is_well, is_late) {

@@ -3,8 +3,9 @@
 
 mod bench;
 
-use bench::{Bench, STATE};
+use bench::{Bench, MAKER, STATE};
 use sockeye_state_machine::ResetCause;
+use sockeye_upgrade::{BoardName, Header, Image, Request, Software, Verify, sign};
 
 /// Marks of embassy-boot: the images were swapped, the image was confirmed, the images were swapped back.
 const SWAP: [u8; 8] = [0xF0; 8];
@@ -74,6 +75,53 @@ fn a_new_image_without_meter_radio_or_flash_goes_back_after_five_minutes() {
         assert!(bench.when(RESTART).is_some(), "{name}");
         assert_eq!((bench.resets.get(), mark(&bench)), (1, SWAP), "{name}");
     }
+}
+
+#[test]
+fn a_new_image_is_not_judged_by_a_meter_that_the_old_one_has_not_heard() {
+    for is_heard in [false, true] {
+        let bench = Bench::new();
+        bench.meter_hangs.set(!is_heard);
+        let shared = bench.start_shared(ResetCause::PowerOn);
+        bench.run_ms(5_000);
+        let (header, image) = update();
+        bench.sim.spawn(async move {
+            shared.upgrade(Request::Begin { header: &header }).await.unwrap();
+            shared.upgrade(Request::Chunk { offset: 0, data: &image }).await.unwrap();
+            shared.upgrade(Request::Finish).await.unwrap();
+        });
+        // It is dumb from here on.
+        bench.run_ms(2_000);
+        bench.meter_hangs.set(true);
+        bench.run_ms(60_000);
+        assert_eq!((bench.resets.get(), mark(&bench)), (1, SWAP));
+        // The bootloader would swap the images here; which of the two runs is the same to this test.
+        let trial = Bench { retained: bench.retained, ..Bench::new() };
+        trial.flash.spoil(0, &bench.flash.contents());
+        trial.meter_hangs.set(true);
+        trial.start(ResetCause::Reboot);
+        trial.run_ms(330_000);
+        assert_eq!(trial.when(CONFIRMED).is_some(), !is_heard, "{is_heard}");
+        assert_eq!(trial.when(RESTART).is_some(), is_heard, "{is_heard}");
+    }
+}
+
+/// A signed update.
+fn update() -> (Vec<u8>, Vec<u8>) {
+    let image = vec![0x5A; 5_000];
+    let mut verify = Software { public_key: [0; 32] };
+    let mut hash = verify.begin();
+    verify.update(&mut hash, &image);
+    let described = Image {
+        board: BoardName::new("bench").unwrap(),
+        hardware_min: [1, 0],
+        hardware_max: [1, 0xFF],
+        version: [2, 0],
+        len: 5_000,
+        sha512: verify.finish(hash),
+    };
+    let signature = sign(&MAKER, &described.signed_part());
+    (Header::new(&described, signature).to_bytes().to_vec(), image)
 }
 
 #[test]

@@ -136,6 +136,14 @@ impl Bench {
         })
     }
 
+    /// Starts it with what the tasks share in sight.
+    pub fn start_shared(&self, reset_cause: ResetCause) -> &'static Shared {
+        let shared: &'static Shared = Box::leak(Box::default());
+        let bench = self.clone();
+        self.sim.spawn(async move { run(bench.parts(reset_cause), shared).await });
+        shared
+    }
+
     /// Starts control, radio and service as tasks that can be ended one by one.
     pub fn start_apart(&self, reset_cause: ResetCause) -> [TaskId; 3] {
         let shared: &'static Shared = Box::leak(Box::default());
