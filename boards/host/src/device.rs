@@ -1,5 +1,7 @@
 //! What a run needs of a socket, whether its firmware runs on this computer or on a modelled chip.
 
+use std::time::Duration;
+
 use sockeye_settings::{Identity, Settings};
 use sockeye_state_machine::UplinkKind;
 use sockeye_virtual_hardware::air::Medium;
@@ -67,6 +69,11 @@ pub trait Device {
 
     /// Tells how often the watchdog ended a hang.
     fn watchdog_resets(&self) -> u64;
+
+    /// Tells for how long, by the computer's clock, a debugger has kept it from running.
+    fn halted(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Lets all devices of a run, and the clock that they live on, go on until it shows `end_us`.
     fn run_until_us(devices: &mut [Self], sim: &Sim, end_us: u64)

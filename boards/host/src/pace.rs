@@ -31,7 +31,9 @@ impl<'a> Pace<'a> {
 
     /// Brings the world up to the clock; tells whether the run goes on.
     pub fn catch_up<D: Device>(&mut self, world: &mut World<D>) -> bool {
-        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // A socket that a debugger has halted does not run after the clock.
+        let elapsed = self.started.elapsed().saturating_sub(world.halted());
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         world.play(&mut self.queue, elapsed_ms.min(self.end_ms));
         elapsed_ms < self.end_ms && !self.interrupt.is_pressed()
     }

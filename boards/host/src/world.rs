@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::iter::Peekable;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use sockeye_metering::Reading;
 use sockeye_network_server::{Adr, Config, Downlink, NetworkServer, Plan, Region as NetworkRegion};
@@ -258,6 +259,12 @@ impl<D: Device> World<D> {
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.sim.now_us() / 1000
+    }
+
+    /// Tells for how long, by the computer's clock, a debugger has kept the sockets from running.
+    #[must_use]
+    pub fn halted(&self) -> Duration {
+        self.sockets.iter().map(D::halted).sum()
     }
 
     /// Tells how many sockets there are.

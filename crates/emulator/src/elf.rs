@@ -121,6 +121,12 @@ impl Image {
         self.symbols.get(at).map(|(_, name)| name.as_str())
     }
 
+    /// Finds where a function of this name begins.
+    #[must_use]
+    pub fn start_of(&self, name: &str) -> Option<u32> {
+        self.symbols.iter().find(|(_, other)| other == name).map(|(address, _)| *address)
+    }
+
     /// Names the function at an address.
     #[must_use]
     pub fn function(&self, address: u32) -> &str {

@@ -4,6 +4,7 @@
 
 pub mod chip;
 pub mod elf;
+pub mod gdb;
 mod kept;
 pub mod machine;
 pub mod memory;

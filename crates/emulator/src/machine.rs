@@ -4,6 +4,8 @@
 //! until an access to a register makes something due at once; between two such slices this module does what a
 //! Cortex-M does by itself: it stacks registers and enters a handler, and lets time jump while the CPU sleeps.
 
+mod debug;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -16,6 +18,8 @@ use crate::elf::Image;
 use crate::outside::{Change, Outside};
 use crate::time::{Time, ticks_of_us};
 use crate::trace::Trace;
+
+pub use self::debug::{Halt, Registers};
 
 /// A handler returns here, to a breakpoint. A Cortex-M has a number there that is no address.
 const RETURN: u64 = 0x1FFE_0000;
@@ -63,6 +67,7 @@ pub struct Machine<C> {
     slept: Rc<Cell<Option<Sleep>>>,
     image: Rc<Image>,
     trace: Option<Rc<Trace>>,
+    debug: Option<debug::Debug>,
     sleep: Option<Sleep>,
     pc: u32,
     /// The CPU stands still until the next reset.
@@ -115,6 +120,7 @@ impl<C: Chip> Machine<C> {
             slept,
             image: image.clone(),
             trace: None,
+            debug: None,
             sleep: None,
             pc: 0,
             is_locked_up: false,
@@ -205,21 +211,25 @@ impl<C: Chip> Machine<C> {
         self.cpu.mem_read_as_vec(u64::from(address), bytes)
     }
 
-    /// Runs until the clock shows `end_us`, or until there is a change to be taken from the chip.
+    /// Runs until the clock shows `end_us`, until there is a change to be taken from the chip, or until a debugger's halt.
     ///
     /// # Errors
     /// Those of the CPU engine itself; what the image does wrong is a fault of the chip's.
     pub fn run_until_us(&mut self, end_us: u64) -> Result<(), Error> {
         let end = ticks_of_us(end_us);
-        while self.time.now() < end && !self.chip.borrow().core().has_changes() {
+        while self.time.now() < end && !self.chip.borrow().core().has_changes() && self.halted().is_none() {
             self.chip.borrow_mut().advance(&mut self.cpu);
             let reset = self.chip.borrow_mut().core_mut().take_reset();
             if let Some(kind) = reset {
                 self.reset(kind)?;
                 continue;
             }
+            if self.steps() {
+                self.step()?;
+                continue;
+            }
             if !self.is_locked_up {
-                self.take_exceptions()?;
+                self.take_exceptions(false)?;
             }
             if self.is_locked_up || self.sleeps() {
                 let next = self.chip.borrow().next_event().unwrap_or(end);
@@ -230,6 +240,22 @@ impl<C: Chip> Machine<C> {
             self.run_slice(end)?;
             self.look_at_vectors()?;
         }
+        Ok(())
+    }
+
+    /// Does one instruction, and no interrupt before it but a fault's.
+    fn step(&mut self) -> Result<(), Error> {
+        self.take_exceptions(true)?;
+        if !self.is_locked_up {
+            // Until the engine has counted one, however long that takes.
+            self.time.set_stop(u64::MAX);
+            self.run_engine(1)?;
+            if u64::from(self.pc & !1) == RETURN {
+                self.leave()?;
+            }
+            self.look_at_vectors()?;
+        }
+        self.stepped();
         Ok(())
     }
 
@@ -277,10 +303,11 @@ impl<C: Chip> Machine<C> {
         Ok(self.cpu.reg_read(RegisterARM::PRIMASK)? & 1 != 0)
     }
 
-    /// Enters the handlers of all exceptions that come now: each may be interrupted at once by a better one.
-    fn take_exceptions(&mut self) -> Result<(), Error> {
+    /// Enters the handlers of all exceptions that come now, or only of those that nothing masks: each may be interrupted at
+    /// once by a better one.
+    fn take_exceptions(&mut self, faults_only: bool) -> Result<(), Error> {
         loop {
-            let masked = self.is_masked()?;
+            let masked = faults_only || self.is_masked()?;
             let next = self.chip.borrow().core().nvic.next(masked);
             let Some(number) = next else { return Ok(()) };
             if self.is_in_it_block()? {
@@ -370,10 +397,18 @@ impl<C: Chip> Machine<C> {
             stop = stop.min(self.time.now() + MASKED_SLICE * self.time.ticks_per_cycle());
         }
         self.time.set_stop(stop.max(self.time.now() + 1));
+        self.run_engine(0)
+    }
+
+    /// Runs the CPU engine, for so many instructions or, with 0, until something stops it.
+    fn run_engine(&mut self, instructions: usize) -> Result<(), Error> {
         self.slices += 1;
-        let result = self.cpu.emu_start(u64::from(self.pc | 1), RETURN, 0, 0);
+        let result = self.cpu.emu_start(u64::from(self.pc | 1), RETURN, 0, instructions);
         self.pc = self.register(RegisterARM::PC)?;
         let slept = self.slept.take();
+        if self.take_hit() {
+            return Ok(());
+        }
         if self.trapped.take() {
             if u64::from(self.pc & !1) == RETURN {
                 return self.leave();

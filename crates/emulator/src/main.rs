@@ -8,6 +8,7 @@ use std::rc::Rc;
 use clap::Parser;
 use sockeye_emulator::chip::Chip;
 use sockeye_emulator::elf::Image;
+use sockeye_emulator::gdb::Server;
 use sockeye_emulator::rp2040::Rp2040;
 use sockeye_emulator::socket::EmulatedSocket;
 use sockeye_emulator::stm32wl::Stm32wl;
@@ -35,12 +36,16 @@ struct Emulate {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
 
+    /// Waits for GDB on this port of this computer before the first instruction, and obeys it: docs/RUN.md.
+    #[arg(long, value_name = "PORT")]
+    gdb: Option<u16>,
+
     #[command(flatten)]
     options: Options,
 }
 
 fn main() -> ExitCode {
-    let Emulate { elf, bootloader, trace, options } = Emulate::parse();
+    let Emulate { elf, bootloader, trace, gdb, options } = Emulate::parse();
     let image = match join(&elf, bootloader.as_deref()) {
         Ok(image) => Rc::new(image),
         Err(what) => {
@@ -50,13 +55,13 @@ fn main() -> ExitCode {
     };
     let trace = trace.as_deref();
     if image.is_for_rp2040() {
-        run::<Rp2040>(&options, &image, trace)
+        run::<Rp2040>(&options, &image, trace, gdb)
     } else {
-        run::<Stm32wl>(&options, &image, trace)
+        run::<Stm32wl>(&options, &image, trace, gdb)
     }
 }
 
-fn run<C: Chip>(options: &Options, image: &Rc<Image>, trace: Option<&Path>) -> ExitCode {
+fn run<C: Chip>(options: &Options, image: &Rc<Image>, trace: Option<&Path>, gdb: Option<u16>) -> ExitCode {
     command::execute(options, |options| {
         let trace = trace.map(|path| {
             Trace::create(path)
@@ -64,14 +69,29 @@ fn run<C: Chip>(options: &Options, image: &Rc<Image>, trace: Option<&Path>) -> E
                 .map_err(|error| format!("cannot write {}: {error}", path.display()))
         });
         let trace = trace.transpose()?;
+        if gdb.is_some() && options.sockets > 1 {
+            return Err("--gdb looks at one socket: leave --sockets out".into());
+        }
+        let debugger = gdb.map(listen::<C>).transpose()?;
         World::with(options, |place| {
             let socket = EmulatedSocket::<C>::new(image, &place)?;
             if let Some(trace) = &trace {
                 socket.trace(trace)?;
             }
+            if let Some(debugger) = &debugger {
+                socket.debug(debugger)?;
+            }
             Ok(socket)
         })
     })
+}
+
+fn listen<C: Chip>(port: u16) -> Result<Rc<Server<C>>, String> {
+    let server = Server::listen(port).and_then(|server| {
+        eprintln!("waiting for a debugger: target remote {}", server.address()?);
+        Ok(Rc::new(server))
+    });
+    server.map_err(|error| format!("--gdb {port}: {error}"))
 }
 
 /// Reads the image, and the bootloader before it.

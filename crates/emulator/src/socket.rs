@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
 use embassy_futures::block_on;
 use sockeye_firmware::Fault;
@@ -23,6 +24,7 @@ use sockeye_virtual_hardware::sx126x::VirtualChip;
 
 use crate::chip::{Chip, ResetKind};
 use crate::elf::Image;
+use crate::gdb::Server;
 use crate::machine::Machine;
 use crate::outside::{Change, HOLD_UP_US, Outside, TAG_BYTES};
 use crate::trace::Trace;
@@ -50,6 +52,7 @@ pub struct EmulatedSocket<C: Chip> {
     machine: RefCell<Option<Machine<C>>>,
     starts: Cell<u64>,
     trace: RefCell<Option<Rc<Trace>>>,
+    debugger: RefCell<Option<Rc<Server<C>>>>,
     voltage_mv: Cell<u32>,
     mains_went_us: Cell<Option<u64>>,
     witness: RefCell<Witness>,
@@ -101,6 +104,7 @@ impl<C: Chip> EmulatedSocket<C> {
             machine: RefCell::new(None),
             starts: Cell::new(0),
             trace: RefCell::new(None),
+            debugger: RefCell::new(None),
             voltage_mv: Cell::new(MAINS_MV),
             mains_went_us: Cell::new(None),
             witness: RefCell::new(Witness::new(identity.model)),
@@ -122,6 +126,23 @@ impl<C: Chip> EmulatedSocket<C> {
         self.with_machine(|machine| machine.trace(trace))
             .unwrap_or(Ok(()))
             .map_err(|error| format!("the CPU engine: {error:?}"))
+    }
+
+    /// Waits for a debugger, and lets it halt the machine from now on.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn debug(&self, debugger: &Rc<Server<C>>) -> Result<(), String> {
+        *self.debugger.borrow_mut() = Some(debugger.clone());
+        self.with_machine(|machine| debugger.wait(machine))
+            .unwrap_or(Ok(()))
+            .map_err(|error| format!("the debugger: {error}"))
+    }
+
+    fn with_debugger(&self, with: impl FnOnce(&Server<C>, &mut Machine<C>)) {
+        if let Some(debugger) = &*self.debugger.borrow() {
+            self.with_machine(|machine| with(debugger, machine));
+        }
     }
 
     /// Looks at the machine, if it has supply.
@@ -155,6 +176,9 @@ impl<C: Chip> EmulatedSocket<C> {
         if let Some(trace) = &*self.trace.borrow() {
             machine.trace(trace).map_err(engine)?;
         }
+        if let Some(debugger) = &*self.debugger.borrow() {
+            debugger.replace(&mut machine).map_err(engine)?;
+        }
         *self.machine.borrow_mut() = Some(machine);
         self.witness.borrow_mut().restarted();
         self.told_faults.set(0);
@@ -164,6 +188,7 @@ impl<C: Chip> EmulatedSocket<C> {
     /// The capacitor is empty: every chip forgets what is not in flash.
     fn lose_supply(&self) {
         self.tell_faults();
+        self.with_debugger(|debugger, machine| debugger.lose(machine));
         *self.machine.borrow_mut() = None;
         self.count_energy();
         self.observer.goes_dark();
@@ -199,6 +224,7 @@ impl<C: Chip> EmulatedSocket<C> {
         loop {
             let supply_us = self.next_supply_event_us();
             let until_us = supply_us.map_or(end_us, |at_us| at_us.min(end_us));
+            self.with_debugger(Server::attend);
             let ran = self.with_machine(|machine| {
                 (machine.run_until_us(until_us), machine.now_us(), machine.chip().core_mut().take_changes())
             });
@@ -362,6 +388,10 @@ impl<C: Chip> Device for EmulatedSocket<C> {
 
     fn watchdog_resets(&self) -> u64 {
         self.watchdog_resets.get()
+    }
+
+    fn halted(&self) -> Duration {
+        self.debugger.borrow().as_ref().map(|debugger| debugger.halted()).unwrap_or_default()
     }
 
     fn run_until_us(devices: &mut [Self], sim: &Sim, end_us: u64) {
