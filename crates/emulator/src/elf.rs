@@ -121,10 +121,10 @@ impl Image {
         self.symbols.get(at).map(|(_, name)| name.as_str())
     }
 
-    /// Finds where a function of this name begins.
+    /// Finds where a function of this name begins: the application's, which lies behind the bootloader, if both have one.
     #[must_use]
     pub fn start_of(&self, name: &str) -> Option<u32> {
-        self.symbols.iter().find(|(_, other)| other == name).map(|(address, _)| *address)
+        self.symbols.iter().rfind(|(_, other)| other == name).map(|(address, _)| *address)
     }
 
     /// Names the function at an address.

@@ -158,6 +158,8 @@ impl<C: Chip> HwBreakpoint for Machine<C> {
 /// Where the conversation with a debugger stands.
 type Talk<C> = GdbStubStateMachine<'static, Machine<C>, TcpStream>;
 
+type Failure = GdbStubError<Error, io::Error>;
+
 /// Waits for a debugger on a port of this computer, and obeys it.
 pub struct Server<C: Chip> {
     listener: TcpListener,
@@ -223,7 +225,7 @@ impl<C: Chip> Server<C> {
         }
     }
 
-    fn end(&self, machine: &mut Machine<C>, result: Result<(), GdbStubError<Error, io::Error>>) {
+    fn end(&self, machine: &mut Machine<C>, result: Result<(), Failure>) {
         if let Err(error) = result {
             eprintln!("the debugger is gone: {error}");
         }
@@ -285,11 +287,7 @@ impl<C: Chip> Server<C> {
     }
 
     /// Takes the conversation a step on; tells whether the machine is to run before the next.
-    fn talk_on(
-        &self,
-        machine: &mut Machine<C>,
-        talk: Talk<C>,
-    ) -> Result<(Option<Talk<C>>, bool), GdbStubError<Error, io::Error>> {
+    fn talk_on(&self, machine: &mut Machine<C>, talk: Talk<C>) -> Result<(Option<Talk<C>>, bool), Failure> {
         let next = match talk {
             GdbStubStateMachine::Idle(mut talk) => match talk.borrow_conn().read() {
                 Ok(byte) => talk.incoming_data(machine, byte)?,
