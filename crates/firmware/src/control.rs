@@ -10,12 +10,12 @@ use embassy_futures::select::{Either4, select4};
 use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
 use sockeye_metering::EnergyMeter;
-use sockeye_state_machine::{Effect, Effects, Event, Form, Socket, StoreItem, UplinkKind};
+use sockeye_state_machine::{Effect, Effects, Event, Form, Outcome, Socket, StoreItem, UplinkKind};
 
 use crate::board::{Board, Clock, SupplyMonitor};
 use crate::notice::{Notice, Observer};
 use crate::retained::Retained;
-use crate::shared::{Asked, ControlEvent, MeterFailure, Seen, Shared};
+use crate::shared::{Asked, ControlEvent, Did, MeterFailure, Seen, Shared};
 
 /// Time between two readings of the meter (behaviour.md: ten times a second).
 const METER_PERIOD_MS: u64 = 100;
@@ -97,7 +97,7 @@ impl<B: Board> Outputs<B> {
                 Effect::StartNetwork => shared.radio.put(|work| work.start = true),
                 Effect::Store(item) => store(now_ms, item, socket, shared),
                 Effect::Reboot { cause } => shared.service.put(|work| work.reboot = Some(cause)),
-                Effect::Maintained(outcome) => shared.outcome.signal(outcome),
+                Effect::Maintained(outcome) => shared.did.signal(Did::Control(outcome)),
                 Effect::FactoryReset => shared.service.put(|work| work.factory_reset = true),
             }
         }
@@ -224,14 +224,7 @@ async fn decide<B: Board>(
                     socket.handle(now_ms, Event::RestartRequested { cause: *cause }, &mut effects);
                 }
                 ControlEvent::RecordsLost => socket.handle(now_ms, Event::RecordsLost, &mut effects),
-                ControlEvent::Maintain => match shared.asked.try_take() {
-                    Some(Asked::Look) => shared.seen.signal(Seen::of(socket, now_ms)),
-                    Some(Asked::Change(form)) => {
-                        socket.handle(now_ms, Event::Change { form: Form(&form) }, &mut effects);
-                    }
-                    Some(Asked::Order(order)) => socket.handle(now_ms, Event::Order(order), &mut effects),
-                    None => {}
-                },
+                ControlEvent::Maintain => {}
                 #[cfg(feature = "certification")]
                 ControlEvent::ResetRequested => socket.handle(now_ms, Event::ResetRequested, &mut effects),
             },
@@ -240,6 +233,15 @@ async fn decide<B: Board>(
                 socket.handle(now_ms, Event::Button { pressed }, &mut effects);
             }
             Either4::Fourth(()) => continue,
+        }
+        match shared.asked.try_take() {
+            Some(Asked::Look) => {
+                shared.seen.lock(|place| place.set(Some(Seen::of(socket, now_ms))));
+                shared.did.signal(Did::Control(Outcome::Done));
+            }
+            Some(Asked::Change(form)) => socket.handle(now_ms, Event::Change { form: Form(&form) }, &mut effects),
+            Some(Asked::Order(order)) => socket.handle(now_ms, Event::Order(order), &mut effects),
+            None => {}
         }
         outputs.apply(now_ms, socket, &mut effects, shared);
     }

@@ -3,27 +3,23 @@
 //! It owns the port and nothing else. What it wants of the relay and the settings goes through control, what it wants stored
 //! through service: a tag that is stuck keeps nobody else waiting.
 
-use embassy_futures::select::{Either, select};
 use heapless::Vec;
 use sockeye_nfc::{
-    Answer, Arrival, Challenge, Code, Command, Envelope, Guard, MAX_ANSWER, Opened, Port, Request, STATUS,
-    Session, Shown, Status, Upgrade, UpgradeState,
+    Arrival, Code, Command, Guard, MAX_ANSWER, Port, Request, STATUS, Session, Shown, Status, Upgrade,
+    UpgradeState,
 };
 use sockeye_settings::{Action, Identity};
-use sockeye_state_machine::{Ignored, Order, Outcome, ResetCause};
+use sockeye_state_machine::{Counters, Ignored, Order, Outcome, ResetCause};
 use sockeye_upgrade::{self as upgrade, Progress, Refusal};
 
 use crate::board::{Board, Clock};
 use crate::notice::{Notice, Observer};
 use crate::retained::Retained;
-use crate::shared::{Asked, ControlEvent, Seen, Shared};
+use crate::shared::{Asked, Did, Seen, Shared};
 
 /// Bytes of the buffer that a request lies in with what the tag has around it. A tag of 64 kbit would carry four times as
 /// much; RAM is shared with the stack.
 pub(crate) const BUFFER: usize = 2048;
-
-/// How long control may take for an answer: a store takes its time, and is given up after 10 s (state machine).
-const CONTROL_LIMIT_MS: u64 = 15_000;
 
 /// What the maintenance task owns.
 pub struct Maintenance<B: Board> {
@@ -35,8 +31,9 @@ pub struct Maintenance<B: Board> {
     pub(crate) reset_cause: ResetCause,
     pub(crate) software_version: [u8; 2],
     pub(crate) session: Session,
-    /// The answer to the last request.
-    pub(crate) answer: Vec<u8, MAX_ANSWER>,
+    /// The answer to the last request, and its length; 0 if there was none.
+    pub(crate) answer: [u8; MAX_ANSWER],
+    pub(crate) answer_len: usize,
 }
 
 impl<B: Board> core::fmt::Debug for Maintenance<B> {
@@ -52,91 +49,109 @@ impl<B: Board> core::fmt::Debug for Maintenance<B> {
 pub async fn maintenance<B: Board>(task: &mut Maintenance<B>, shared: &Shared) -> ! {
     let mut buffer = [0; BUFFER];
     loop {
-        match task.port.next(&mut buffer).await {
-            Arrival::Request(range) => {
-                task.handle(Ok(buffer.get_mut(range).unwrap_or_default()), shared).await;
-            }
-            Arrival::TooLong => task.handle(Err(Code::TooLong), shared).await,
-            // A challenge that is shown is in flash: else the next start would show another one.
-            Arrival::Refresh => drop(task.store_record(shared).await),
+        let mut arrival = Some(task.port.next(&mut buffer).await);
+        loop {
+            shared.ask(Asked::Look);
+            shared.did.wait().await;
+            let Some(seen) = shared.seen.lock(core::cell::Cell::take) else { continue };
+            // How it stands before the request, and after it.
+            let Some(arrival) = arrival.take() else {
+                let status = task.status(&seen, shared).bytes();
+                let answer = task.answer.get(..task.answer_len).unwrap_or_default();
+                let shown = Shown { status: &status, settings: &seen.settings, answer };
+                task.port.show(shown, &mut buffer).await;
+                break;
+            };
+            task.handle(arrival, &mut buffer, &seen, shared).await;
         }
-        let Some(seen) = task.look(shared).await else { continue };
-        let status = task.status(&seen, shared).bytes();
-        let shown = Shown { status: &status, settings: &seen.settings, answer: &task.answer };
-        task.port.show(shown, &mut buffer).await;
     }
-}
-
-/// What an answer says.
-type Said = (Code, Vec<u8, { MAX_ANSWER - 20 }>);
-
-fn say(code: Code, body: &[u8]) -> Said {
-    (code, Vec::from_slice(body).unwrap_or_default())
 }
 
 impl<B: Board> Maintenance<B> {
     /// Checks a request, does it, and puts the answer down.
-    async fn handle(&mut self, request: Result<&mut [u8], Code>, shared: &Shared) {
-        let said = match request {
-            Ok(bytes) => self.obey(bytes, shared).await,
-            Err(code) => Err((code, None)),
+    async fn handle(&mut self, arrival: Arrival, buffer: &mut [u8], seen: &Seen, shared: &Shared) {
+        let place = match &arrival {
+            Arrival::Request(place) => place.clone(),
+            Arrival::TooLong | Arrival::Refresh => 0..0,
         };
-        let ((code, body), envelope, is_genuine) = match said {
-            Ok((said, envelope)) => {
-                (said, Some(envelope), envelope.kind.is_some_and(|kind| kind.is_guarded()))
-            }
-            Err((code, envelope)) => {
-                let wait = self.session.wait_s(self.clock.now_ms()).to_le_bytes();
-                let body: &[u8] = if matches!(code, Code::Wait | Code::WrongPassword) { &wait } else { &[] };
-                (say(code, body), envelope, false)
-            }
+        let bytes = buffer.get_mut(place).unwrap_or_default();
+        let opened = match arrival {
+            // A challenge that is shown is in flash: else the next start would show another one.
+            Arrival::Refresh => Err(Code::Done),
+            _ => self.session.open(self.clock.now_ms(), &seen.password, bytes).await,
         };
-        let (kind, challenge) =
-            envelope.map_or((0, Challenge::default()), |envelope| (envelope.kind_code, envelope.challenge));
-        self.observer.observe(Notice::Maintenance { kind, code });
-        // Who does not know the password gets nothing that the keys were used on.
-        let keys = self.session.keys().filter(|_| is_genuine);
-        let _ = self.answer.resize(MAX_ANSWER, 0);
-        let len = Answer::write(code, kind, challenge, &body, keys, &mut self.answer).await;
-        self.answer.truncate(len);
-    }
-
-    /// Checks a request and does it.
-    async fn obey(
-        &mut self,
-        bytes: &mut [u8],
-        shared: &Shared,
-    ) -> Result<(Said, Envelope), (Code, Option<Envelope>)> {
-        let Some(seen) = self.look(shared).await else { return Err((Code::Busy, None)) };
-        let opened = self.session.open(self.clock.now_ms(), &seen.password, bytes).await;
         // Before anything is done, and before anybody learns whether the password was right.
-        if !self.store_record(shared).await {
-            return Err((
-                Code::NotStored,
-                opened.map_or_else(|(_, envelope)| envelope, |it| Some(it.envelope)),
-            ));
-        }
-        let Opened { request, envelope } = opened?;
-        let asked = match request {
-            Request::Status => return Ok((say(Code::Done, &self.status(&seen, shared).bytes()), envelope)),
-            Request::Settings => return Ok((say(Code::Done, &seen.settings), envelope)),
-            Request::Write { guard, form } => match self.refuses(guard, &seen) {
-                Some(code) => return Ok((say(code, &[]), envelope)),
-                None => Vec::from_slice(form).ok().map(Asked::Change),
+        let is_stored = self.store_record(shared).await;
+        let mut body = Vec::<u8, STATUS>::new();
+        let mut settings: &[u8] = &[];
+        let (mut asked, mut upgrade) = (None, None);
+        let mut code = match opened {
+            _ if arrival == Arrival::Refresh => return,
+            _ if arrival == Arrival::TooLong => Code::TooLong,
+            _ if !is_stored => Code::NotStored,
+            Err(code) => {
+                if matches!(code, Code::Wait | Code::WrongPassword) {
+                    let _ = body.extend_from_slice(&self.session.wait_s(self.clock.now_ms()).to_le_bytes());
+                }
+                code
+            }
+            Ok(Request::Status) => {
+                let _ = body.extend_from_slice(&self.status(seen, shared).bytes());
+                Code::Done
+            }
+            Ok(Request::Settings) => {
+                settings = &seen.settings;
+                Code::Done
+            }
+            Ok(Request::Write { guard, form }) => match self.refuses(guard, seen) {
+                Some(code) => code,
+                None => {
+                    asked = Vec::from_slice(form).ok().map(Asked::Change);
+                    Code::TooLong
+                }
             },
-            Request::Command(command) => Some(Asked::Order(order(command))),
-            Request::UpgradeBegin { .. }
-            | Request::UpgradeChunk { .. }
-            | Request::UpgradeFinish
-            | Request::UpgradeAbort => return Ok((self.upgrade(&request, shared).await, envelope)),
+            Ok(Request::Command(command)) => {
+                asked = Some(Asked::Order(order(command)));
+                Code::Done
+            }
+            Ok(Request::UpgradeBegin { header }) => {
+                upgrade = Some(upgrade::Request::Begin { header });
+                Code::Upgrade
+            }
+            Ok(Request::UpgradeChunk { offset, data }) => {
+                upgrade = Some(upgrade::Request::Chunk { offset, data });
+                Code::Upgrade
+            }
+            Ok(Request::UpgradeFinish) => {
+                upgrade = Some(upgrade::Request::Finish);
+                Code::Upgrade
+            }
+            Ok(Request::UpgradeAbort) => {
+                upgrade = Some(upgrade::Request::Abort);
+                Code::Upgrade
+            }
         };
-        let said = match asked {
-            Some(asked) => self.ask(asked, shared).await,
-            None => say(Code::TooLong, &[]),
-        };
-        Ok((said, envelope))
+        if let Some(asked) = asked {
+            shared.ask(asked);
+            code = match shared.did.wait().await {
+                Did::Control(Outcome::Done) => Code::Done,
+                Did::Control(Outcome::Refused(refusal)) => {
+                    let _ = body.extend_from_slice(&[refusal.tag, refusal.why as u8]);
+                    Code::Settings
+                }
+                _ => Code::NotStored,
+            };
+        }
+        if let Some(request) = upgrade {
+            if shared.upgrade(request).await.is_ok() {
+                code = Code::Done;
+            }
+            let _ = body.extend_from_slice(&progress(shared).bytes());
+        }
+        self.observer.observe(Notice::Maintenance { kind: self.session.kind_code(), code });
+        let body = if settings.is_empty() { &body } else { settings };
+        self.answer_len = self.session.answer(code, body, &mut self.answer);
     }
-
     /// Tells why a change is not for this device.
     fn refuses(&self, guard: Guard, seen: &Seen) -> Option<Code> {
         if guard.model.is_some_and(|model| model != self.identity.model) {
@@ -145,71 +160,21 @@ impl<B: Board> Maintenance<B> {
         guard.region.is_some_and(|region| region != seen.region).then_some(Code::OtherRegion)
     }
 
-    /// Has the service task do something of an upgrade, and says how it stands then.
-    async fn upgrade(&self, request: &Request<'_>, shared: &Shared) -> Said {
-        let request = match *request {
-            Request::UpgradeBegin { header } => upgrade::Request::Begin { header },
-            Request::UpgradeChunk { offset, data } => upgrade::Request::Chunk { offset, data },
-            Request::UpgradeFinish => upgrade::Request::Finish,
-            _ => upgrade::Request::Abort,
-        };
-        let code = match self.within(shared.upgrade(request)).await {
-            Some(Ok(_)) => Code::Done,
-            Some(Err(_)) => Code::Upgrade,
-            None => Code::Busy,
-        };
-        say(code, &progress(shared).bytes())
-    }
-
-    /// Has control do something, and says what came of it.
-    async fn ask(&mut self, asked: Asked, shared: &Shared) -> Said {
-        shared.outcome.reset();
-        shared.asked.signal(asked);
-        shared.events.send(ControlEvent::Maintain).await;
-        match self.within(shared.outcome.wait()).await {
-            Some(Outcome::Done) => say(Code::Done, &[]),
-            Some(Outcome::Refused(refusal)) => say(Code::Settings, &[refusal.tag, refusal.why as u8]),
-            Some(Outcome::NotStored) => say(Code::NotStored, &[]),
-            None => say(Code::Busy, &[]),
-        }
-    }
-
-    /// Has control tell how the socket stands.
-    async fn look(&self, shared: &Shared) -> Option<Seen> {
-        shared.seen.reset();
-        shared.asked.signal(Asked::Look);
-        shared.events.send(ControlEvent::Maintain).await;
-        self.within(shared.seen.wait()).await
-    }
-
-    async fn within<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let end_ms = self.clock.now_ms().saturating_add(CONTROL_LIMIT_MS);
-        match select(future, self.clock.until_ms(end_ms)).await {
-            Either::First(value) => Some(value),
-            Either::Second(()) => None,
-        }
-    }
-
     /// Has the session's record stored, if it has changed; tells whether the flash holds it.
     async fn store_record(&mut self, shared: &Shared) -> bool {
         let Some(record) = self.session.record() else { return true };
-        shared.maintenance_stored.reset();
         shared.service.put(|work| work.maintenance = Some(record));
-        let stored = self.within(shared.maintenance_stored.wait()).await.unwrap_or(false);
-        if !stored {
+        let is_stored = matches!(shared.did.wait().await, Did::Stored(true));
+        if !is_stored {
             self.session.unstored();
         }
-        stored
+        is_stored
     }
 
     fn status(&self, seen: &Seen, shared: &Shared) -> Status {
         let now_ms = self.clock.now_ms();
         let reading = seen.reading.unwrap_or_default();
-        let count = |ignored: &[Ignored]| {
-            let sum =
-                ignored.iter().fold(0_u32, |sum, what| sum.saturating_add(seen.counters.ignored(*what)));
-            u16::try_from(sum).unwrap_or(u16::MAX)
-        };
+        let count = |ignored: &[Ignored]| count(&seen.counters, ignored);
         let faults = self.retained.faults();
         let restarts = faults.counts.iter().fold(0_u32, |sum, count| sum.saturating_add(*count));
         Status {
@@ -251,6 +216,12 @@ impl<B: Board> Maintenance<B> {
 }
 
 const _: () = assert!(STATUS + 20 <= MAX_ANSWER, "a status fits an answer");
+
+/// How often any of these happened.
+fn count(counters: &Counters, ignored: &[Ignored]) -> u16 {
+    let sum = ignored.iter().fold(0_u32, |sum, what| sum.saturating_add(counters.ignored(*what)));
+    u16::try_from(sum).unwrap_or(u16::MAX)
+}
 
 /// Tells how the upgrade stands, as the port shows it.
 fn progress(shared: &Shared) -> Upgrade {

@@ -12,7 +12,7 @@ use crate::faults::{Fault, FaultKind};
 use crate::notice::{Notice, Observer};
 use crate::records::{self, Copies};
 use crate::retained::Retained;
-use crate::shared::{ControlEvent, ServiceWork, Shared};
+use crate::shared::{ControlEvent, Did, ServiceWork, Shared};
 use crate::upgrade::Course;
 
 /// How often the watchdog is fed.
@@ -132,7 +132,7 @@ impl<B: Board> Service<B> {
             let stored = self.store(id, bytes.get(..length).unwrap_or_default()).await;
             match whose {
                 Whose::Awaited => shared.awaited_stored.signal(stored),
-                Whose::Maintenance => shared.maintenance_stored.signal(stored),
+                Whose::Maintenance => shared.did.signal(Did::Stored(stored)),
                 Whose::Control(item) if stored => {
                     let number = work.numbers.get(item as usize).copied().unwrap_or(0);
                     shared.events.send(ControlEvent::Stored { item, number }).await;
@@ -141,7 +141,7 @@ impl<B: Board> Service<B> {
             }
         }
         if let Some(piece) = work.upgrade.take() {
-            shared.upgraded.signal(self.upgrade(&piece, shared).await);
+            shared.did.signal(Did::Upgraded(self.upgrade(&piece, shared).await));
         }
         if work.factory_reset {
             self.factory_reset().await;

@@ -95,6 +95,17 @@ impl Seen {
     }
 }
 
+/// What came of the work that the maintenance task asked for. It asks for one piece at a time and waits for it to the end: control
+/// and service are ended by the watchdog if they hang, so what is answered is what happened.
+pub(crate) enum Did {
+    /// Control has looked, or has done what was asked.
+    Control(Outcome),
+    /// Service has stored the session's record, or has failed to.
+    Stored(bool),
+    /// Service has done a piece of an upgrade.
+    Upgraded(Result<Progress, Refusal>),
+}
+
 /// What control asks of the radio task.
 #[derive(Default)]
 pub(crate) struct RadioWork {
@@ -183,15 +194,14 @@ pub struct Shared {
     pub(crate) outage: Signal<CriticalSectionRawMutex, ()>,
     /// Whether the record that the radio task waits for is in flash.
     pub(crate) awaited_stored: Signal<CriticalSectionRawMutex, bool>,
-    /// What the maintenance task asks of control, and what control says.
+    /// What the maintenance task asks of control.
     pub(crate) asked: Signal<CriticalSectionRawMutex, Asked>,
-    pub(crate) seen: Signal<CriticalSectionRawMutex, Seen>,
-    pub(crate) outcome: Signal<CriticalSectionRawMutex, Outcome>,
-    /// Whether the record that the maintenance task waits for is in flash.
-    pub(crate) maintenance_stored: Signal<CriticalSectionRawMutex, bool>,
-    /// How the upgrade stands, and what came of the last piece.
+    /// What control saw.
+    pub(crate) seen: Mutex<CriticalSectionRawMutex, Cell<Option<Seen>>>,
+    /// What came of the work of the maintenance task.
+    pub(crate) did: Signal<CriticalSectionRawMutex, Did>,
+    /// How the upgrade stands.
     pub(crate) progress: Mutex<CriticalSectionRawMutex, Cell<Progress>>,
-    pub(crate) upgraded: Signal<CriticalSectionRawMutex, Result<Progress, Refusal>>,
     /// The radio sends, or awaits an answer.
     pub(crate) radio_busy: AtomicBool,
     pub(crate) health: Health,
@@ -206,6 +216,13 @@ impl Shared {
         self.radio.look(|work| work.outbox.waiting().for_each(|(kind, bytes)| each(kind, bytes)));
     }
 
+    /// Leaves something with control, for the maintenance task.
+    pub(crate) fn ask(&self, asked: Asked) {
+        self.asked.signal(asked);
+        // With a full channel it is awake anyway: it looks for this with each event.
+        let _ = self.events.try_send(ControlEvent::Maintain);
+    }
+
     /// Makes empty channels.
     #[must_use]
     pub fn new() -> Self {
@@ -217,11 +234,9 @@ impl Shared {
             outage: Signal::new(),
             awaited_stored: Signal::new(),
             asked: Signal::new(),
-            seen: Signal::new(),
-            outcome: Signal::new(),
-            maintenance_stored: Signal::new(),
+            seen: Mutex::new(Cell::new(None)),
+            did: Signal::new(),
             progress: Mutex::new(Cell::new(Progress::default())),
-            upgraded: Signal::new(),
             radio_busy: AtomicBool::new(false),
             health: Health::new(),
             control_alive: Heartbeat::new(),

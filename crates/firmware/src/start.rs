@@ -4,7 +4,7 @@ use embassy_futures::join::join4;
 use sockeye_d2d_agent::{self as d2d, Agent};
 use sockeye_lorawan_mac as mac;
 use sockeye_metering::{EnergyMeter, LineFrequency};
-use sockeye_nfc::Session;
+use sockeye_nfc::{MAX_ANSWER, Session};
 use sockeye_settings::{Identity, Region, Settings};
 use sockeye_state_machine::{Boot, DelayTask, Effects, ResetCause, Socket};
 use sockeye_storage::{MAX_RECORD, RecordId, Storage};
@@ -167,7 +167,8 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             reset_cause,
             software_version: upgrade.device().version,
             session: Session::new(identity.sn, stored.maintenance.as_deref(), parts.seed, now_ms),
-            answer: heapless::Vec::new(),
+            answer: [0; MAX_ANSWER],
+            answer_len: 0,
         },
         service: Service {
             clock,

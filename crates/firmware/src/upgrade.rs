@@ -12,7 +12,7 @@ use sockeye_upgrade::{
 use crate::board::{Board, Clock, System};
 use crate::notice::{Notice, Observer};
 use crate::service::Service;
-use crate::shared::{ControlEvent, Heartbeat, Shared};
+use crate::shared::{ControlEvent, Did, Heartbeat, Shared};
 use crate::start::SOFTWARE_VERSION;
 
 /// How long a new image has to be well before it stays (behaviour.md, Settings by NFC, and maintenance).
@@ -139,12 +139,14 @@ pub(crate) struct Course {
 /// As much of a request as the service task gets at once: a header, or as many bytes of the image, a whole number of words.
 pub(crate) struct Piece {
     kind: Kind,
+    offset: u32,
     bytes: Vec<u8, HEADER_LEN>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Begin,
-    Chunk { offset: u32 },
+    Chunk,
     Finish,
     Abort,
 }
@@ -153,7 +155,7 @@ impl Piece {
     fn request(&self) -> Request<'_> {
         match self.kind {
             Kind::Begin => Request::Begin { header: &self.bytes },
-            Kind::Chunk { offset } => Request::Chunk { offset, data: &self.bytes },
+            Kind::Chunk => Request::Chunk { offset: self.offset, data: &self.bytes },
             Kind::Finish => Request::Finish,
             Kind::Abort => Request::Abort,
         }
@@ -161,37 +163,31 @@ impl Piece {
 }
 
 impl Shared {
-    /// Does what a tool asks of an upgrade. For one caller at a time.
+    /// Does what a tool asks of an upgrade. [`upgrade_progress`](Self::upgrade_progress) tells how it stands then.
     ///
     /// # Errors
     /// Why it is refused.
     ///
     /// # Cancel safety
-    /// A part of a chunk may have been written; [`Progress::received`] says how much.
-    pub async fn upgrade(&self, request: Request<'_>) -> Result<Progress, Refusal> {
-        let (mut offset, mut rest) = match request {
-            Request::Chunk { offset, data } => (offset, data),
-            Request::Begin { header } => (0, header),
-            Request::Finish | Request::Abort => (0, &[][..]),
+    /// None: the maintenance task awaits it to its end.
+    pub(crate) async fn upgrade(&self, request: Request<'_>) -> Result<(), Refusal> {
+        let (kind, mut offset, mut rest) = match request {
+            Request::Begin { header } => (Kind::Begin, 0, header),
+            Request::Chunk { offset, data } => (Kind::Chunk, offset, data),
+            Request::Finish => (Kind::Finish, 0, &[][..]),
+            Request::Abort => (Kind::Abort, 0, &[][..]),
         };
         loop {
             let (now, later) = rest.split_at(rest.len().min(HEADER_LEN));
-            let kind = match request {
-                Request::Chunk { .. } => Kind::Chunk { offset },
-                Request::Begin { .. } => Kind::Begin,
-                Request::Finish => Kind::Finish,
-                Request::Abort => Kind::Abort,
-            };
-            let piece = Piece { kind, bytes: Vec::from_slice(now).unwrap_or_default() };
-            self.upgraded.reset();
-            self.service.put(|work| work.upgrade = Some(piece));
-            let outcome = self.upgraded.wait().await;
-            let Ok(progress) = outcome else { return outcome };
+            let bytes = Vec::from_slice(now).unwrap_or_default();
+            self.service.put(|work| work.upgrade = Some(Piece { kind, offset, bytes }));
+            let Did::Upgraded(outcome) = self.did.wait().await else { return Err(Refusal::Flash) };
+            let progress = outcome?;
             // What stands behind a header is passed over. Less than a word comes again, unless it is the end of the image.
             let is_tail =
                 later.len() < WORD && progress.received.saturating_add(later.len() as u32) != progress.total;
-            if !matches!(request, Request::Chunk { .. }) || later.is_empty() || is_tail {
-                return outcome;
+            if kind != Kind::Chunk || later.is_empty() || is_tail {
+                return Ok(());
             }
             offset = progress.received;
             rest = later;

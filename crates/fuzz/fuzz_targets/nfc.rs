@@ -28,8 +28,8 @@ fuzz_target!(|bytes: &[u8]| {
     let challenge = session.challenge();
     let mut request = bytes.to_vec();
     let opened = block_on(session.open(0, &Password::DEFAULT, &mut request));
-    if let Ok(opened) = opened {
-        assert!(!opened.request.kind().is_guarded());
+    if let Ok(request) = opened {
+        assert!(!request.kind().is_guarded());
     }
     assert_eq!(session.challenge(), challenge);
 });

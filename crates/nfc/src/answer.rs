@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use embassy_futures::block_on;
 use sockeye_settings::{Refusal, Why};
 
 use crate::keys::{Keys, tag_eq};
@@ -52,7 +51,7 @@ pub enum Code {
     Upgrade = 11,
     /// It could not be stored.
     NotStored = 12,
-    /// The device is at something else; once more, later.
+    /// The device is at something else; once more, later. Ours waits until it knows what to answer.
     Busy = 13,
     /// It is longer than the device can take.
     TooLong = 14,
@@ -147,7 +146,7 @@ impl<'a> Answer<'a> {
     /// Says whether it comes from a device that knows the password: whether its authentication code is right.
     #[must_use]
     pub fn is_genuine(&self, keys: &Keys) -> bool {
-        self.sealed.is_some_and(|(text, tag)| tag_eq(block_on(keys.tag(text, &[])), tag))
+        self.sealed.is_some_and(|(text, tag)| tag_eq(keys.tag(text, &[]), tag))
     }
 
     /// Reads how long to wait before the next try, in s: of [`Code::WrongPassword`] and [`Code::Wait`].
@@ -178,7 +177,7 @@ impl<'a> Answer<'a> {
 
     /// Writes an answer and returns its length; with keys it gets an authentication code. What does not fit is left
     /// out with all of the body.
-    pub async fn write(
+    pub fn write(
         code: Code,
         kind_code: u8,
         challenge: Challenge,
@@ -193,7 +192,7 @@ impl<'a> Answer<'a> {
         let Some(len) = writer.end() else { return 0 };
         let Some(keys) = keys else { return len };
         let (text, rest) = out.split_at_mut_checked(len).unwrap_or_default();
-        let tag = keys.tag(text, &[]).await;
+        let tag = keys.tag(text, &[]);
         match rest.first_chunk_mut() {
             Some(place) => {
                 *place = tag;

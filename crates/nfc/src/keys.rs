@@ -15,6 +15,9 @@ pub const ITERATIONS: u16 = 4096;
 /// Blocks of AES between two chances for other tasks: some 1 ms of a Cortex-M4 at 48 MHz.
 const SLICE: u16 = 8;
 
+/// Bytes of a block of AES.
+const BLOCK: usize = 16;
+
 /// Bytes of the authentication code.
 pub(crate) const TAG: usize = 8;
 
@@ -66,30 +69,35 @@ impl Keys {
     }
 
     /// Works out the authentication code over two parts.
-    pub(crate) async fn tag(&self, head: &[u8], body: &[u8]) -> [u8; TAG] {
+    pub(crate) fn tag(&self, head: &[u8], body: &[u8]) -> [u8; TAG] {
+        shorten(aes::cmac(&self.mac, &[head, body]))
+    }
+
+    /// Enciphers in place, in counter mode; the first block is made of the authentication code and the challenge, so that two
+    /// texts never meet the same stream.
+    pub(crate) fn cipher(&self, tag: [u8; TAG], challenge: [u8; 8], data: &mut [u8]) {
+        stream(&Cipher::new(&self.cipher), tag, challenge, 0, data);
+    }
+
+    /// Deciphers in place, if it is enciphered, and tells whether the authentication code is right. Other tasks run in between.
+    pub(crate) async fn check(
+        &self,
+        head: &[u8],
+        body: &mut [u8],
+        tag: [u8; TAG],
+        challenge: Option<[u8; 8]>,
+    ) -> bool {
+        let cipher = Cipher::new(&self.cipher);
         let mut mac = Cmac::new(&self.mac);
         mac.update(head);
-        for piece in body.chunks(16 * usize::from(SLICE)) {
+        for (piece, slice) in body.chunks_mut(BLOCK * usize::from(SLICE)).zip(0u16..) {
+            if let Some(challenge) = challenge {
+                stream(&cipher, tag, challenge, slice.wrapping_mul(SLICE), piece);
+            }
             mac.update(piece);
             yield_now().await;
         }
-        let [a, b, c, d, e, f, g, h, ..] = mac.finish();
-        [a, b, c, d, e, f, g, h]
-    }
-
-    /// Enciphers or deciphers in place, in counter mode; the first block is made of the authentication code and the
-    /// challenge, so that two texts never meet the same stream.
-    pub(crate) async fn cipher(&self, tag: [u8; TAG], challenge: [u8; 8], data: &mut [u8]) {
-        let cipher = Cipher::new(&self.cipher);
-        let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, ..]) = (tag, challenge);
-        for (chunk, count) in data.chunks_mut(16).zip(0u16..) {
-            let [high, low] = count.to_be_bytes();
-            let stream = cipher.encrypt([a, b, c, d, e, f, g, h, i, j, k, l, m, n, high, low]);
-            chunk.iter_mut().zip(stream).for_each(|(byte, key_byte)| *byte ^= key_byte);
-            if count % SLICE == SLICE.wrapping_sub(1) {
-                yield_now().await;
-            }
-        }
+        tag_eq(shorten(mac.finish()), tag)
     }
 
     /// Makes a number that nobody guesses who does not know the password.
@@ -101,11 +109,29 @@ impl Keys {
     }
 }
 
+/// Adds the stream of counter mode to data, from this block on.
+fn stream(cipher: &Cipher, tag: [u8; TAG], challenge: [u8; 8], first: u16, data: &mut [u8]) {
+    let mut block = [0; BLOCK];
+    for (place, byte) in block.iter_mut().zip(tag.iter().chain(&challenge)) {
+        *place = *byte;
+    }
+    for (chunk, count) in data.chunks_mut(BLOCK).zip(first..) {
+        let [.., high, low] = &mut block;
+        [*high, *low] = count.to_be_bytes();
+        xor(chunk, &cipher.encrypt(block));
+    }
+}
+
+/// The authentication code is the first half of the CMAC.
+fn shorten(mac: [u8; BLOCK]) -> [u8; TAG] {
+    let [a, b, c, d, e, f, g, h, ..] = mac;
+    [a, b, c, d, e, f, g, h]
+}
+
 /// Makes the I2C password that a device gives its tag, of its factory AppKey: who opens one socket knows no other one's.
 #[must_use]
 pub fn i2c_password(app_key: &[u8; 16]) -> [u8; 8] {
-    let [a, b, c, d, e, f, g, h, ..] = aes::encrypt_block(&Key(*app_key), *b"sockeye tag i2c\0");
-    [a, b, c, d, e, f, g, h]
+    shorten(aes::encrypt_block(&Key(*app_key), *b"sockeye tag i2c\0"))
 }
 
 /// Compares two codes in a time that does not depend on where they differ.
@@ -113,7 +139,7 @@ pub(crate) fn tag_eq(a: [u8; TAG], b: [u8; TAG]) -> bool {
     u64::from_le_bytes(a) ^ u64::from_le_bytes(b) == 0
 }
 
-fn xor(block: &mut [u8; 16], with: &[u8; 16]) {
+fn xor(block: &mut [u8], with: &[u8]) {
     block.iter_mut().zip(with).for_each(|(byte, other)| *byte ^= other);
 }
 

@@ -46,7 +46,7 @@ pub use keys::{ITERATIONS, Keys, i2c_password};
 pub use port::{Arrival, NoPort, Port, Shown};
 pub use request::{Command, Envelope, Guard, HEADER, Kind, Request, Seal, TAG};
 pub use serial::Serial;
-pub use session::{Opened, RECORD, Session, TRIES};
+pub use session::{RECORD, Session, TRIES};
 pub use status::{Challenge, Faults, STATUS, Status, Upgrade, UpgradeState};
 pub use tag::Tag;
 pub use wire::Malformed;

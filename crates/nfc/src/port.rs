@@ -36,8 +36,8 @@ pub trait Port {
     /// Tells how many bytes a request may have, with a buffer of so many.
     fn room(&self, buffer: usize) -> usize;
 
-    /// Shows status, settings and answer; `buffer` is for its use. What cannot be shown now is asked for by
-    /// [`Arrival::Refresh`] later.
+    /// Shows status, settings and answer; `buffer` is for its use, and has to stay as it is until [`next`](Self::next) has returned.
+    /// What cannot be shown is asked for by [`Arrival::Refresh`] later.
     ///
     /// # Cancel safety
     /// None.

@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use embassy_futures::block_on;
 use sockeye_settings::{Model, Region};
 
 use crate::keys::{self, Keys};
@@ -291,9 +290,9 @@ impl Seal<'_> {
         let keys = self.keys.ok_or(Malformed)?;
         let (text, rest) = out.split_at_mut_checked(len).ok_or(Malformed)?;
         let (head, body) = text.split_at_mut_checked(HEADER).ok_or(Malformed)?;
-        let tag = block_on(keys.tag(head, body));
+        let tag = keys.tag(head, body);
         if kind.is_enciphered() {
-            block_on(keys.cipher(tag, self.challenge.0, body));
+            keys.cipher(tag, self.challenge.0, body);
         }
         *rest.first_chunk_mut().ok_or(Malformed)? = tag;
         len.checked_add(TAG).ok_or(Malformed)

@@ -4,9 +4,9 @@ use core::fmt;
 
 use sockeye_settings::Password;
 
-use crate::answer::Code;
-use crate::keys::{Keys, TAG, tag_eq};
-use crate::request::{Envelope, HEADER, Request, VERSION};
+use crate::answer::{Answer, Code};
+use crate::keys::{Keys, TAG};
+use crate::request::{Envelope, HEADER, Kind, Request, VERSION};
 use crate::status::Challenge;
 use crate::wire::{Malformed, Reader};
 
@@ -22,15 +22,6 @@ const FIRST_WAIT_S: u16 = 30;
 /// The longest wait, in s: an hour keeps an owner whom somebody plays a trick on from despair.
 const LONGEST_WAIT_S: u16 = 3600;
 
-/// What a request that was let through asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opened<'a> {
-    /// What is asked.
-    pub request: Request<'a>,
-    /// What to answer it with.
-    pub envelope: Envelope,
-}
-
 /// The device's side of a session.
 pub struct Session {
     sn: [u8; 8],
@@ -41,6 +32,10 @@ pub struct Session {
     wait_until_ms: u64,
     keys: Option<(Password, Keys)>,
     is_dirty: bool,
+    /// What the last request said of itself, if it was one.
+    asked: Option<Envelope>,
+    /// It knew the password.
+    is_genuine: bool,
 }
 
 impl fmt::Debug for Session {
@@ -67,6 +62,8 @@ impl Session {
             wait_until_ms: now_ms,
             keys: None,
             is_dirty: true,
+            asked: None,
+            is_genuine: false,
         };
         if let Some((sequence, nonce, failures)) = record.and_then(|bytes| read(bytes).ok()) {
             (session.sequence, session.nonce, session.failures) = (sequence, nonce, failures);
@@ -97,15 +94,9 @@ impl Session {
         Some([a, b, c, d, e, f, g, h, self.failures])
     }
 
-    /// Notes that the record could not be stored: it has to be tried again.
+    /// Notes that the record could not be stored: it has to be tried again, and nobody learns whether the password was right.
     pub fn unstored(&mut self) {
-        self.is_dirty = true;
-    }
-
-    /// Returns the keys of the last request that was let through, for its answer.
-    #[must_use]
-    pub fn keys(&self) -> Option<&Keys> {
-        self.keys.as_ref().map(|(_, keys)| keys)
+        (self.is_dirty, self.is_genuine) = (true, false);
     }
 
     /// Checks a request, and deciphers it in place. After it look at [`record`](Self::record), refused or not.
@@ -113,7 +104,7 @@ impl Session {
     /// The first request with a new password takes the time of [`Keys::derive`].
     ///
     /// # Errors
-    /// Why it is refused, and how it is to be answered.
+    /// Why it is refused.
     ///
     /// # Cancel safety
     /// Nothing is let through and nothing is counted.
@@ -122,55 +113,83 @@ impl Session {
         now_ms: u64,
         password: &Password,
         bytes: &'a mut [u8],
-    ) -> Result<Opened<'a>, (Code, Option<Envelope>)> {
-        let envelope = Envelope::parse(bytes).map_err(|Malformed| (Code::Malformed, None))?;
-        let refuse = |code| Err((code, Some(envelope)));
-        if envelope.version != VERSION {
-            return refuse(Code::Version);
-        }
-        let Some(kind) = envelope.kind else { return refuse(Code::Kind) };
+    ) -> Result<Request<'a>, Code> {
+        let kind = self.admit(now_ms, bytes)?;
+        let Some((head, rest)) = bytes.split_at_mut_checked(HEADER) else { return Err(Code::Malformed) };
         if !kind.is_guarded() {
-            let body = bytes.get(HEADER..).unwrap_or_default();
-            return match Request::parse(kind, body) {
-                Ok(request) => Ok(Opened { request, envelope }),
-                Err(Malformed) => refuse(Code::Malformed),
-            };
+            return Request::parse(kind, rest).map_err(|Malformed| Code::Malformed);
         }
-        if envelope.sn != self.sn {
-            return refuse(Code::OtherDevice);
-        }
-        // Before the password: an old request costs nobody a try.
-        if envelope.challenge != self.challenge() {
-            return refuse(Code::Stale);
-        }
-        if self.wait_s(now_ms) > 0 {
-            return refuse(Code::Wait);
-        }
-        let Some((text, tag)) = bytes.split_last_chunk_mut::<TAG>() else { return refuse(Code::Malformed) };
-        let Some((head, body)) = text.split_at_mut_checked(HEADER) else { return refuse(Code::Malformed) };
+        let Some((body, tag)) = rest.split_last_chunk_mut::<TAG>() else { return Err(Code::Malformed) };
         if self.keys.as_ref().is_none_or(|(of, _)| of != password) {
             self.keys = Some((*password, Keys::derive(password, &self.sn).await));
         }
-        let Some((_, keys)) = &self.keys else { return refuse(Code::Busy) };
-        if kind.is_enciphered() {
-            keys.cipher(*tag, envelope.challenge.0, body).await;
+        let Some((_, keys)) = &self.keys else { return Err(Code::WrongPassword) };
+        let challenge = kind.is_enciphered().then_some(self.challenge().0);
+        let is_right = keys.check(head, body, *tag, challenge).await;
+        self.judge(now_ms, is_right)?;
+        Request::parse(kind, body).map_err(|Malformed| Code::Malformed)
+    }
+
+    /// Looks at all that comes before the password.
+    fn admit(&mut self, now_ms: u64, bytes: &[u8]) -> Result<Kind, Code> {
+        self.is_genuine = false;
+        self.asked = Envelope::parse(bytes).ok();
+        let envelope = self.asked.ok_or(Code::Malformed)?;
+        if envelope.version != VERSION {
+            return Err(Code::Version);
         }
-        if !tag_eq(keys.tag(head, body).await, *tag) {
+        let kind = envelope.kind.ok_or(Code::Kind)?;
+        if !kind.is_guarded() {
+            return Ok(kind);
+        }
+        if envelope.sn != self.sn {
+            return Err(Code::OtherDevice);
+        }
+        // Before the password: an old request costs nobody a try.
+        if envelope.challenge != self.challenge() {
+            return Err(Code::Stale);
+        }
+        if self.wait_s(now_ms) > 0 {
+            return Err(Code::Wait);
+        }
+        Ok(kind)
+    }
+
+    /// Uses the challenge up, or counts a wrong password.
+    fn judge(&mut self, now_ms: u64, is_right: bool) -> Result<(), Code> {
+        self.is_dirty = true;
+        let Some((_, keys)) = self.keys.as_ref().filter(|_| is_right) else {
             self.failures = self.failures.saturating_add(1);
-            self.is_dirty = true;
             self.begin_wait(now_ms);
-            return refuse(Code::WrongPassword);
-        }
+            return Err(Code::WrongPassword);
+        };
         // It will not come twice, whatever it asks for.
         self.seed = self.seed.wrapping_add(1);
         self.nonce = keys.nonce(self.seed, self.sequence);
         self.sequence = self.sequence.wrapping_add(1);
         self.failures = 0;
-        self.is_dirty = true;
-        match Request::parse(kind, body) {
-            Ok(request) => Ok(Opened { request, envelope }),
-            Err(Malformed) => refuse(Code::Malformed),
-        }
+        self.is_genuine = true;
+        Ok(())
+    }
+
+    /// Writes the answer to the last request, and returns its length. Who does not know the password gets nothing that the keys
+    /// were used on.
+    pub fn answer(&self, code: Code, body: &[u8], out: &mut [u8]) -> usize {
+        let keys = self.keys.as_ref().filter(|_| self.is_genuine).map(|(_, keys)| keys);
+        Answer::write(
+            code,
+            self.kind_code(),
+            self.asked.map_or(Challenge::default(), |it| it.challenge),
+            body,
+            keys,
+            out,
+        )
+    }
+
+    /// Returns the kind of the last request, as it came; 0 if it was none.
+    #[must_use]
+    pub fn kind_code(&self) -> u8 {
+        self.asked.map_or(0, |envelope| envelope.kind_code)
     }
 
     fn begin_wait(&mut self, now_ms: u64) {

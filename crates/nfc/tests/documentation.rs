@@ -67,8 +67,7 @@ fn the_answers_of_another_library_are_ours() {
     for (row, kind) in rows.iter().zip([Kind::Command, Kind::Write]) {
         let code = Code::ALL[usize::from(bytes(&row[1])[0])];
         let mut out = [0; 100];
-        let len =
-            block_on(Answer::write(code, kind as u8, CHALLENGE, &bytes(&row[2]), Some(&keys), &mut out));
+        let len = Answer::write(code, kind as u8, CHALLENGE, &bytes(&row[2]), Some(&keys), &mut out);
         assert_eq!(hex(&out[..len]), row[3], "{row:?}");
         let answer = Answer::parse(&out[..len]).unwrap();
         assert_eq!((answer.code, answer.kind_code, answer.body), (code, kind as u8, &bytes(&row[2])[..]));

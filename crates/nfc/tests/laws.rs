@@ -74,7 +74,7 @@ proptest! {
         body in vec(any::<u8>(), 0..300),
     ) {
         let mut out = [0; MAX_ANSWER];
-        let len = block_on(Answer::write(code, kind as u8, Challenge(challenge), &body, None, &mut out));
+        let len = Answer::write(code, kind as u8, Challenge(challenge), &body, None, &mut out);
         let answer = Answer::parse(&out[..len]).unwrap();
         prop_assert_eq!((answer.code, answer.kind_code, answer.challenge), (code, kind as u8, Challenge(challenge)));
         prop_assert_eq!(answer.body, &body[..]);
@@ -85,7 +85,7 @@ proptest! {
         for kind in Kind::ALL {
             let mut out = [0; MAX_ANSWER];
             let challenge = Challenge([0; 8]);
-            let len = block_on(Answer::write(Code::Done, kind as u8, challenge, &upgrade.bytes(), None, &mut out));
+            let len = Answer::write(Code::Done, kind as u8, challenge, &upgrade.bytes(), None, &mut out);
             let is_upgrade = kind as u8 >= 0x20;
             prop_assert_eq!(Answer::parse(&out[..len]).unwrap().upgrade(), is_upgrade.then_some(upgrade));
         }
@@ -105,8 +105,8 @@ proptest! {
         let mut session = Session::new([0; 8], Some(&bytes), 0, 0);
         let challenge = session.challenge();
         let opened = block_on(session.open(0, &Password::DEFAULT, &mut bytes));
-        if let Ok(opened) = opened {
-            prop_assert!(!opened.request.kind().is_guarded(), "nobody guesses 8 bytes");
+        if let Ok(request) = opened {
+            prop_assert!(!request.kind().is_guarded(), "nobody guesses 8 bytes");
         }
         prop_assert_eq!(session.challenge(), challenge);
     }
@@ -117,14 +117,8 @@ fn an_answer_without_its_room_is_none() {
     let keys = block_on(Keys::derive(&Password::DEFAULT, &[0; 8]));
     for len in 0..24 {
         let mut out = [0; 24];
-        let written = block_on(Answer::write(
-            Code::Done,
-            1,
-            Challenge([0; 8]),
-            &[1, 2, 3, 4],
-            Some(&keys),
-            &mut out[..len],
-        ));
+        let written =
+            Answer::write(Code::Done, 1, Challenge([0; 8]), &[1, 2, 3, 4], Some(&keys), &mut out[..len]);
         assert_eq!(written, if len == 24 { 24 } else { 0 }, "{len}");
     }
 }
@@ -133,8 +127,7 @@ fn an_answer_without_its_room_is_none() {
 fn a_forged_answer_is_not_genuine() {
     let keys = block_on(Keys::derive(&Password::DEFAULT, &[0; 8]));
     let mut out = [0; 40];
-    let len =
-        block_on(Answer::write(Code::Settings, 0x10, Challenge([0; 8]), &[0x40, 3], Some(&keys), &mut out));
+    let len = Answer::write(Code::Settings, 0x10, Challenge([0; 8]), &[0x40, 3], Some(&keys), &mut out);
     assert!(Answer::parse(&out[..len]).unwrap().is_genuine(&keys));
     for bit in 0..len * 8 {
         let mut out = out;

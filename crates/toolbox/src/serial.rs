@@ -79,7 +79,6 @@ impl<P: Read + Write> Link for Serial<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use embassy_futures::block_on;
     use sockeye_nfc::{Challenge, Code, Request, Seal};
 
     /// A line that says something whatever it hears.
@@ -114,7 +113,7 @@ mod tests {
 
     fn answer(challenge: Challenge) -> Vec<u8> {
         let mut out = [0; 64];
-        let len = block_on(Answer::write(Code::Busy, 1, challenge, &[], None, &mut out));
+        let len = Answer::write(Code::Busy, 1, challenge, &[], None, &mut out);
         out[..len].to_vec()
     }
 

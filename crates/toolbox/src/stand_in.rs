@@ -6,8 +6,8 @@
 
 use embassy_futures::block_on;
 use sockeye_nfc::{
-    Answer, Challenge, Code, Command, Envelope, Faults, Kind, MAX_ANSWER, Opened, Request, Session, Status,
-    Upgrade, UpgradeState,
+    Answer, Code, Command, Envelope, Faults, Kind, MAX_ANSWER, Request, Session, Status, Upgrade,
+    UpgradeState,
 };
 use sockeye_settings::{Identity, Key, MAX_STORED, Model, Region, Settings};
 use sockeye_upgrade::{HEADER_LEN, Header, Refusal};
@@ -126,24 +126,20 @@ impl Device {
         let mut bytes = request.to_vec();
         let password = self.settings.general.password;
         let opened = block_on(self.session.open(self.now_ms, &password, &mut bytes));
-        let (code, body, envelope, guarded) = match opened {
-            Ok(Opened { request, envelope }) => {
-                let guarded = request.kind().is_guarded();
-                let (code, body) = self.act(&request);
-                (code, body, Some(envelope), guarded)
+        let (code, body) = match opened {
+            Ok(request) => self.act(&request),
+            Err(code @ (Code::WrongPassword | Code::Wait)) => {
+                (code, self.session.wait_s(self.now_ms).to_le_bytes().to_vec())
             }
-            Err((code, envelope)) => {
-                let wait = matches!(code, Code::WrongPassword | Code::Wait);
-                let body =
-                    if wait { self.session.wait_s(self.now_ms).to_le_bytes().to_vec() } else { Vec::new() };
-                (code, body, envelope, false)
-            }
+            Err(code) => (code, Vec::new()),
         };
-        let (kind, challenge) =
-            envelope.map_or((0, Challenge::default()), |it: Envelope| (it.kind_code, it.challenge));
-        let keys = self.session.keys().filter(|_| guarded && !self.forged);
         let mut out = [0; MAX_ANSWER];
-        let len = block_on(Answer::write(code, kind, challenge, &body, keys, &mut out));
+        let len = match Envelope::parse(request) {
+            Ok(Envelope { kind_code, challenge, .. }) if self.forged => {
+                Answer::write(code, kind_code, challenge, &body, None, &mut out)
+            }
+            _ => self.session.answer(code, &body, &mut out),
+        };
         out[..len].to_vec()
     }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::ops::Range;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use sockeye_firmware::{
 };
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 use sockeye_metering::{EnergyMeter, LineFrequency, Reading};
-use sockeye_nfc::NoPort;
+use sockeye_nfc::{Arrival, Port, Shown};
 use sockeye_settings::{Identity, Key, Model, Region};
 use sockeye_state_machine::ResetCause;
 use sockeye_storage::{RecordId, Storage};
@@ -31,6 +32,13 @@ const ACTIVE: Range<u32> = STATE.end..STATE.end + 3 * PAGE;
 const DFU: Range<u32> = ACTIVE.end..ACTIVE.end + 4 * PAGE;
 
 pub const MAKER: [u8; 32] = [7; 32];
+
+/// Status and answer, as the port showed them.
+#[derive(Clone, Debug)]
+pub struct AtPort {
+    pub status: Vec<u8>,
+    pub answer: Vec<u8>,
+}
 
 /// What a test sees and does.
 #[derive(Clone)]
@@ -58,6 +66,13 @@ pub struct Bench {
     pub reset_us: Rc<Cell<Option<u64>>>,
     pub retained: &'static Retained,
     pub seen: Rc<RefCell<Vec<(u64, String)>>>,
+    /// Somebody is at the port: it shows how the device stands.
+    pub has_port: Rc<Cell<bool>>,
+    /// What somebody at the port asks.
+    pub requests: Rc<RefCell<VecDeque<Vec<u8>>>>,
+    pub request_came: Notify,
+    /// What the port showed.
+    pub shown: Rc<RefCell<Vec<AtPort>>>,
 }
 
 impl Bench {
@@ -83,6 +98,10 @@ impl Bench {
             reset_us: Rc::default(),
             retained: Box::leak(Box::default()),
             seen: Rc::default(),
+            has_port: Rc::default(),
+            requests: Rc::default(),
+            request_came: Notify::new(),
+            shown: Rc::default(),
         }
     }
 
@@ -106,7 +125,7 @@ impl Bench {
             phy: self.clone(),
             flash: HangingFlash(self.clone()),
             storage_range: 0..STORAGE_BYTES,
-            port: NoPort,
+            port: TestPort { bench: self.clone(), is_fresh: !self.has_port.get() },
             upgrade: self.upgrade_parts(),
             system: self.clone(),
             observer: self.clone(),
@@ -225,10 +244,39 @@ impl Board for TestBoard {
     type Supply = NoMonitor;
     type Phy = Bench;
     type Flash = HangingFlash;
-    type Port = NoPort;
+    type Port = TestPort;
     type Verify = Software;
     type System = Bench;
     type Observer = Bench;
+}
+
+/// Shows at its start, if somebody is there, and after each request.
+struct TestPort {
+    bench: Bench,
+    is_fresh: bool,
+}
+
+impl Port for TestPort {
+    async fn next(&mut self, buffer: &mut [u8]) -> Arrival {
+        if !std::mem::replace(&mut self.is_fresh, true) {
+            return Arrival::Refresh;
+        }
+        self.bench.request_came.until(|| !self.bench.requests.borrow().is_empty()).await;
+        let request = self.bench.requests.borrow_mut().pop_front().unwrap_or_default();
+        buffer[..request.len()].copy_from_slice(&request);
+        Arrival::Request(0..request.len())
+    }
+
+    fn room(&self, buffer: usize) -> usize {
+        buffer
+    }
+
+    async fn show(&mut self, shown: Shown<'_>, _: &mut [u8]) {
+        self.bench
+            .shown
+            .borrow_mut()
+            .push(AtPort { status: shown.status.to_vec(), answer: shown.answer.to_vec() });
+    }
 }
 
 impl Clock for Bench {

@@ -101,11 +101,22 @@ impl Phone {
         }
     }
 
-    /// Reads the message.
+    /// Reads the message. One without a length is just being written: the phone, which is held there, reads again, for some 1 s.
     ///
     /// # Errors
     /// [`RfError::Refused`] if the tag holds no NDEF, [`RfError::NoAnswer`] if it got lost.
     pub async fn read_message(&self) -> Result<Vec<u8>, RfError> {
+        for _ in 0..RETRIES {
+            let message = self.read_message_once().await?;
+            if !message.is_empty() {
+                return Ok(message);
+            }
+            self.tag.sim.sleep_us(RETRY_US).await;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn read_message_once(&self) -> Result<Vec<u8>, RfError> {
         let at = self.tlv_start().await?;
         match self.read(at, 4).await?[..] {
             [3, 0xff, high, low] => self.read(at + 4, usize::from(u16::from_be_bytes([high, low]))).await,
