@@ -239,7 +239,9 @@ async fn decide<B: Board>(
                 shared.seen.lock(|place| place.set(Some(Seen::of(socket, now_ms))));
                 shared.did.signal(Did::Control(Outcome::Done));
             }
-            Some(Asked::Change(form)) => socket.handle(now_ms, Event::Change { form: Form(&form) }, &mut effects),
+            Some(Asked::Change(form)) => {
+                socket.handle(now_ms, Event::Change { form: Form(&form) }, &mut effects)
+            }
             Some(Asked::Order(order)) => socket.handle(now_ms, Event::Order(order), &mut effects),
             None => {}
         }
