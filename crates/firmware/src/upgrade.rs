@@ -163,14 +163,14 @@ impl Piece {
 }
 
 impl Shared {
-    /// Does what a tool asks of an upgrade. [`upgrade_progress`](Self::upgrade_progress) tells how it stands then.
+    /// Does what a tool asks of an upgrade. For one caller at a time. [`upgrade_progress`](Self::upgrade_progress) tells how it stands then.
     ///
     /// # Errors
     /// Why it is refused.
     ///
     /// # Cancel safety
     /// None: the maintenance task awaits it to its end.
-    pub(crate) async fn upgrade(&self, request: Request<'_>) -> Result<(), Refusal> {
+    pub async fn upgrade(&self, request: Request<'_>) -> Result<(), Refusal> {
         let (kind, mut offset, mut rest) = match request {
             Request::Begin { header } => (Kind::Begin, 0, header),
             Request::Chunk { offset, data } => (Kind::Chunk, offset, data),
