@@ -38,11 +38,14 @@ fn windows<B: Board>(delay_s: u8, count: u64) {
         let told = bench.world.with_server(|_, server| server.session(dev_eui).unwrap().rx1_delay_s);
         assert_eq!(told, delay_s);
     }
+    bench.act("load 1000W");
+    let mut random = Random::new(delay_s.into());
     keep_modes(&bench);
     let (mut rxc, mut rx1) = (Span::NONE, Span::NONE);
     while rx1.count < count {
         // An answer and a report, each an uplink with its windows.
-        bench.act("downlink 85 ff28ff").run(15_000 + u64::from(delay_s) * 2_000);
+        // At a random moment between two readings of the meter.
+        bench.act("downlink 85 ff28ff").run(15_000 + random.below(200) + u64::from(delay_s) * 2_000);
         let modes = take_modes(&bench);
         for (at, _) in modes.iter().enumerate().filter(|(_, (_, mode))| *mode == Mode::Tx) {
             let Some((end_us, _)) = modes.get(at + 1).copied() else { continue };
