@@ -31,17 +31,9 @@ pub struct Area {
     pub start: u32,
     /// What is in it when the supply comes.
     pub contents: Vec<u8>,
-    /// RAM, which holds code too where a chip runs it from there.
-    pub is_ram: bool,
 }
 
 impl Area {
-    /// Makes an area that is not written by the CPU.
-    #[must_use]
-    pub fn read_only(start: u32, contents: Vec<u8>) -> Self {
-        Self { start, contents, is_ram: false }
-    }
-
     /// Makes RAM as power-up leaves it: it holds noise.
     #[must_use]
     pub fn ram(start: u32, bytes: u32, seed: u64) -> Self {
@@ -52,7 +44,7 @@ impl Area {
             state ^= state << 17;
             state as u8
         };
-        Self { start, contents: (0..bytes).map(|_| next()).collect(), is_ram: true }
+        Self { start, contents: (0..bytes).map(|_| next()).collect() }
     }
 }
 
@@ -130,11 +122,16 @@ pub trait Chip: fmt::Debug + Sized + 'static {
     /// Writes a register, `bytes` wide.
     fn write(&mut self, memory: &mut dyn Memory, address: u32, bytes: u32, value: u32);
 
-    /// Tells where a load or store goes instead of the memory that the CPU fetches code from: to the flash's model, where a
-    /// bootloader programs what is to run later.
-    fn alias(&self, address: u32) -> Option<u32> {
-        let _ = address;
+    /// Tells where a load or a store goes instead of the memory at its address: to registers, such as the model of the flash
+    /// that the store programs.
+    fn alias(&self, address: u32, is_store: bool) -> Option<u32> {
+        let (_, _) = (address, is_store);
         None
+    }
+
+    /// Gives a number that is another one when the aliases may be others, or the program is: its vectors are elsewhere.
+    fn view(&self) -> u64 {
+        u64::from(self.core().vtor())
     }
 
     /// Does what a function in ROM does; gives its R0, or nothing where there is no such function.

@@ -73,8 +73,9 @@ pub struct Machine<C> {
     /// The CPU stands still until the next reset.
     is_locked_up: bool,
     slices: u64,
-    /// The vectors as they were looked at last.
-    vtor: u32,
+    /// The chip's view as it was looked at last.
+    view: u64,
+    eui64: [u8; 8],
 }
 
 impl<C> std::fmt::Debug for Machine<C> {
@@ -103,10 +104,11 @@ impl<C: Chip> Machine<C> {
         let slept = Rc::new(Cell::new(None));
         // With MCLASS the engine takes a Cortex-M33, whatever model is asked for.
         let mut cpu = Unicorn::new(Arch::ARM, Mode::THUMB | Mode::MCLASS)?;
-        map_memory(&mut cpu, &chip.borrow().areas(image, seed))?;
+        let areas = chip.borrow().areas(image, seed);
+        map_memory(&mut cpu, &areas)?;
         map_registers(&mut cpu, &chip)?;
         add_hooks(&mut cpu, &time, &trapped)?;
-        translate_addresses(&mut cpu, &chip)?;
+        translate_addresses(&mut cpu, &chip, &areas)?;
         // No addresses to stop at: the engine would translate their blocks anew after each slice.
         cpu.ctl_exits_enable()?;
         for (address, hint) in hints(image) {
@@ -125,10 +127,44 @@ impl<C: Chip> Machine<C> {
             pc: 0,
             is_locked_up: false,
             slices: 0,
-            vtor: 0,
+            view: 0,
+            eui64,
         };
         machine.start()?;
         Ok(machine)
+    }
+
+    /// Takes the supply away, and gives it back: as a new machine with the same things around it, which takes longer to make.
+    ///
+    /// # Errors
+    /// Those of the CPU engine.
+    pub fn power_cycle(&mut self, seed: u64) -> Result<(), Error> {
+        let outside = self.chip.borrow().core().outside.clone();
+        self.time.begin(ticks_of_us(outside.sim.now_us() + C::POWER_UP_US));
+        let chip = C::new(&self.time, &outside, self.eui64, seed);
+        let areas = chip.areas(&self.image, seed);
+        *self.chip.borrow_mut() = chip;
+        for Area { start, contents, .. } in areas {
+            self.fill(start, &contents)?;
+        }
+        self.set_registers(&Registers::default())?;
+        self.trapped.set(false);
+        self.slept.set(None);
+        self.start()
+    }
+
+    /// Gives a memory its contents. Code that is the same as before stays translated.
+    fn fill(&mut self, start: u32, contents: &[u8]) -> Result<(), Error> {
+        const PAGE: usize = 4096;
+        let mut before = [0; PAGE];
+        for (address, page) in (u64::from(start)..).step_by(PAGE).zip(contents.chunks(PAGE)) {
+            let before = before.get_mut(..page.len()).unwrap_or_default();
+            self.cpu.mem_read(address, before)?;
+            if before != page {
+                self.cpu.mem_write(address, page)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes down every function that is entered and every exception, from now on.
@@ -157,7 +193,7 @@ impl<C: Chip> Machine<C> {
     /// Lets the chip do what it does before the image's first instruction.
     fn start(&mut self) -> Result<(), Error> {
         let Start { sp, pc, lr } = self.chip.borrow_mut().start(&mut self.cpu);
-        self.look_at_vectors()?;
+        self.look_at_view()?;
         self.pc = pc;
         self.cpu.reg_write(RegisterARM::SP, u64::from(sp))?;
         self.cpu.reg_write(RegisterARM::LR, u64::from(lr))?;
@@ -238,7 +274,7 @@ impl<C: Chip> Machine<C> {
                 continue;
             }
             self.run_slice(end)?;
-            self.look_at_vectors()?;
+            self.look_at_view()?;
         }
         Ok(())
     }
@@ -253,16 +289,16 @@ impl<C: Chip> Machine<C> {
             if u64::from(self.pc & !1) == RETURN {
                 self.leave()?;
             }
-            self.look_at_vectors()?;
+            self.look_at_view()?;
         }
         self.stepped();
         Ok(())
     }
 
-    /// Other vectors are another program's: what it sees of the flash may be elsewhere, and its code be new.
-    fn look_at_vectors(&mut self) -> Result<(), Error> {
-        let vtor = self.chip.borrow().core().vtor();
-        if std::mem::replace(&mut self.vtor, vtor) != vtor {
+    /// Another program may be new code, and other aliases are to be asked for.
+    fn look_at_view(&mut self) -> Result<(), Error> {
+        let view = self.chip.borrow().view();
+        if std::mem::replace(&mut self.view, view) != view {
             self.cpu.ctl_flush_tb()?;
             self.cpu.ctl_flush_tlb()?;
         }
@@ -472,9 +508,9 @@ const STACKED: [RegisterARM; 6] =
     [RegisterARM::R0, RegisterARM::R1, RegisterARM::R2, RegisterARM::R3, RegisterARM::R12, RegisterARM::LR];
 
 fn map_memory(cpu: &mut Unicorn<'static, ()>, areas: &[Area]) -> Result<(), Error> {
-    for Area { start, contents, is_ram } in areas {
-        let protection = if *is_ram { Prot::ALL } else { Prot::READ | Prot::EXEC };
-        cpu.mem_map(u64::from(*start), contents.len() as u64, protection)?;
+    for Area { start, contents } in areas {
+        // What is not to be written `translate_addresses` sees to: here it would take a new map for each write of the model's.
+        cpu.mem_map(u64::from(*start), contents.len() as u64, Prot::ALL)?;
         cpu.mem_write(u64::from(*start), contents)?;
     }
     cpu.mem_map(RETURN, 0x1000, Prot::READ | Prot::EXEC)?;
@@ -505,8 +541,18 @@ fn map_registers<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<C>>)
 
 /// Says to the CPU engine that addresses are those of the memory, and that RAM holds no code until some is fetched from
 /// it: stores to a page that might hold code take the long way through the engine.
-fn translate_addresses<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<C>>) -> Result<(), Error> {
+fn translate_addresses<C: Chip>(
+    cpu: &mut Unicorn<'static, ()>,
+    chip: &Rc<RefCell<C>>,
+    areas: &[Area],
+) -> Result<(), Error> {
     let chip = chip.clone();
+    // Flash and ROM.
+    let read_only: Vec<_> = areas
+        .iter()
+        .map(|area| u64::from(area.start)..u64::from(area.start) + area.contents.len() as u64)
+        .filter(|area| area.start < RAM)
+        .collect();
     cpu.ctl_set_tlb_type(TlbType::VIRTUAL)?;
     // Pages of RAM from which code was run: what is there may be written over.
     let mut code_pages = HashSet::new();
@@ -520,17 +566,22 @@ fn translate_addresses<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCel
         {
             let _ = cpu.reg_write(RegisterARM::CPSR, status & !IT_STATE);
         }
-        let alias = chip.try_borrow().ok().and_then(|chip| chip.alias(address as u32));
-        if let Some(alias) = alias {
-            let (paddr, perms) =
-                if is_fetch { (address, Prot::EXEC) } else { (u64::from(alias), Prot::READ | Prot::WRITE) };
-            return Some(TlbEntry { paddr, perms });
+        let is_store = access == MemType::WRITE;
+        if !is_fetch
+            && let Ok(chip) = chip.try_borrow()
+            && let Some(alias) = chip.alias(address as u32, is_store)
+        {
+            let perms = if is_store { Prot::WRITE } else { Prot::READ };
+            return Some(TlbEntry { paddr: u64::from(alias), perms });
         }
         if is_fetch && address >= RAM {
             code_pages.insert(address);
         }
-        let may_hold_code = address < RAM || code_pages.contains(&address);
-        let perms = if may_hold_code { Prot::ALL } else { Prot::READ | Prot::WRITE };
+        let perms = match address {
+            _ if read_only.iter().any(|area| area.contains(&address)) => Prot::READ | Prot::EXEC,
+            _ if address < RAM || code_pages.contains(&address) => Prot::ALL,
+            _ => Prot::READ | Prot::WRITE,
+        };
         Some(TlbEntry { paddr: address, perms })
     })?;
     Ok(())

@@ -4,14 +4,20 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use sockeye_firmware::Fault;
-use sockeye_virtual_hardware::bl0942::SharedCircuit;
+use sockeye_metering::FrontEnd;
+use sockeye_virtual_hardware::air::Medium;
+use sockeye_virtual_hardware::bl0942::{BaudPin, Bl0942, SharedCircuit};
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::flash::Flash;
+use sockeye_virtual_hardware::mains::{Circuit, MeteredCircuit};
 use sockeye_virtual_hardware::sim::Sim;
-use sockeye_virtual_hardware::st25dv::SharedTag;
+use sockeye_virtual_hardware::st25dv::{SharedTag, St25dv};
 use sockeye_virtual_hardware::sx126x::VirtualChip;
 
 use crate::chip::ResetKind;
+
+/// The mains voltage to begin with, in mV.
+pub const MAINS_MV: u32 = 230_000;
 
 /// Bytes of the tag, an ST25DV64K as on the host board.
 pub const TAG_BYTES: usize = 8192;
@@ -49,4 +55,22 @@ pub struct Outside<N> {
     pub tag: SharedTag,
     /// The supply monitor sees a loss.
     pub supply_low: Rc<Cell<bool>>,
+}
+
+impl<N> Outside<N> {
+    /// Makes what is around a chip with this flash, with mains.
+    #[must_use]
+    pub fn new(sim: &Sim, medium: &Medium, flash: Flash<N>) -> Self {
+        let meter = Bl0942::new(FrontEnd::TYPICAL, BaudPin::High);
+        let circuit = MeteredCircuit::new(Circuit::new(f64::from(MAINS_MV) / 1000.0), meter);
+        Self {
+            sim: sim.clone(),
+            radio: VirtualChip::new(medium, true),
+            circuit: SharedCircuit::new(sim, circuit),
+            button: VirtualButton::new(sim),
+            flash,
+            tag: SharedTag::new(sim, St25dv::new(TAG_BYTES)),
+            supply_low: Rc::new(Cell::new(false)),
+        }
+    }
 }

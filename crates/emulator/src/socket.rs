@@ -14,24 +14,19 @@ use sockeye_host::report::Event;
 use sockeye_metering::{Calibration, FrontEnd};
 use sockeye_settings::{Identity, MAX_STORED, Settings};
 use sockeye_storage::{RecordId, Storage};
-use sockeye_virtual_hardware::bl0942::{BaudPin, Bl0942, SharedCircuit};
+use sockeye_virtual_hardware::bl0942::SharedCircuit;
 use sockeye_virtual_hardware::button::VirtualButton;
 use sockeye_virtual_hardware::flash::{self, Flash};
-use sockeye_virtual_hardware::mains::{Circuit, MeteredCircuit};
 use sockeye_virtual_hardware::sim::Sim;
-use sockeye_virtual_hardware::st25dv::{SharedTag, St25dv};
-use sockeye_virtual_hardware::sx126x::VirtualChip;
+use sockeye_virtual_hardware::st25dv::SharedTag;
 
 use crate::chip::{Chip, ResetKind};
 use crate::elf::Image;
 use crate::gdb::Server;
 use crate::machine::Machine;
-use crate::outside::{Change, HOLD_UP_US, Outside, TAG_BYTES};
+use crate::outside::{Change, HOLD_UP_US, MAINS_MV, Outside};
 use crate::trace::Trace;
 use crate::witness::Witness;
-
-/// The mains voltage to begin with, in mV.
-const MAINS_MV: u32 = 230_000;
 
 /// How far one of several machines runs ahead of the others, in µs.
 const STEP_US: u64 = 500;
@@ -79,17 +74,7 @@ impl<C: Chip> EmulatedSocket<C> {
         let Place { sim, medium, network, index, identity, settings, seed, log } = *place;
         let flash = C::flash(image);
         provision(&flash, C::RECORDS, &identity, settings);
-        let meter = Bl0942::new(FrontEnd::TYPICAL, BaudPin::High);
-        let circuit = MeteredCircuit::new(Circuit::new(f64::from(MAINS_MV) / 1000.0), meter);
-        let outside = Outside {
-            sim: sim.clone(),
-            radio: VirtualChip::new(medium, true),
-            circuit: SharedCircuit::new(sim, circuit),
-            button: VirtualButton::new(sim),
-            flash,
-            tag: SharedTag::new(sim, St25dv::new(TAG_BYTES)),
-            supply_low: Rc::new(Cell::new(false)),
-        };
+        let outside = Outside::new(sim, medium, flash);
         network.tell_for(index);
         let socket = Self {
             image: image.clone(),

@@ -33,6 +33,13 @@ impl Time {
         self.now.get() / TICKS_PER_US
     }
 
+    /// Begins anew, at `now` ticks: the supply was away.
+    pub fn begin(&self, now: u64) {
+        self.now.set(now);
+        self.stop_at.set(now);
+        self.ticks_per_cycle.set(1);
+    }
+
     /// Goes on by so many cycles of the CPU.
     pub fn pass_cycles(&self, cycles: u64) {
         self.now.set(self.now.get() + cycles * self.ticks_per_cycle.get());

@@ -5,7 +5,7 @@ mod bench;
 mod image;
 
 use bench::Bench;
-use image::Board;
+use image::{Board, MemoryMap};
 use sockeye_emulator::chip::Chip;
 use sockeye_emulator::machine::Machine;
 use sockeye_emulator::nvic::NMI;
@@ -35,12 +35,7 @@ fn payload_of(event: &Event) -> &[u8] {
 }
 
 fn the_records_lie_where_the_board_has_them<B: Board>() {
-    let path = format!("{}/../../boards/{}/board.toml", env!("CARGO_MANIFEST_DIR"), B::NAME);
-    let board: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
-    let number = |key| u32::try_from(board["memory"][key].as_integer().unwrap()).unwrap();
-    let flash = number("bootloader_origin") & 0xFF00_0000;
-    let start = number("storage_origin") - flash;
-    assert_eq!(B::RECORDS, start..start + number("storage_length"));
+    assert_eq!(B::RECORDS, MemoryMap::of::<B>().part("storage"));
 }
 
 fn the_relay_is_set_within_200_ms_of_power_and_once<B: Board>() {

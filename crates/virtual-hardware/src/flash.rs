@@ -296,6 +296,26 @@ impl<C: Chip> Flash<C> {
         self.memory.borrow().bytes.clone()
     }
 
+    /// Shows the contents, torn words as their bits are.
+    pub fn show<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(&self.memory.borrow().bytes)
+    }
+
+    /// Copies a part of the contents out, torn words as their bits are, with power or without. What is beyond the end is left out.
+    #[must_use]
+    pub fn peek(&self, range: Range<u32>) -> Vec<u8> {
+        let memory = self.memory.borrow();
+        let end = memory.bytes.len().min(range.end as usize);
+        memory.bytes.get(range.start as usize..end).unwrap_or_default().to_vec()
+    }
+
+    /// Tells whether a word of this part cannot be read.
+    #[must_use]
+    pub fn is_torn_in(&self, range: Range<u32>) -> bool {
+        let words = range.start as usize / C::WRITE_SIZE..(range.end as usize).div_ceil(C::WRITE_SIZE);
+        self.memory.borrow().torn.range(words).next().is_some()
+    }
+
     /// Lets `operations` more programs and erases succeed; the one after them meets the cut. From then on the
     /// power is off and everything fails, until [`power_on`](Self::power_on).
     pub fn cut_after(&self, operations: u64, cut: Cut) {

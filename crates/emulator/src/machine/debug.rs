@@ -30,7 +30,7 @@ enum State {
 }
 
 /// The registers of a Cortex-M, as they are stacked and as a debugger numbers them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Registers {
     /// R0 to R12, SP, LR and PC.
     pub r: [u32; 16],
@@ -205,7 +205,7 @@ impl<C: Chip> Machine<C> {
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let Some(at) = address.checked_add(done as u32) else { break };
             let length = ((PAGE - at % PAGE) as usize).min(rest.len());
-            let from = self.chip.borrow().alias(at).unwrap_or(at);
+            let from = self.chip.borrow().alias(at, false).unwrap_or(at);
             if self.cpu.mem_read(u64::from(from), &mut rest[..length]).is_err() {
                 break;
             }

@@ -152,8 +152,8 @@ impl Chip for Rp2040 {
 
     fn areas(&self, _: &Image, seed: u64) -> Vec<Area> {
         vec![
-            Area::read_only(0, rom::contents()),
-            Area::read_only(XIP, self.core.outside.flash.contents()),
+            Area { start: 0, contents: rom::contents() },
+            Area { start: XIP, contents: self.core.outside.flash.contents() },
             Area::ram(RAM, RAM_BYTES, seed),
         ]
     }

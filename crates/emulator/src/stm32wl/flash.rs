@@ -77,13 +77,6 @@ impl FlashController {
         self.changed.take()
     }
 
-    /// Copies a part of the memory out, torn words as their bits are.
-    pub fn contents(&mut self, range: Range<u32>) -> Vec<u8> {
-        let mut bytes = vec![0; range.len()];
-        let _ = self.memory.read(range.start, &mut bytes);
-        bytes
-    }
-
     /// Reads a register.
     pub fn read(&self, offset: u32) -> Option<u32> {
         self.kept.read(offset)

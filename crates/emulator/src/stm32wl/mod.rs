@@ -47,7 +47,8 @@ pub const DFU: u32 = 0x0802_0000;
 /// Where the model of the whole flash is seen by the machine: there is nothing on the chip.
 const ALIAS: u32 = 0x7000_0000;
 const ALIAS_END: u32 = ALIAS + FLASH_BYTES;
-const DATA_END: u32 = FLASH + FLASH_BYTES;
+/// The largest part of the memory that the engine asks about at once.
+const VIEW_BYTES: u32 = 4096;
 /// Start of the pages that the records may lie in.
 pub const DATA: u32 = 0x0803_C800;
 /// Bytes of those pages.
@@ -123,6 +124,8 @@ pub struct Stm32wl {
     rng: Rng,
     /// The debug unit, which keeps what it is given.
     dbgmcu: Kept<0x14>,
+    /// How many operations have left a part of the flash torn.
+    torn: u32,
     /// What the pins' lines hang on is as it was looked at last, if the button and the supply are too.
     seen: Option<(bool, bool)>,
 }
@@ -137,8 +140,6 @@ impl Chip for Stm32wl {
         (0xE000_0000, 0x1000),
         (0xE000_E000, 0x1000),
         (0xE004_2000, 0x1000),
-        (NOTES, ACTIVE - NOTES),
-        (DFU, DATA + DATA_BYTES - DFU),
         (ALIAS, FLASH_BYTES),
     ];
     const RECORDS: Range<u32> = DATA - FLASH..DATA - FLASH + DATA_BYTES;
@@ -170,17 +171,14 @@ impl Chip for Stm32wl {
 
     fn areas(&self, _: &Image, seed: u64) -> Vec<Area> {
         // At reset the flash is seen at 0 as well, but the image uses its own address.
-        let flash = self.core.outside.flash.contents();
-        let part = |from: u32, to: u32| flash[(from - FLASH) as usize..(to - FLASH) as usize].to_vec();
         let [a, b, c, d, e, f, g, h] = self.eui64;
         let mut system = vec![0; SYSTEM_BYTES];
         // Device number, then company and kind, each as a little-endian word.
         system[(EUI64 - SYSTEM) as usize..][..8].copy_from_slice(&[h, g, f, e, d, c, b, a]);
         vec![
-            Area::read_only(FLASH, part(FLASH, NOTES)),
-            Area::read_only(ACTIVE, part(ACTIVE, DFU)),
+            Area { start: FLASH, contents: self.core.outside.flash.contents() },
             Area::ram(RAM, RAM_BYTES, seed),
-            Area::read_only(SYSTEM, system),
+            Area { start: SYSTEM, contents: system },
         ]
     }
 
@@ -202,10 +200,16 @@ impl Chip for Stm32wl {
         self.begin();
     }
 
-    fn alias(&self, address: u32) -> Option<u32> {
-        // The application only reads what it runs from; to go through the model would take it many times as long.
-        let is_bootloader = self.core.vtor() == FLASH;
-        (is_bootloader && (ACTIVE..DFU).contains(&address)).then(|| address - FLASH + ALIAS)
+    fn alias(&self, address: u32, is_store: bool) -> Option<u32> {
+        let offset = address.checked_sub(FLASH).filter(|offset| *offset < FLASH_BYTES)?;
+        // What can be read is read from the engine's memory, which is faster.
+        let around = offset & !(VIEW_BYTES - 1);
+        let is_torn = || self.core.outside.flash.is_torn_in(around..around + VIEW_BYTES);
+        (is_store || is_torn()).then_some(ALIAS + offset)
+    }
+
+    fn view(&self) -> u64 {
+        u64::from(self.core.vtor()) << 32 | u64::from(self.torn)
     }
 
     fn core(&self) -> &Core<Stm32wlNmi> {
@@ -314,6 +318,7 @@ impl Stm32wl {
             iwdg: Iwdg::new(),
             rng,
             dbgmcu: Kept::new(&[0x00, 0x04, 0x3C, 0x40, 0x44, 0x48, 0x4C]),
+            torn: 0,
             seen: None,
             core,
         }
@@ -576,13 +581,12 @@ impl Stm32wl {
             self.core.nvic.raise_nmi();
         }
         if let Some(changed) = self.flash.take_changed() {
-            let slot = ACTIVE - FLASH..DFU - FLASH;
             if changed.start < NOTES - FLASH {
                 self.core.fault(format!("the bootloader was changed at {:#x}", changed.start));
-            } else if slot.contains(&changed.start) {
-                let bytes = self.flash.contents(changed.clone());
-                memory.write(FLASH + changed.start, &bytes);
             }
+            let flash = &self.core.outside.flash;
+            memory.write(FLASH + changed.start, &flash.peek(changed.clone()));
+            self.torn += u32::from(flash.is_torn_in(changed));
         }
         outcome.value
     }
@@ -604,7 +608,6 @@ impl Stm32wl {
 /// Gives the offset in the flash of an address that its model answers.
 fn flash_offset(address: u32) -> Option<u32> {
     match address {
-        NOTES..ACTIVE | DFU..DATA_END => Some(address - FLASH),
         ALIAS..ALIAS_END => Some(address - ALIAS),
         _ => None,
     }

@@ -17,12 +17,12 @@ use crate::image::{self, Board};
 /// Makes of tests that are generic over the board one for each of the two.
 #[macro_export]
 macro_rules! on_both {
-    ($($name:ident)*) => {
+    ($($(#[$attribute:meta])* $name:ident)*) => {
         mod stm32wl {
-            $(#[test] fn $name() { super::$name::<sockeye_emulator::stm32wl::Stm32wl>(); })*
+            $(#[test] $(#[$attribute])* fn $name() { super::$name::<sockeye_emulator::stm32wl::Stm32wl>(); })*
         }
         mod rp2040 {
-            $(#[test] fn $name() { super::$name::<sockeye_emulator::rp2040::Rp2040>(); })*
+            $(#[test] $(#[$attribute])* fn $name() { super::$name::<sockeye_emulator::rp2040::Rp2040>(); })*
         }
     };
 }

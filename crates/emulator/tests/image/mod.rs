@@ -15,16 +15,20 @@ pub trait Board: Chip {
     const NAME: &'static str;
     /// What its images are built for.
     const TARGET: &'static str;
+    /// In how many ways a program of its flash is torn in a test: the more bytes it has, the more.
+    const TEARS: u64;
 }
 
 impl Board for Stm32wl {
     const NAME: &'static str = "stm32wl";
     const TARGET: &'static str = "thumbv7em-none-eabi";
+    const TEARS: u64 = 1;
 }
 
 impl Board for Rp2040 {
     const NAME: &'static str = "rp2040-sx1262";
     const TARGET: &'static str = "thumbv6m-none-eabi";
+    const TEARS: u64 = 4;
 }
 
 /// Reads bootloader and application of the STM32WL.
@@ -57,4 +61,27 @@ fn read<B: Board>(variable: &str, package: &str) -> Image {
         panic!("{}: {error}; build the images first: cargo xtask build --board {}", path.display(), B::NAME)
     });
     Image::parse(&bytes).unwrap()
+}
+
+/// What board.toml says of the memory.
+pub struct MemoryMap(toml::Table);
+
+impl MemoryMap {
+    pub fn of<B: Board>() -> Self {
+        let path = format!("{}/../../boards/{}/board.toml", env!("CARGO_MANIFEST_DIR"), B::NAME);
+        let board: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        Self(board["memory"].as_table().unwrap().clone())
+    }
+
+    /// A number of it.
+    pub fn number(&self, key: &str) -> u32 {
+        u32::try_from(self.0[key].as_integer().unwrap()).unwrap()
+    }
+
+    /// A part of the flash by its name, as offsets from its start.
+    pub fn part(&self, name: &str) -> std::ops::Range<u32> {
+        let flash = self.number("bootloader_origin") & 0xFF00_0000;
+        let start = self.number(&format!("{name}_origin")) - flash;
+        start..start + self.number(&format!("{name}_length"))
+    }
 }
