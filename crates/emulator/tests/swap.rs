@@ -259,13 +259,16 @@ impl<'a, B: Board> Recovery<'a, B> {
     /// A number for all that decides how the bootloader goes on.
     fn state(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.flash.show(|contents| hasher.write(contents));
+        // Notes and slots.
+        let map = &self.uncut.map;
+        let used = map.notes.start..map.dfu.end;
+        assert!(used.contains(&map.active.start));
+        self.flash.show(|contents| hasher.write(&contents[used]));
         // None of the two memories has torn words, or the state is one of its own.
         if is_torn(&self.flash) {
             self.counts.cuts.hash(&mut hasher);
         }
-        let ram = &self.uncut.map.ram;
-        hasher.write(&self.machine.ram(ram.start, ram.len()).unwrap());
+        hasher.write(&self.machine.ram(map.ram.start, map.ram.len()).unwrap());
         self.machine.registers().unwrap().hash(&mut hasher);
         hasher.finish()
     }
