@@ -1,17 +1,14 @@
 //! What the MCU boards share, and what no portable crate can hold: the ends of panic, fault and log.
 //! Each board takes it in with `#[path = "../../mcu.rs"] mod mcu;`.
 
+#[path = "log.rs"]
+mod log;
+
 use core::panic::PanicInfo;
 
-use sockeye_firmware::{Fault, FaultKind, Notice, Observer};
+use sockeye_firmware::{Fault, FaultKind};
 
-/// Notices go nowhere: the image carries no log (defmt at level info would take 22 KB).
-#[derive(Clone, Debug)]
-pub struct Quiet;
-
-impl Observer for Quiet {
-    fn observe(&self, _: Notice<'_>) {}
-}
+pub use self::log::Log;
 
 /// Names `!`, which a return type can say and stable Rust has no other name for.
 pub type Never = <fn() -> ! as Returns>::Output;
@@ -61,18 +58,6 @@ unsafe fn HardFault(frame: &cortex_m_rt::ExceptionFrame) -> ! {
 pub fn end(fault: Fault) -> ! {
     crate::system::RETAINED.note(fault);
     crate::system::reset()
-}
-
-/// Throws away what lora-phy logs: it depends on defmt, whatever one chooses.
-#[defmt::global_logger]
-struct NoLog;
-
-// SAFETY: nothing is acquired, kept or written, so there is nothing to keep apart.
-unsafe impl defmt::Logger for NoLog {
-    fn acquire() {}
-    unsafe fn flush() {}
-    unsafe fn release() {}
-    unsafe fn write(_: &[u8]) {}
 }
 
 /// Makes the board's `main`: control on an executor in an interrupt that no driver uses, at the lowest priority of all, and

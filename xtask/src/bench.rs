@@ -146,7 +146,7 @@ const IMAGE_RUNS: &str = "1000";
 
 fn image(workspace: &Workspace) -> Result<(), Failure> {
     for board in emulate::BOARDS {
-        emulate::images(workspace, board)?;
+        emulate::images(workspace, &emulate::Chosen::of(board))?;
     }
     let mut cargo = workspace.cargo();
     cargo

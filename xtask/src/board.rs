@@ -59,6 +59,14 @@ pub struct Variant {
 }
 
 impl Variant {
+    /// Becomes one that writes a log for a debug probe; its name says so.
+    #[must_use]
+    pub fn with_log(mut self) -> Self {
+        self.features.push("log".to_owned());
+        self.name.push_str("-log");
+        self
+    }
+
     /// Tells what the header of an update calls it.
     pub fn update_name(&self) -> &str {
         self.update_name.as_deref().unwrap_or(&self.name)

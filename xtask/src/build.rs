@@ -17,6 +17,17 @@ use crate::{process, size, uf2};
 pub struct Options {
     #[command(flatten)]
     choice: Choice,
+    /// With a log by RTT, for a debug probe: not for a product, and not every image has room for it
+    #[arg(long)]
+    log: bool,
+}
+
+impl Options {
+    /// Chooses a variant with its log.
+    #[must_use]
+    pub fn with_log(choice: Choice) -> Self {
+        Self { choice, log: true }
+    }
 }
 
 /// Is what a build made.
@@ -34,7 +45,14 @@ pub struct Image {
 /// A board that is not there, a missing target, an image that does not build.
 pub fn build(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let (board, variant) = Board::choose(&workspace.root, &options.choice)?;
-    let image = make(workspace, &board, &variant)?;
+    let variant = if options.log { variant.with_log() } else { variant };
+    let mut image = make(workspace, &board, &variant)?;
+    // All variants are built in one place; who builds one on purpose finds it when another has been built.
+    if options.log || options.choice.variant.is_some() {
+        let kept = image.elf.with_file_name(format!("{}-{}", board.about.package, variant.name));
+        fs::copy(&image.elf, &kept).map_err(|error| Failure::file(&kept, error))?;
+        image.elf = kept;
+    }
     println!("{}", workspace.short(&image.elf));
     let bootloader = make_bootloader(workspace, &board)?;
     if let Some(bootloader) = &bootloader {

@@ -19,10 +19,10 @@ pub const BOARDS: [&str; 2] = ["stm32wl", "rp2040-sx1262"];
 /// # Errors
 /// A board that is not modelled, an image or an emulator that does not build.
 pub fn emulate(workspace: &Workspace, args: &[OsString]) -> Result<(), Failure> {
-    let (board, rest) = take_board(args)?;
+    let (chosen, rest) = take_board(args)?;
     let mut emulator = Command::new(build_emulator(workspace)?);
     if !rest.iter().any(|arg| arg == "--help" || arg == "-h") {
-        let Images { application, bootloader } = images(workspace, &board)?;
+        let Images { application, bootloader } = images(workspace, &chosen)?;
         emulator.arg("--elf").arg(application);
         if let Some(bootloader) = bootloader {
             emulator.arg("--bootloader").arg(bootloader);
@@ -30,6 +30,21 @@ pub fn emulate(workspace: &Workspace, args: &[OsString]) -> Result<(), Failure> 
     }
     emulator.args(rest);
     run::replace(&mut emulator)
+}
+
+/// Which image is to run.
+#[derive(Debug)]
+pub struct Chosen {
+    choice: Choice,
+    log: bool,
+}
+
+impl Chosen {
+    /// The board's first variant, as it is given to others.
+    #[must_use]
+    pub fn of(board: &str) -> Self {
+        Self { choice: Choice { board: board.to_owned(), variant: None }, log: false }
+    }
 }
 
 /// Where the images of a board are.
@@ -42,12 +57,13 @@ pub struct Images {
 ///
 /// # Errors
 /// A board that is not modelled, an image that does not build.
-pub fn images(workspace: &Workspace, name: &str) -> Result<Images, Failure> {
-    let choice = Choice { board: name.to_owned(), variant: None };
-    let (board, variant) = Board::choose(&workspace.root, &choice)?;
+pub fn images(workspace: &Workspace, Chosen { choice, log }: &Chosen) -> Result<Images, Failure> {
+    let (board, variant) = Board::choose(&workspace.root, choice)?;
+    let name = choice.board.as_str();
     if !BOARDS.contains(&name) {
         return Err(Failure::Usage(format!("there is no model of {name}, only of {}", BOARDS.join(" and "))));
     }
+    let variant = if *log { variant.with_log() } else { variant };
     let bootloader = build::make_bootloader(workspace, &board)?.map(|image| image.elf);
     Ok(Images { application: build::make(workspace, &board, &variant)?.elf, bootloader })
 }
@@ -64,23 +80,34 @@ fn build_emulator(workspace: &Workspace) -> Result<PathBuf, Failure> {
     Ok(program)
 }
 
-/// Takes `--board` from the arguments; the others are the emulator's.
-fn take_board(args: &[OsString]) -> Result<(String, Vec<OsString>), Failure> {
-    let mut board = None;
+/// Takes `--board`, `--variant` and `--log` from the arguments; the others are the emulator's.
+fn take_board(args: &[OsString]) -> Result<(Chosen, Vec<OsString>), Failure> {
+    let mut chosen = Chosen::of(BOARDS[0]);
     let mut rest = Vec::new();
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let text = arg.to_string_lossy();
-        if text == "--board" {
-            let name = args.next().ok_or_else(|| Failure::Usage("--board wants a name".to_owned()))?;
-            board = Some(name.to_string_lossy().into_owned());
-        } else if let Some(name) = text.strip_prefix("--board=") {
-            board = Some(name.to_owned());
-        } else {
-            rest.push(arg.clone());
+        let (name, value) = text.split_once('=').map_or((&*text, None), |(name, value)| (name, Some(value)));
+        match name {
+            "--log" if value.is_none() => chosen.log = true,
+            "--board" | "--variant" => {
+                let value = match value {
+                    Some(value) => value.to_owned(),
+                    None => args
+                        .next()
+                        .ok_or_else(|| Failure::Usage(format!("{name} wants a name")))?
+                        .to_string_lossy()
+                        .into_owned(),
+                };
+                match name {
+                    "--board" => chosen.choice.board = value,
+                    _ => chosen.choice.variant = Some(value),
+                }
+            }
+            _ => rest.push(arg.clone()),
         }
     }
-    Ok((board.unwrap_or_else(|| BOARDS[0].to_owned()), rest))
+    Ok((chosen, rest))
 }
 
 #[cfg(test)]
@@ -88,15 +115,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_board_is_found_anywhere_among_the_options_of_the_run() {
-        let check = |text: &str, board: &str, rest: &str| {
+    fn the_image_is_found_anywhere_among_the_options_of_the_run() {
+        let check = |text: &str, board: &str, variant: Option<&str>, log: bool, rest: &str| {
             let args: Vec<OsString> = text.split_whitespace().map(OsString::from).collect();
             let expected: Vec<OsString> = rest.split_whitespace().map(OsString::from).collect();
-            assert_eq!(take_board(&args).unwrap(), (board.to_owned(), expected), "{text}");
+            let (chosen, rest) = take_board(&args).unwrap();
+            assert_eq!(
+                (&*chosen.choice.board, chosen.choice.variant.as_deref(), chosen.log, rest),
+                (board, variant, log, expected),
+                "{text}"
+            );
         };
-        check("", "stm32wl", "");
-        check("--for 2h --board x --json", "x", "--for 2h --json");
-        check("--board=x --seed 3", "x", "--seed 3");
+        check("", "stm32wl", None, false, "");
+        check("--for 2h --board x --json", "x", None, false, "--for 2h --json");
+        check("--board=x --seed 3", "x", None, false, "--seed 3");
+        check("--variant y --log --seed 3", "stm32wl", Some("y"), true, "--seed 3");
+        check("--trace=log --variant=y", "stm32wl", Some("y"), false, "--trace=log");
         assert!(take_board(&["--board".into()]).is_err());
+        assert!(take_board(&["--variant".into()]).is_err());
     }
 }

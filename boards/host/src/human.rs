@@ -52,6 +52,9 @@ pub fn line(event: &Event) -> String {
             None => format!("nfc {action}      {result}"),
         },
         Event::Upgrade { state } => format!("upgrade        {}", state.replace('_', " ")),
+        Event::Log { level, text } => {
+            format!("log            {}{text}", level.map_or(String::new(), |level| format!("{level}: ")))
+        }
         Event::Error { what } => format!("error          {what}"),
         Event::Summary(summary) => format!(
             "{} uplinks, {} downlinks, {} joins, relay changed {} times, {}.{:03} Wh, {}.{:03} s on this computer; {}",

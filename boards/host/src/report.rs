@@ -112,6 +112,14 @@ pub enum Event {
         /// To what: `trying`, `confirmed` or `gone_back`.
         state: &'static str,
     },
+    /// An image has written a line for a debug probe (`cargo xtask emulate --log`).
+    Log {
+        /// `error`, if it is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        level: Option<&'static str>,
+        /// The line.
+        text: String,
+    },
     /// Something that should not happen did.
     Error {
         /// One sentence.
@@ -275,6 +283,11 @@ mod tests {
             (Event::Stored { record: "settings" }, r#""event":"stored","record":"settings""#),
             (Event::Reboot { cause: "downlink" }, r#""event":"reboot","cause":"downlink""#),
             (Event::Upgrade { state: "confirmed" }, r#""event":"upgrade","state":"confirmed""#),
+            (Event::Log { level: None, text: "joined".into() }, r#""event":"log","text":"joined""#),
+            (
+                Event::Log { level: Some("error"), text: "flash".into() },
+                r#""event":"log","level":"error","text":"flash""#,
+            ),
             (
                 Event::Error { what: "a \"quoted\" word".into() },
                 r#""event":"error","what":"a \"quoted\" word""#,

@@ -54,7 +54,7 @@ impl Board for Rak4631 {
     type Port = NoPort;
     type Verify = NoUpgrades;
     type System = System;
-    type Observer = mcu::Quiet;
+    type Observer = mcu::Log;
 }
 
 socket!(Rak4631, parts, EGU0_SWI0, Priority::P7);
@@ -106,7 +106,7 @@ fn parts() -> Parts<Rak4631> {
         port: NoPort,
         upgrade: NoUpgrades.into(),
         system,
-        observer: mcu::Quiet,
+        observer: mcu::Log::begin(reset_cause),
         identity: identity(),
         region: Region::Eu868,
         retained: &system::RETAINED,

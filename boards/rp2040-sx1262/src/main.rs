@@ -83,7 +83,7 @@ impl Board for Rp2040Sx1262 {
     type Port = NoPort;
     type Verify = upgrade::Bootloader;
     type System = System;
-    type Observer = mcu::Quiet;
+    type Observer = mcu::Log;
 }
 
 socket!(Rp2040Sx1262, parts, SWI_IRQ_0, Priority::P3);
@@ -122,7 +122,7 @@ fn parts() -> Parts<Rp2040Sx1262> {
         port: NoPort,
         upgrade: upgrade::parts(NAME),
         system,
-        observer: mcu::Quiet,
+        observer: mcu::Log::begin(reset_cause),
         identity,
         region: Region::Eu868,
         retained: &system::RETAINED,

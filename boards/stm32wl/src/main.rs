@@ -93,7 +93,7 @@ impl Board for Stm32wl {
     type Port = NoPort;
     type Verify = upgrade::Bootloader;
     type System = System;
-    type Observer = mcu::Quiet;
+    type Observer = mcu::Log;
 }
 
 // The AES unit is not used; its interrupt is.
@@ -120,7 +120,7 @@ fn parts() -> Parts<Stm32wl> {
         port: NoPort,
         upgrade: upgrade::parts(variant::NAME),
         system,
-        observer: mcu::Quiet,
+        observer: mcu::Log::begin(reset_cause),
         identity: identity::of_this_chip(),
         region: Region::Eu868,
         retained: &system::RETAINED,

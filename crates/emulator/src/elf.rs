@@ -4,6 +4,8 @@ use object::Endianness;
 use object::elf::{FileHeader32, PT_LOAD, STT_FUNC, STT_OBJECT};
 use object::read::elf::{FileHeader, ProgramHeader, Sym};
 
+use crate::rtt::Log;
+
 /// What lies in flash, and the names of the functions.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -17,6 +19,8 @@ pub struct Image {
     kinds: Vec<(u32, bool)>,
     /// Where the firmware keeps its [`sockeye_firmware::Retained`].
     pub retained: Option<u32>,
+    /// What it writes for a debug probe.
+    pub log: Option<Log>,
 }
 
 impl Image {
@@ -40,6 +44,7 @@ impl Image {
         let mut symbols = Vec::new();
         let mut kinds = Vec::new();
         let mut retained = None;
+        let mut rtt = None;
         let mut marks = Vec::new();
         for symbol in table.iter() {
             let (Ok(name), value) = (symbol.name(endian, table.strings()), symbol.st_value(endian)) else {
@@ -57,12 +62,18 @@ impl Image {
                 {
                     retained = Some(value);
                 }
+                b"_SEGGER_RTT" => rtt = Some(value),
                 _ => marks.push((String::from_utf8_lossy(name).into_owned(), value)),
             }
         }
         symbols.sort();
         kinds.sort_unstable();
-        Ok(Self { segments, symbols, marks, kinds, retained })
+        // A log that cannot be read keeps nobody from running the image.
+        let log = Log::find(elf, rtt).unwrap_or_else(|what| {
+            eprintln!("{what}");
+            None
+        });
+        Ok(Self { segments, symbols, marks, kinds, retained, log })
     }
 
     /// Adds what lies elsewhere in the same flash: the bootloader's and the application's images make one.

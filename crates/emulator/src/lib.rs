@@ -11,6 +11,7 @@ pub mod memory;
 pub mod nvic;
 pub mod outside;
 pub mod rp2040;
+pub mod rtt;
 pub mod socket;
 pub mod stm32wl;
 pub mod time;

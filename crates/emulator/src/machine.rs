@@ -275,8 +275,17 @@ impl<C: Chip> Machine<C> {
             }
             self.run_slice(end)?;
             self.look_at_view()?;
+            self.take_log();
         }
         Ok(())
+    }
+
+    fn take_log(&mut self) {
+        let Some(log) = self.image.log else { return };
+        let bytes = log.take(&mut self.cpu);
+        if !bytes.is_empty() {
+            self.chip.borrow_mut().core_mut().tell(Change::Log(bytes));
+        }
     }
 
     /// Does one instruction, and no interrupt before it but a fault's.

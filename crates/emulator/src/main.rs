@@ -22,7 +22,14 @@ use sockeye_host::world::World;
 /// Options, script and lines are those of `cargo xtask run`. Nothing in the image tells what it does: why the relay
 /// was switched, and that a session has begun, is concluded from what is seen around the chip.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask emulate", bin_name = "cargo xtask emulate", version, max_term_width = 100)]
+#[command(
+    name = "cargo xtask emulate",
+    bin_name = "cargo xtask emulate",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Which image: --board BOARD (stm32wl or rp2040-sx1262), --variant VARIANT of its board.toml, and --log for one that writes what it does."
+)]
 struct Emulate {
     /// The image, an ELF file; `cargo xtask emulate` builds and names it.
     #[arg(long, value_name = "FILE")]

@@ -34,6 +34,8 @@ pub enum Change {
     Led(bool),
     /// The radio has received a packet.
     Received,
+    /// The image has written to its log; its bytes as they are in RAM.
+    Log(Vec<u8>),
     /// The chip was reset, while the CPU was in the function of this name, and what the image had noted of that.
     Reset(ResetKind, String, Option<Fault>),
 }

@@ -25,6 +25,7 @@ use crate::elf::Image;
 use crate::gdb::Server;
 use crate::machine::Machine;
 use crate::outside::{Change, HOLD_UP_US, MAINS_MV, Outside};
+use crate::rtt::{self, Reader};
 use crate::trace::Trace;
 use crate::witness::Witness;
 
@@ -57,6 +58,8 @@ pub struct EmulatedSocket<C: Chip> {
     relay_set_us: Cell<Option<u64>>,
     /// The pulse count of the meter as it was looked at last.
     pulses: Cell<u32>,
+    /// Reads what this start of the image logs.
+    log_reader: RefCell<Option<Reader>>,
 }
 
 impl<C: Chip> std::fmt::Debug for EmulatedSocket<C> {
@@ -97,6 +100,7 @@ impl<C: Chip> EmulatedSocket<C> {
             watchdog_resets: Cell::new(0),
             relay_set_us: Cell::new(None),
             pulses: Cell::new(0),
+            log_reader: RefCell::new(None),
         };
         socket.power_up()?;
         Ok(socket)
@@ -165,9 +169,14 @@ impl<C: Chip> EmulatedSocket<C> {
             debugger.replace(&mut machine).map_err(engine)?;
         }
         *self.machine.borrow_mut() = Some(machine);
+        self.begin_log();
         self.witness.borrow_mut().restarted();
         self.told_faults.set(0);
         Ok(())
+    }
+
+    fn begin_log(&self) {
+        *self.log_reader.borrow_mut() = self.image.log.as_ref().map(rtt::Log::reader);
     }
 
     /// The capacitor is empty: every chip forgets what is not in flash.
@@ -255,6 +264,12 @@ impl<C: Chip> EmulatedSocket<C> {
                 self.observer.with_seen(|seen| seen.led_on = on);
                 self.tell(Event::Led { on });
             }
+            Change::Log(bytes) => {
+                let lines = self.log_reader.borrow_mut().as_mut().map(|reader| reader.lines(&bytes));
+                for (level, text) in lines.unwrap_or_default() {
+                    self.tell(Event::Log { level, text });
+                }
+            }
             Change::Received => {
                 let phy = self.outside.radio.last_packet();
                 self.network.accepted(self.index, self.identity.dev_eui, &phy);
@@ -267,6 +282,7 @@ impl<C: Chip> EmulatedSocket<C> {
                 }
             }
             Change::Reset(kind, function, noted) => {
+                self.begin_log();
                 let is_hang = kind == ResetKind::Watchdog || noted.is_some_and(|fault| fault.kind.is_hang());
                 if is_hang {
                     self.watchdog_resets.set(self.watchdog_resets.get() + 1);

@@ -45,6 +45,14 @@ pub fn of<B: Board>() -> Rc<Image> {
     Rc::new(application.join(bootloader))
 }
 
+/// Reads bootloader and application of a variant that `cargo xtask build --variant V` or `--log` has left beside the board's
+/// image.
+pub fn aside<B: Board>(variant: &str) -> Rc<Image> {
+    let package = format!("sockeye-{}", B::NAME);
+    let application = read::<B>("SOCKEYE_NONE", &format!("{package}-{variant}"));
+    Rc::new(application.join(read::<B>("SOCKEYE_NONE", &format!("{package}-bootloader"))))
+}
+
 /// Reads an image from where a variable says, or where `cargo xtask build` leaves it.
 fn read<B: Board>(variable: &str, package: &str) -> Image {
     let path = std::env::var_os(variable).map_or_else(
