@@ -97,6 +97,14 @@ pub fn signed(image: &Image) -> Header {
     Header::new(image, sign(&key(include_str!("../../development.key")), &image.signed_part()))
 }
 
+/// Makes an update of so many bytes of image, as it is in a file, which every simulated socket of an older version takes.
+#[must_use]
+pub fn update(program: Program, len: usize) -> Vec<u8> {
+    let image = program.image(len);
+    let header = signed(&describe(&image, program.version));
+    [&header.to_bytes()[..], &image].concat()
+}
+
 /// Reads a file of a key: 64 hexadecimal digits below some lines of comment.
 fn key(text: &str) -> [u8; 32] {
     let digits: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).flat_map(str::chars).collect();
@@ -133,6 +141,28 @@ impl HostFlash {
     /// The flash of the slots.
     pub fn slots(&self) -> &Flash<Stm32wl> {
         self.slots.get_or_init(|| Flash::erased((DFU.end / PAGE) as usize))
+    }
+
+    /// Copies the contents out: the records, and behind them the slots if they are there.
+    pub(crate) fn contents(&self) -> Vec<u8> {
+        let mut bytes = self.records.contents();
+        bytes.extend(self.slots.get().into_iter().flat_map(Flash::contents));
+        bytes
+    }
+
+    /// Overwrites the contents with what [`Self::contents`] gave. Tells whether it was of this size.
+    pub(crate) fn put(&self, bytes: &[u8]) -> bool {
+        let Some((records, slots)) = bytes.split_at_checked(self.records.contents().len()) else {
+            return false;
+        };
+        if !(slots.is_empty() || slots.len() == DFU.end as usize) {
+            return false;
+        }
+        self.records.spoil(0, records);
+        if !slots.is_empty() {
+            self.slots().spoil(0, slots);
+        }
+        true
     }
 
     fn place(offset: u32) -> Place {

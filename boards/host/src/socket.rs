@@ -203,6 +203,16 @@ impl Socket {
         self.0.flash.slots()
     }
 
+    /// Copies out all that is kept without power: the records, and the slots if they were ever written to.
+    pub(crate) fn all_flash(&self) -> Vec<u8> {
+        self.0.flash.contents()
+    }
+
+    /// Puts back what [`Self::all_flash`] gave, while there is no power. Tells whether it was of this size.
+    pub(crate) fn put_flash(&self, bytes: &[u8]) -> bool {
+        self.0.flash.put(bytes)
+    }
+
     /// What the tasks of the firmware that runs share.
     pub fn shared(&self) -> Rc<Shared> {
         self.0.shared.borrow().clone()

@@ -7,7 +7,7 @@ use sockeye_nfc::ndef::{self, Record};
 use sockeye_nfc::{Answer, Envelope};
 use sockeye_settings::{Model, Region};
 use sockeye_virtual_hardware::sim::Sim;
-use sockeye_virtual_hardware::st25dv::{Phone, SharedTag};
+use sockeye_virtual_hardware::st25dv::{Cut, Phone, SharedTag};
 
 use crate::cli::{Bytes, ModelName, Options};
 use crate::device::Device;
@@ -20,6 +20,9 @@ const LOOK_MS: u64 = 100;
 /// How long it looks before it says that none comes, in ms: a store is given up after 10 s, and a phone's write of all that
 /// a tag holds takes seconds itself.
 const PATIENCE_MS: u64 = 30_000;
+
+/// When the capacitor of a socket that lost its mains at once is surely empty, in ms.
+const EMPTY_MS: u64 = 2_500;
 
 /// The first socket's serial number and DevEUI, those of the guide; the last byte tells several apart.
 const SN: [u8; 8] = [0x61, 0x48, 0x3C, 0x37, 0x19, 0x43, 0x91, 0x05];
@@ -52,35 +55,69 @@ pub fn plug_in(model: Model, region: Region, last: u8, flash: Option<&[u8]>) -> 
         d2d_controller: false,
         plot: None,
     };
-    let world = World::new(&options)?;
-    if let (Some(flash), Some(there)) = (flash, world.flash(0)) {
-        if flash.len() != there.contents().len() {
+    let mut world = World::new(&options)?;
+    if let Some(flash) = flash {
+        // What was kept is put in while there is no power, as the bootloader looks at it first.
+        let socket = world.socket(0).ok_or("there is no socket")?.clone();
+        socket.set_mains(false);
+        world.run_until_ms(EMPTY_MS);
+        if !socket.put_flash(flash) {
             return Err("what was kept is of another version of the simulated socket".to_owned());
         }
-        there.spoil(0, flash);
+        socket.set_mains(true);
     }
     Ok(world)
 }
 
 impl World<Socket> {
+    /// Returns all that a socket keeps without power, for [`plug_in`].
+    #[must_use]
+    pub fn kept(&self, socket: usize) -> Vec<u8> {
+        self.socket(socket).map(Socket::all_flash).unwrap_or_default()
+    }
+
+    /// Holds a phone to the tag of a socket and reads the message that is there.
+    ///
+    /// None if the tag does not answer, or holds none.
+    pub fn read_tag(&mut self, socket: usize) -> Option<Vec<u8>> {
+        let tag = self.socket(socket)?.tag()?.clone();
+        self.hold(async move { Phone::at(&tag).read_message().await.ok() })
+    }
+
+    /// Holds a phone to the tag of a socket and writes a message; with `leaves_after` the phone is taken away after
+    /// so many bytes. Tells whether all was written.
+    pub fn write_tag(&mut self, socket: usize, message: &[u8], leaves_after: Option<usize>) -> bool {
+        let cut = leaves_after.map_or(Cut::Never, Cut::After);
+        let Some(tag) = self.socket(socket).and_then(Device::tag).cloned() else { return false };
+        let message = message.to_vec();
+        let written = async move { Phone::at(&tag).leaving(cut).write_message(&message).await.ok() };
+        self.hold(written).is_some()
+    }
+
     /// Holds a phone to the tag of a socket, puts a request there and waits for the answer, while the socket's time goes on.
     ///
     /// None if the socket has no power, or says nothing.
     pub fn tap(&mut self, socket: usize, request: &[u8]) -> Option<Vec<u8>> {
         let tag = self.socket(socket)?.tag()?.clone();
         let envelope = Envelope::parse(request).ok()?;
-        let result: Rc<RefCell<Option<Vec<u8>>>> = Rc::default();
-        let (sim, request, to) = (self.sim().clone(), request.to_vec(), result.clone());
+        let (sim, request) = (self.sim().clone(), request.to_vec());
+        self.hold(async move { asked(&sim, &tag, &request, &envelope).await })
+    }
+
+    /// Lets time pass until something with a phone is over, or patience.
+    fn hold<T: 'static>(&mut self, what: impl Future<Output = Option<T>> + 'static) -> Option<T> {
+        let result: Rc<RefCell<Option<Option<T>>>> = Rc::default();
+        let to = result.clone();
         let task = self.sim().spawn(async move {
-            let answer = asked(&sim, &tag, &request, &envelope).await;
-            *to.borrow_mut() = answer;
+            let what = what.await;
+            *to.borrow_mut() = Some(what);
         });
         let end_ms = self.now_ms().saturating_add(PATIENCE_MS);
         while result.borrow().is_none() && self.now_ms() < end_ms {
             self.run_until_ms(self.now_ms().saturating_add(LOOK_MS));
         }
         self.sim().kill(task);
-        result.take()
+        result.take().flatten()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::commands::{Bench, Failure};
 use crate::error::Error;
 use crate::link::{Link, LinkError, Talk};
 use crate::serial::Serial;
-use crate::simulated::Simulated;
+use crate::simulated::{Conduct, Simulated};
 
 /// Reads and sets up LoRaWAN sockets.
 #[derive(Debug, Parser)]
@@ -98,11 +98,22 @@ pub enum Command {
     ResetEnergy,
     /// Writes a signed update; goes on where an interrupted one stopped
     Upgrade {
-        /// The file, as `cargo xtask sign` makes it
+        /// The file (NAME.update), as `cargo xtask sign` and `cargo xtask dist` make it
         file: PathBuf,
     },
     /// Gives an upgrade up that was begun
     AbortUpgrade,
+    /// Makes a signed update for simulated sockets, to try `upgrade` with; needs no socket
+    SimUpdate {
+        /// The file to write
+        file: PathBuf,
+        /// The version that it brings
+        #[arg(long, value_name = "V", value_parser = version, default_value = "0.2")]
+        version: [u8; 2],
+        /// How its firmware does: `hangs` and `cannot-measure` are updates that go back
+        #[arg(long, value_enum, default_value = "well")]
+        does: Does,
+    },
     /// Lists all settings with ranges and defaults; needs no socket
     Fields {
         /// For this channel plan
@@ -146,6 +157,37 @@ pub enum Switch {
     Off,
     /// The other one
     Toggle,
+}
+
+/// How the firmware of an update does.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Does {
+    /// As it should
+    Well,
+    /// It never comes to run
+    Hangs,
+    /// It cannot read its meter
+    CannotMeasure,
+}
+
+impl From<Does> for Conduct {
+    fn from(does: Does) -> Self {
+        match does {
+            Does::Well => Self::Well,
+            Does::Hangs => Self::Hangs,
+            Does::CannotMeasure => Self::CannotMeasure,
+        }
+    }
+}
+
+/// Reads a version as sockets show it: `0.20` is `[0x00, 0x20]`.
+fn version(text: &str) -> Result<[u8; 2], String> {
+    let number = |digits: &str| {
+        let is_plain = (1..=2).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+        u8::from_str_radix(digits, 16).ok().filter(|_| is_plain)
+    };
+    let parts = text.split_once('.').and_then(|(major, minor)| Some([number(major)?, number(minor)?]));
+    parts.ok_or_else(|| "expected a version such as 0.2 or 1.14".to_owned())
 }
 
 fn password(text: &str) -> Result<Password, String> {
@@ -195,7 +237,7 @@ pub fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Failure> {
     let Options { way, password, json, command } = options;
-    if matches!(command, Command::Fields { .. }) {
+    if matches!(command, Command::Fields { .. } | Command::SimUpdate { .. }) {
         return Bench { talk: Talk::new(Nowhere, None), json: *json }.run(command);
     }
     if let Some(file) = &way.sim {

@@ -5,7 +5,8 @@ use std::io::{IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sockeye_nfc::{Command as Act, Request, Status, Upgrade};
+use sockeye_host::interrupt::Interrupt;
+use sockeye_nfc::{Command as Act, Request, Status, Upgrade, UpgradeState};
 use sockeye_settings::describe::{self, Kind};
 use sockeye_settings::template::{Secrets, Template, differences, set_text, text_of};
 use sockeye_settings::{Field, Model, Password, Region, Settings};
@@ -15,6 +16,7 @@ use crate::client::Device;
 use crate::error::Error;
 use crate::link::{Link, Talk};
 use crate::show::{settings_json, status_json, upgrade_json};
+use crate::simulated::simulated_update;
 use crate::upload::{Update, Upload};
 
 /// Prints a line. Whoever reads may stop doing so (`| head`): that is no fault, and no reason to leave work half done.
@@ -31,6 +33,8 @@ pub(crate) enum Failure {
     Session(Error),
     /// Of this computer: a file that cannot be read, a step that was not confirmed. It is wrong usage.
     Here(String),
+    /// Somebody pressed Ctrl-C while an upgrade went on.
+    Interrupted(Upgrade),
 }
 
 impl From<Error> for Failure {
@@ -51,6 +55,7 @@ impl Failure {
         match self {
             Self::Session(error) => error.is_usage(),
             Self::Here(_) => true,
+            Self::Interrupted(_) => false,
         }
     }
 
@@ -64,6 +69,9 @@ impl Failure {
                 "wait_s": error.wait_s(),
             }),
             Self::Here(what) => json!({ "event": "error", "kind": "usage", "what": what }),
+            Self::Interrupted(_) => {
+                json!({ "event": "error", "kind": "interrupted", "what": self.to_string() })
+            }
         }
     }
 }
@@ -73,6 +81,9 @@ impl std::fmt::Display for Failure {
         match self {
             Self::Session(error) => write!(f, "{error}"),
             Self::Here(what) => f.write_str(what),
+            Self::Interrupted(Upgrade { received, total, .. }) => {
+                write!(f, "stopped at {received} of {total} bytes; the same command goes on from there")
+            }
         }
     }
 }
@@ -92,6 +103,13 @@ impl<L: Link> Bench<L> {
             Command::Template(command) => return self.template(command),
             Command::Password { new } => return self.password(*new),
             Command::Upgrade { file } => return self.upgrade(file),
+            Command::SimUpdate { file, version, does } => {
+                let update = simulated_update(*version, (*does).into());
+                fs::write(file, update).map_err(|error| cannot("write", file, &error))?;
+                let name = file.display().to_string();
+                self.say(json!({ "event": "saved", "file": name }), &format!("saved as {name}"));
+                return Ok(());
+            }
             Command::Fields { region, model } => {
                 print_fields(*region, *model, self.json);
                 return Ok(());
@@ -271,11 +289,19 @@ impl<L: Link> Bench<L> {
         let status = self.talk.status()?;
         let mut upgrade = status.upgrade;
         let mut progress = Progress { json: self.json, told: None };
+        // The first Ctrl-C stops between two pieces, so that a simulated socket is kept; the second ends the program.
+        let interrupt = Interrupt::catch().ok();
         while let Some(request) = upload.next(&update, &status, &upgrade) {
             if let Some(now) = self.talk.act(&request)? {
                 upgrade = now;
             }
             progress.show(&upgrade);
+            if interrupt.as_ref().is_some_and(Interrupt::is_pressed)
+                && upgrade.state == UpgradeState::Receiving
+            {
+                progress.end();
+                return Err(Failure::Interrupted(upgrade));
+            }
         }
         progress.end();
         let [major, minor] = update.version();

@@ -28,5 +28,5 @@ pub use error::Error;
 pub use link::{Link, LinkError, Talk};
 pub use show::{settings_json, status_json, upgrade_json};
 #[cfg(feature = "simulated")]
-pub use simulated::Simulated;
+pub use simulated::{Conduct, Simulated, simulated_update};
 pub use upload::{Update, Upload};

@@ -1,5 +1,7 @@
 //! A socket on this computer: the firmware itself on virtual hardware and virtual time, and a phone at its tag.
 
+pub use sockeye_host::program::Conduct;
+use sockeye_host::program::Program;
 use sockeye_host::tap;
 use sockeye_host::typed::{Reply, obey};
 use sockeye_host::world::World;
@@ -11,7 +13,22 @@ use crate::link::{Link, LinkError};
 const START_MS: u64 = 3_000;
 
 /// The first bytes of what is kept, with the version.
-const MARK: &[u8; 8] = b"SKYSIM\0\x01";
+const MARK: &[u8; 8] = b"SKYSIM\0\x02";
+
+/// Bytes of a page; one that is erased is not kept.
+const PAGE: usize = 2048;
+
+/// Says what is wrong with what should be a socket that was kept.
+const NONE: &str = "this is no simulated socket that was kept, or one of another version";
+
+/// Bytes of image in an update that is made to try upgrades: as many as those of a board.
+const UPDATE_LEN: usize = 100_000;
+
+/// Makes a signed update that simulated sockets take, to try upgrades with; `conduct` says how its firmware does.
+#[must_use]
+pub fn simulated_update(version: [u8; 2], conduct: Conduct) -> Vec<u8> {
+    sockeye_host::program::update(Program { version, conduct }, UPDATE_LEN)
+}
 
 /// One simulated socket.
 #[derive(Debug)]
@@ -38,25 +55,26 @@ impl Simulated {
     /// # Errors
     /// A sentence; what was kept is none, or of another version.
     pub fn restore(kept: &[u8]) -> Result<Self, String> {
-        let what = || "this is no simulated socket that was kept".to_owned();
-        let rest = kept.strip_prefix(MARK).ok_or_else(what)?;
-        let (&[model, region, last], flash) = rest.split_first_chunk::<3>().ok_or_else(what)?;
-        let model = Model::from_code(model).ok_or_else(what)?;
-        let region = Region::from_code(region).ok_or_else(what)?;
-        Self::plug_in(model, region, last, Some(flash))
+        let rest = kept.strip_prefix(MARK).ok_or(NONE)?;
+        let (&[model, region, last], rest) = rest.split_first_chunk::<3>().ok_or(NONE)?;
+        let model = Model::from_code(model).ok_or(NONE)?;
+        let region = Region::from_code(region).ok_or(NONE)?;
+        let flash = unpacked(rest).ok_or(NONE)?;
+        Self::plug_in(model, region, last, Some(&flash))
     }
 
     fn plug_in(model: Model, region: Region, last: u8, flash: Option<&[u8]>) -> Result<Self, String> {
         let mut world = tap::plug_in(model, region, last, flash)?;
-        world.run_until_ms(START_MS);
-        Ok(Self { world, model, region, last, due_ms: START_MS })
+        let due_ms = world.now_ms() + START_MS;
+        world.run_until_ms(due_ms);
+        Ok(Self { world, model, region, last, due_ms })
     }
 
     /// Returns what the socket keeps without power.
     #[must_use]
     pub fn keep(&self) -> Vec<u8> {
-        let flash = self.world.flash(0).map(|flash| flash.contents()).unwrap_or_default();
-        [&MARK[..], &[self.model as u8, self.region as u8, self.last], &flash].concat()
+        let about = [self.model as u8, self.region as u8, self.last];
+        [&MARK[..], &about, &packed(&self.world.kept(0))].concat()
     }
 
     /// Lets time pass.
@@ -69,6 +87,17 @@ impl Simulated {
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.world.now_ms()
+    }
+
+    /// Holds a phone to the tag and reads the message that is there; none if the socket's tag does not answer.
+    pub fn read_tag(&mut self) -> Option<Vec<u8>> {
+        self.world.read_tag(0)
+    }
+
+    /// Holds a phone to the tag and writes a message; with `leaves_after` the phone is taken away after so many bytes. Tells
+    /// whether all was written.
+    pub fn write_tag(&mut self, message: &[u8], leaves_after: Option<usize>) -> bool {
+        self.world.write_tag(0, message, leaves_after)
     }
 
     /// Does what a line of a script says, such as `press` or `load 1500W` (docs/RUN.md).
@@ -86,5 +115,50 @@ impl Simulated {
 impl Link for Simulated {
     fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>, LinkError> {
         self.world.tap(0, request).ok_or(LinkError::Silent)
+    }
+}
+
+/// Writes down how many pages there are, then each that is not erased, behind its number.
+fn packed(flash: &[u8]) -> Vec<u8> {
+    let number = |at: usize| u16::try_from(at).unwrap_or(u16::MAX).to_le_bytes();
+    let mut packed = number(flash.len() / PAGE).to_vec();
+    for (at, page) in
+        flash.chunks_exact(PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0xFF))
+    {
+        packed.extend(number(at));
+        packed.extend(page);
+    }
+    packed
+}
+
+/// Reads what [`packed`] wrote; none if it is not whole.
+fn unpacked(packed: &[u8]) -> Option<Vec<u8>> {
+    let (count, mut rest) = packed.split_first_chunk()?;
+    let mut flash = vec![0xFF; usize::from(u16::from_le_bytes(*count)) * PAGE];
+    while let Some((at, after)) = rest.split_first_chunk() {
+        let (page, after) = after.split_at_checked(PAGE)?;
+        let at = usize::from(u16::from_le_bytes(*at)) * PAGE;
+        flash.get_mut(at..at + PAGE)?.copy_from_slice(page);
+        rest = after;
+    }
+    rest.is_empty().then_some(flash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flash_is_packed_without_its_erased_pages_and_what_is_cut_off_is_none() {
+        let mut flash = vec![0xFF; 5 * PAGE];
+        flash[PAGE] = 1;
+        flash[5 * PAGE - 1] = 0;
+        let packed = packed(&flash);
+        assert_eq!(packed.len(), 2 + 2 * (2 + PAGE));
+        assert_eq!(unpacked(&packed), Some(flash));
+        for len in [0, 1, 3, 2 + 2, packed.len() - 1] {
+            assert_eq!(unpacked(&packed[..len]), None, "{len}");
+        }
+        assert_eq!(unpacked(&[1, 0, 9, 0].into_iter().chain([0; PAGE]).collect::<Vec<_>>()), None);
     }
 }

@@ -21,7 +21,7 @@ impl Update {
     /// # Errors
     /// [`Error::UpdateFile`] if it is no update, or not whole.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, Error> {
-        let no_update = |_| Error::UpdateFile("the file is no update for a socket (.signed.bin)".to_owned());
+        let no_update = |_| Error::UpdateFile("the file is no update for a socket (NAME.update)".to_owned());
         let header = Header::parse(&bytes).map_err(no_update)?;
         let (there, told) = (bytes.len().saturating_sub(HEADER_LEN), header.image().len);
         if u64::from(told) != there as u64 {

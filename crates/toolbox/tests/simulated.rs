@@ -1,7 +1,8 @@
 //! `--sim`: the program with the firmware itself, through a tag, on virtual time.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Calls the program with a simulated socket that is kept in a file, and looks at its exit status and a part of what it said.
 fn check(file: &Path, args: &[&str], status: i32, part: &str) -> String {
@@ -64,11 +65,79 @@ fn a_template_goes_from_one_socket_to_another_of_its_band_only() {
 }
 
 #[test]
+fn an_upgrade_stopped_by_ctrl_c_goes_on_and_runs_the_new_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (socket, update) = (&path("socket"), path("new.update"));
+    let update = update.to_str().unwrap();
+    check(socket, &["sim-update", update, "--version", "0.20"], 0, "saved as");
+    check(socket, &["read"], 0, "software V0.1");
+
+    let mut program = Command::new(env!("CARGO_BIN_EXE_sockeye-toolbox"));
+    program.env_remove("SOCKEYE_PASSWORD").arg(format!("--sim={}", socket.display()));
+    let mut program = program
+        .args(["--json", "upgrade", update])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let received = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["received"].as_u64().unwrap_or_default()
+    };
+    assert!(lines.by_ref().any(|line| received(&line.unwrap()) > 10_000));
+    let interrupted = Command::new("kill").args(["-INT", &program.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let last = lines.last().unwrap().unwrap();
+    assert!(last.contains(r#""kind":"interrupted""#) && last.contains("goes on from there"), "{last}");
+    assert_eq!(program.wait().unwrap().code(), Some(1));
+
+    let said = check(socket, &["read"], 0, "receiving, ");
+    assert!(said.contains("of 100000 bytes") && said.contains("software V0.1"), "{said}");
+    let said = check(socket, &["upgrade", update], 0, "restarts into version 0.20");
+    let mut progress = said.lines().filter_map(|line| line.strip_suffix(" of 100000 bytes"));
+    let from: u32 = progress.next().unwrap().parse().unwrap();
+    assert!(from > 5_000, "it began anew: {said}");
+    assert_eq!(progress.last(), Some("100000"));
+    check(socket, &["read"], 0, "software V0.20");
+}
+
+#[test]
+fn an_update_that_is_older_for_another_board_or_changed_is_refused_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (socket, file) = (&path("socket"), path("some.update"));
+    let update = file.to_str().unwrap();
+    check(socket, &["sim-update", update, "--version", "0.0"], 0, "saved as");
+    check(socket, &["upgrade", update], 1, "older than the one that runs");
+    check(socket, &["sim-update", update, "--version", "0.1"], 0, "saved as");
+    check(socket, &["upgrade", update], 1, "runs this version already");
+    check(socket, &["sim-update", update], 0, "saved as");
+    let good = std::fs::read(&file).unwrap();
+    // The name of the board, the signature, and the last byte of the image (docs/UPGRADE.md).
+    for (at, why) in
+        [(8, "another board"), (100, "not signed with the key"), (good.len() - 1, "arrived damaged")]
+    {
+        let mut changed = good.clone();
+        changed[at] ^= 1;
+        std::fs::write(&file, changed).unwrap();
+        check(socket, &["upgrade", update], 1, why);
+    }
+    std::fs::write(&file, &good[..good.len() - 1]).unwrap();
+    check(socket, &["upgrade", update], 2, "the file is not whole");
+    check(socket, &["sim-update", update, "--version", "1"], 2, "expected a version such as 0.2");
+    check(socket, &["read"], 0, "software V0.1");
+}
+
+#[test]
 fn a_file_that_is_no_socket_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("socket");
     std::fs::write(&file, "not one").unwrap();
     check(&file, &["read"], 2, "this is no simulated socket that was kept");
-    std::fs::write(&file, b"SKYSIM\0\x01\0\0\0too short").unwrap();
+    std::fs::write(&file, b"SKYSIM\0\x02\0\0\0too short").unwrap();
+    check(&file, &["read"], 2, "this is no simulated socket that was kept");
+    std::fs::write(&file, b"SKYSIM\0\x02\0\0\0\x01\0").unwrap();
     check(&file, &["read"], 2, "of another version of the simulated socket");
 }
