@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 
+mod hex;
 mod simulated;
 mod tool;
 

@@ -1,81 +1,50 @@
-//! A socket in the page itself, to try the tool on.
+//! Sockets in the page itself, to try the tool on: the firmware on virtual hardware, with a phone at its tag.
 
 use serde_json::{Value, json};
+use sockeye_nfc::ndef::{self, Record};
 use sockeye_settings::{Model, Region};
-use sockeye_toolbox::stand_in::Device;
-use sockeye_toolbox::{Link, LinkError};
+use sockeye_toolbox::Simulated;
 
-use crate::tool::unhex;
+use crate::hex::{hex, unhex};
 
-/// One socket.
-pub(crate) enum Simulated {
-    /// The firmware on virtual hardware, with a phone at its tag.
-    Whole(Box<sockeye_toolbox::Simulated>),
-    /// The stand-in of the tests, which takes any update.
-    StandIn(Box<Device>),
+/// What a tag may hold, as the page names it.
+const RECORDS: [(Record, &str); 4] = [
+    (Record::Status, "status"),
+    (Record::Settings, "settings"),
+    (Record::Request, "request"),
+    (Record::Answer, "answer"),
+];
+
+/// Makes a socket of the model and the plan that the page wants, or brings back the one that was kept.
+pub(crate) fn make(question: &Value) -> Option<Simulated> {
+    let text = |name: &str| question.get(name).and_then(Value::as_str);
+    let model = Model::from_name(text("model")?)?;
+    let region = Region::from_name(text("region")?)?;
+    let last = question.get("last").and_then(Value::as_u64).and_then(|last| u8::try_from(last).ok())?;
+    let kept = text("flash").and_then(unhex).and_then(|kept| Simulated::restore(&kept).ok());
+    kept.or_else(|| Simulated::new(model, region, last).ok())
 }
 
-impl std::fmt::Debug for Simulated {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Simulated").finish_non_exhaustive()
-    }
+/// Lets time pass, at most a minute at once.
+pub(crate) fn run(socket: &mut Simulated, ms: u64) -> Value {
+    socket.run_ms(ms.min(60_000));
+    json!({ "t_ms": socket.now_ms() })
 }
 
-impl Simulated {
-    /// Makes a socket of the model and the plan that the page wants, or brings back the one that was kept.
-    pub(crate) fn new(question: &Value) -> Option<Self> {
-        use sockeye_toolbox::Simulated as Whole;
-        let text = |name: &str| question.get(name).and_then(Value::as_str);
-        let model = Model::from_name(text("model")?)?;
-        let region = Region::from_name(text("region")?)?;
-        let last = question.get("last").and_then(Value::as_u64).and_then(|last| u8::try_from(last).ok())?;
-        let kept = text("flash").and_then(unhex);
-        if question.get("stand_in").and_then(Value::as_bool) == Some(true) {
-            let mut device = Device::new(model, region, last);
-            if let Some(kept) = kept {
-                device.restart(&kept)?;
-            }
-            return Some(Self::StandIn(Box::new(device)));
-        }
-        let kept = kept.and_then(|kept| Whole::restore(&kept).ok());
-        Some(Self::Whole(Box::new(kept.or_else(|| Whole::new(model, region, last).ok())?)))
-    }
+/// Holds a phone to the tag: what it reads, by the names of the records.
+pub(crate) fn read_tag(socket: &mut Simulated) -> Value {
+    let message = socket.read_tag().unwrap_or_default();
+    let found = RECORDS.iter().filter_map(|(record, name)| {
+        let found = ndef::find(&message, *record)?;
+        Some(((*name).to_owned(), json!(hex(found.payload))))
+    });
+    json!({ "records": found.collect::<serde_json::Map<_, _>>() })
+}
 
-    pub(crate) fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>, LinkError> {
-        match self {
-            Self::Whole(socket) => socket.exchange(request),
-            Self::StandIn(device) => device.as_mut().exchange(request),
-        }
-    }
-
-    /// Lets time pass, at most a minute at once.
-    pub(crate) fn run(&mut self, ms: u64) -> Value {
-        let ms = ms.min(60_000);
-        match self {
-            Self::Whole(socket) => {
-                socket.run_ms(ms);
-                json!({ "t_ms": socket.now_ms() })
-            }
-            Self::StandIn(device) => {
-                device.now_ms = device.now_ms.saturating_add(ms);
-                json!({ "t_ms": device.now_ms })
-            }
-        }
-    }
-
-    /// Does what a script line says (docs/RUN.md).
-    pub(crate) fn stimulate(&mut self, line: &str) -> Result<(), String> {
-        match self {
-            Self::Whole(socket) => socket.stimulate(line),
-            Self::StandIn(_) => Err("the stand-in has no hardware".to_owned()),
-        }
-    }
-
-    /// Returns what is kept while the page is reloaded.
-    pub(crate) fn flash(&mut self) -> Vec<u8> {
-        match self {
-            Self::Whole(socket) => socket.keep(),
-            Self::StandIn(device) => device.flash(),
-        }
-    }
+/// Holds a phone to the tag, which writes a request; with `leaves_after` it is taken away after so many bytes.
+pub(crate) fn write_tag(socket: &mut Simulated, request: &[u8], leaves_after: Option<usize>) -> Value {
+    let mut message = vec![0; request.len() + ndef::RECORD_HEADER];
+    let len = ndef::message(&[(Record::Request, request)], &mut message).unwrap_or_default();
+    let message = message.get(..len).unwrap_or_default();
+    json!({ "written": socket.write_tag(message, leaves_after) })
 }

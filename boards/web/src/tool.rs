@@ -5,9 +5,13 @@ use sockeye_nfc::line::{Deframer, framed};
 use sockeye_nfc::{Command, Guard, MAX_ANSWER, Request, Upgrade, UpgradeState};
 use sockeye_settings::template::{Error as TemplateError, Secrets, Template, differences, set_text};
 use sockeye_settings::{Field, Model, Password, Region, Settings, describe};
-use sockeye_toolbox::{Client, Device, Error, Update, Upload, settings_json, status_json, upgrade_json};
+use sockeye_toolbox::{
+    Client, Conduct, Device, Error, Link, Simulated, Update, Upload, settings_json, simulated_update,
+    status_json, upgrade_json,
+};
 
-use crate::simulated::Simulated;
+use crate::hex::{hex, unhex};
+use crate::simulated;
 
 /// The tool behind the page.
 #[derive(Debug, Default)]
@@ -199,8 +203,14 @@ impl Tool {
 
     fn simulate(&mut self, what: &str, question: &Value) -> Answer {
         if what == "sim_new" {
-            self.simulated.push(Simulated::new(question).ok_or(Refused::Question("sim_new"))?);
+            self.simulated.push(simulated::make(question).ok_or(Refused::Question("sim_new"))?);
             return Ok(json!({ "id": self.simulated.len() - 1 }));
+        }
+        if what == "sim_update" {
+            let version = question.get("version").and_then(Value::as_str).and_then(unhex);
+            let version = version.and_then(|version| version.try_into().ok());
+            let update = simulated_update(version.ok_or(Refused::Question("version"))?, Conduct::Well);
+            return Ok(json!({ "file": hex(&update) }));
         }
         let id = question.get("id").and_then(Value::as_u64).and_then(|id| usize::try_from(id).ok());
         let one = id.and_then(|id| self.simulated.get_mut(id)).ok_or(Refused::Question("id"))?;
@@ -210,14 +220,21 @@ impl Tool {
                 let answer = one.exchange(&request.ok_or(Refused::Question("request"))?)?;
                 Ok(json!({ "answer": hex(&answer) }))
             }
-            "sim_run" => Ok(one.run(question.get("ms").and_then(Value::as_u64).unwrap_or(0))),
+            "sim_run" => Ok(simulated::run(one, question.get("ms").and_then(Value::as_u64).unwrap_or(0))),
+            "sim_read_tag" => Ok(simulated::read_tag(one)),
+            "sim_write_tag" => {
+                let request = question.get("request").and_then(Value::as_str).and_then(unhex);
+                let leaves_after = question.get("leaves_after").and_then(Value::as_u64);
+                let leaves_after = leaves_after.and_then(|bytes| usize::try_from(bytes).ok());
+                Ok(simulated::write_tag(one, &request.ok_or(Refused::Question("request"))?, leaves_after))
+            }
             "sim_do" => {
                 let line = question.get("line").and_then(Value::as_str).unwrap_or_default();
                 Ok(one
                     .stimulate(line)
                     .map_or_else(|what| json!({ "error": what, "kind": "usage" }), |()| json!({})))
             }
-            "sim_save" => Ok(json!({ "flash": hex(&one.flash()) })),
+            "sim_save" => Ok(json!({ "flash": hex(&one.keep()) })),
             _ => Err(Refused::Question("do")),
         }
     }
@@ -267,15 +284,4 @@ fn upgrade_from(value: &Value) -> Option<Upgrade> {
         _ => UpgradeState::None,
     };
     Some(Upgrade { state, refused: 0, received: number("received")?, total: number("total")? })
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let bytes = pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?));
-    rest.is_empty().then(|| bytes.collect())?
 }

@@ -247,7 +247,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         // Also after a refusal: a wrong password is counted.
         if let Some(file) = file {
             let mut simulated = bench.talk.into_link();
-            simulated.run_ms(SETTLE_MS);
+            simulated.run_ms(if matches!(command, Command::Upgrade { .. }) { TRIAL_MS } else { SETTLE_MS });
             let wrong = |error| Failure::Here(format!("cannot write {}: {error}", file.display()));
             fs::write(file, simulated.keep()).map_err(wrong)?;
         }
@@ -264,6 +264,10 @@ fn run(options: &Options) -> Result<(), Failure> {
 
 /// How long a simulated socket lives on after what was asked of it, in ms: it may have something to store, or a restart to do.
 const SETTLE_MS: u64 = 5_000;
+
+/// How long it lives on after an upgrade, in ms: until it has restarted and its new image has shown for a minute that it is well.
+/// Without power before that it would go back.
+const TRIAL_MS: u64 = 120_000;
 
 fn plug_in(way: &Way, file: Option<&Path>) -> Result<Simulated, String> {
     match file {

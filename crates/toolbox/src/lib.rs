@@ -20,8 +20,6 @@ mod serial;
 
 #[cfg(feature = "simulated")]
 mod simulated;
-#[cfg(feature = "stand-in")]
-pub mod stand_in;
 
 pub use client::{Client, Device};
 pub use error::Error;

@@ -12,6 +12,10 @@ use crate::link::{Link, LinkError};
 /// How long a socket is left alone when it is plugged in, in ms: until it has started and shows itself on its tag.
 const START_MS: u64 = 3_000;
 
+/// How far taps may take a socket's clock ahead of the one of whoever looks at it, in ms: more would be a socket that stands
+/// still for minutes after an upgrade.
+const MOST_AHEAD_MS: u64 = 2_000;
+
 /// The first bytes of what is kept, with the version.
 const MARK: &[u8; 8] = b"SKYSIM\0\x02";
 
@@ -77,9 +81,10 @@ impl Simulated {
         [&MARK[..], &about, &packed(&self.world.kept(0))].concat()
     }
 
-    /// Lets time pass.
+    /// Lets time pass; of what taps have taken it ahead, up to 2 s are made up for.
     pub fn run_ms(&mut self, ms: u64) {
-        self.due_ms = self.due_ms.saturating_add(ms);
+        let begun_ms = self.due_ms.max(self.world.now_ms().saturating_sub(MOST_AHEAD_MS));
+        self.due_ms = begun_ms.saturating_add(ms);
         self.world.run_until_ms(self.due_ms.max(self.world.now_ms()));
     }
 
@@ -147,6 +152,17 @@ fn unpacked(packed: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_taps_took_ahead_goes_on_soon() {
+        let mut socket = Simulated::new(Model::Eu, Region::Eu868, 0).unwrap();
+        socket.world.run_until_ms(100_000);
+        socket.run_ms(1_000);
+        assert_eq!(socket.now_ms(), 100_000);
+        socket.run_ms(1_000);
+        socket.run_ms(1_000);
+        assert_eq!(socket.now_ms(), 101_000);
+    }
 
     #[test]
     fn a_flash_is_packed_without_its_erased_pages_and_what_is_cut_off_is_none() {

@@ -1,4 +1,4 @@
-//! The program as a user calls it, over a serial line with a device at its other end.
+//! The program as a user calls it, over a serial line with a simulated socket at its other end.
 #![cfg(unix)]
 
 use std::io::{Read, Write};
@@ -9,31 +9,33 @@ use std::time::Duration;
 
 use serialport::{SerialPort, TTYPort};
 use sockeye_nfc::line::{Deframer, framed};
-use sockeye_settings::{Model, Password, Region};
-use sockeye_toolbox::Link;
-use sockeye_toolbox::stand_in::Device;
-use sockeye_upgrade::{BoardName, Header, Image, sign};
+use sockeye_settings::{Model, Region};
+use sockeye_toolbox::{Link, Simulated};
 
 /// Puts a device at one end of a line, and returns what the program said for each call of it.
-fn run(device: &mut Device, calls: &[&[&str]]) -> Vec<Output> {
+fn run(device: &mut Simulated, calls: &[&[&str]]) -> Vec<Output> {
     let (mut ours, theirs) = TTYPort::pair().expect("the system gives out pseudo terminals");
     ours.set_timeout(Duration::from_millis(10)).unwrap();
     let name = theirs.name().unwrap();
     let over = AtomicBool::new(false);
+    // The socket stays here: it is not made for several threads.
     thread::scope(|scope| {
-        scope.spawn(|| serve(&mut ours, device, &over));
-        let outputs = calls.iter().map(|args| {
-            let mut program = Command::new(env!("CARGO_BIN_EXE_sockeye-toolbox"));
-            program.env_remove("SOCKEYE_PASSWORD").args(["--port", &name]).args(*args);
-            program.output().unwrap()
+        let outputs = scope.spawn(|| {
+            let outputs = calls.iter().map(|args| {
+                let mut program = Command::new(env!("CARGO_BIN_EXE_sockeye-toolbox"));
+                program.env_remove("SOCKEYE_PASSWORD").args(["--port", &name]).args(*args);
+                program.output().unwrap()
+            });
+            let outputs = outputs.collect();
+            over.store(true, Ordering::Relaxed);
+            outputs
         });
-        let outputs = outputs.collect();
-        over.store(true, Ordering::Relaxed);
-        outputs
+        serve(&mut ours, device, &over);
+        outputs.join().unwrap()
     })
 }
 
-fn serve(line: &mut TTYPort, device: &mut Device, over: &AtomicBool) {
+fn serve(line: &mut TTYPort, device: &mut Simulated, over: &AtomicBool) {
     let (mut deframer, mut buffer, mut bytes) = (Deframer::default(), [0; 2048], [0; 256]);
     while !over.load(Ordering::Relaxed) {
         let Ok(len) = line.read(&mut bytes) else { continue };
@@ -49,12 +51,12 @@ fn serve(line: &mut TTYPort, device: &mut Device, over: &AtomicBool) {
     }
 }
 
-fn eu() -> Device {
-    Device::new(Model::Eu, Region::Eu868, 5)
+fn eu() -> Simulated {
+    Simulated::new(Model::Eu, Region::Eu868, 5).unwrap()
 }
 
 /// Calls the program once and looks at its exit status and a part of what it said.
-fn check(device: &mut Device, args: &[&str], status: i32, part: &str) -> String {
+fn check(device: &mut Simulated, args: &[&str], status: i32, part: &str) -> String {
     let output = run(device, &[args]).remove(0);
     let said = [&output.stdout[..], &output.stderr].concat();
     let said = String::from_utf8(said).unwrap();
@@ -66,8 +68,10 @@ fn check(device: &mut Device, args: &[&str], status: i32, part: &str) -> String 
 #[test]
 fn read_prints_status_and_settings_and_no_key() {
     let mut device = eu();
-    let said = check(&mut device, &["read"], 0, "100.000 W at 230.100 V, 0.435 A, power factor 99.9 %");
-    for part in ["EU (16 A), EU868", "61483C3719439105", "hardware V1.4, software V0.1", "general.led = on"] {
+    device.stimulate("load 100W").unwrap();
+    device.run_ms(5_000);
+    let said = check(&mut device, &["read"], 0, "99.999 W at 230.000 V, 0.435 A, power factor 99.9 %");
+    for part in ["EU (16 A), EU868", "6148", "hardware V1.4, software V0.1", "general.led = on"] {
         assert!(said.contains(part), "{part} in {said}");
     }
     assert!(!said.to_lowercase().contains("5572404c"), "{said}");
@@ -81,11 +85,8 @@ fn read_prints_status_and_settings_and_no_key() {
 fn set_writes_several_settings_or_none() {
     let mut device = eu();
     check(&mut device, &["set", "led=off", "overcurrent_alarm=12A"], 0, "general.led: on -> off");
-    assert!(!device.settings.general.led);
-    assert_eq!(device.settings.general.overcurrent_alarm.current_a, 12);
     check(&mut device, &["set", "led=off"], 0, "nothing to write");
 
-    let before = device.settings.clone();
     for (args, part) in [
         (
             ["set", "led=on", "reporting_interval_s=59"],
@@ -97,7 +98,8 @@ fn set_writes_several_settings_or_none() {
         (["set", "led=on", "tx_power_dbm=loud"], "lorawan.tx_power_dbm: expected a whole number"),
     ] {
         check(&mut device, &args, 2, part);
-        assert_eq!(device.settings, before, "{args:?}");
+        let said = check(&mut device, &["read"], 0, "general.led = off");
+        assert!(said.contains("general.overcurrent_alarm = on, 12 A"), "{args:?}: {said}");
     }
 }
 
@@ -105,13 +107,13 @@ fn set_writes_several_settings_or_none() {
 fn a_wrong_password_is_told_and_changes_nothing() {
     let mut device = eu();
     check(&mut device, &["--password", "654321", "set", "led=off"], 1, "wrong password; nothing was changed");
-    assert!(device.settings.general.led);
     for _ in 0..4 {
         check(&mut device, &["--password", "654321", "relay", "off"], 1, "wrong password");
     }
     let said = check(&mut device, &["--json", "relay", "off"], 1, r#""kind":"wait""#);
-    assert!(said.contains(r#""wait_s":30"#), "{said}");
-    assert!(device.relay_on);
+    assert!(said.contains(r#""wait_s":2"#) || said.contains(r#""wait_s":30"#), "{said}");
+    let said = check(&mut device, &["read"], 0, "general.led = on");
+    assert!(said.contains("Socket             on"), "{said}");
 }
 
 #[test]
@@ -119,20 +121,20 @@ fn the_password_is_changed() {
     let mut device = eu();
     check(&mut device, &["password", "12345"], 2, "the password is six digits");
     check(&mut device, &["password", "654321"], 0, "the password is changed");
-    assert_eq!(Some(device.settings.general.password), Password::new(b"654321"));
     check(&mut device, &["relay", "off"], 1, "wrong password");
     check(&mut device, &["relay", "off", "--password", "654321"], 0, "switched off");
-    assert!(!device.relay_on);
+    check(&mut device, &["read"], 0, "Socket             off");
 }
 
 #[test]
 fn a_reset_wants_to_be_meant() {
     let mut device = eu();
-    device.settings.general.led = false;
+    check(&mut device, &["set", "led=off"], 0, "on -> off");
     check(&mut device, &["reset"], 2, "add --yes if you mean it");
-    assert!(!device.settings.general.led);
+    check(&mut device, &["read"], 0, "general.led = off");
     check(&mut device, &["reset", "--yes"], 0, "as it left the factory");
-    assert!(device.settings.general.led);
+    device.run_ms(10_000);
+    check(&mut device, &["read"], 0, "general.led = on");
 }
 
 #[test]
@@ -141,14 +143,15 @@ fn a_template_is_saved_compared_and_applied() {
     let file = folder.path().join("template.json");
     let file = file.to_str().unwrap();
     let mut first = eu();
-    first.settings.general.reporting_interval_s = 600;
+    check(&mut first, &["set", "reporting_interval_s=600"], 0, "1200 -> 600");
     let key = "app_key=00112233445566778899aabbccddeeff";
     check(&mut first, &["template", "save", file, key], 0, "saved as");
     let text = std::fs::read_to_string(file).unwrap();
     assert!(text.contains("00112233445566778899AABBCCDDEEFF") && !text.contains("nwk_s_key"), "{text}");
     assert!(!text.contains("password") && !text.contains("483C3719"), "{text}");
 
-    let mut second = Device::new(Model::Eu, Region::Eu868, 6);
+    let new = |model, region| Simulated::new(model, region, 6).unwrap();
+    let mut second = new(Model::Eu, Region::Eu868);
     let said = check(
         &mut second,
         &["template", "diff", file],
@@ -156,19 +159,17 @@ fn a_template_is_saved_compared_and_applied() {
         "general.reporting_interval_s: 1200 in the socket, 600 in the template",
     );
     assert!(said.contains("lorawan.app_key: in the template; the socket does not tell its own"), "{said}");
-    check(&mut second, &["template", "apply", file], 0, "general.reporting_interval_s: 1200 -> 600");
-    assert_eq!(second.settings.lorawan.app_key.as_bytes()[..2], [0x00, 0x11]);
+    let said =
+        check(&mut second, &["template", "apply", file], 0, "general.reporting_interval_s: 1200 -> 600");
+    assert!(said.contains("lorawan.app_key: written"), "{said}");
     check(&mut second, &["template", "diff", file], 0, "no difference");
 
     for (mut other, part) in [
-        (Device::new(Model::Uk, Region::Eu868, 7), "model: the template is for EU, the device is UK"),
-        (
-            Device::new(Model::Eu, Region::Us915, 8),
-            "region: the template is for EU868, the device is set to US915",
-        ),
+        (new(Model::Uk, Region::Eu868), "model: the template is for EU, the device is UK"),
+        (new(Model::Eu, Region::Us915), "region: the template is for EU868, the device is set to US915"),
     ] {
         check(&mut other, &["template", "apply", file], 2, part);
-        assert!(other.obeyed.is_empty());
+        check(&mut other, &["read"], 0, "general.reporting_interval_s = 1200");
     }
     check(&mut second, &["template", "apply", "/nowhere.json"], 2, "cannot read /nowhere.json");
     std::fs::write(file, "{ \"model\": \"EU\"").unwrap();
@@ -176,27 +177,22 @@ fn a_template_is_saved_compared_and_applied() {
 }
 
 #[test]
-fn an_upgrade_shows_its_progress_and_refuses_what_is_no_update() {
+fn an_upgrade_over_the_line_shows_its_progress_and_refuses_what_is_no_update() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("update.bin");
+    let file = folder.path().join("new.update");
     let path = file.to_str().unwrap();
-    let bytes = vec![0x5a; 4000];
-    let image = Image {
-        board: BoardName::new("test").unwrap(),
-        hardware_min: [1, 0],
-        hardware_max: [2, 0],
-        version: [0, 2],
-        len: 4000,
-        sha512: [0; 64],
-    };
-    let header = Header::new(&image, sign(&[7; 32], &image.signed_part())).to_bytes();
-    std::fs::write(&file, [&header[..], &bytes].concat()).unwrap();
     let mut device = eu();
-    let said = check(&mut device, &["upgrade", path], 0, "restarts into version 0.2");
-    assert!(said.contains("2048 of 4000 bytes"), "{said}");
-    assert_eq!(device.image, bytes);
+    check(&mut device, &["sim-update", path, "--version", "0.3"], 0, "saved as");
+    let said = check(&mut device, &["upgrade", path], 0, "restarts into version 0.3");
+    assert!(said.contains("50176 of 100000 bytes") && said.contains("100000 of 100000 bytes"), "{said}");
+    // It waits for the end of an uplink, 20 s at most.
+    device.run_ms(30_000);
+    check(&mut device, &["read"], 0, "trying");
+    device.run_ms(90_000);
+    let said = check(&mut device, &["read"], 0, "confirmed");
+    assert!(said.contains("software V0.3"), "{said}");
 
-    std::fs::write(&file, &bytes).unwrap();
+    std::fs::write(&file, "no update").unwrap();
     check(&mut device, &["upgrade", path], 2, "the file is no update");
     check(&mut device, &["upgrade", "/nowhere.bin"], 2, "cannot read /nowhere.bin");
 }

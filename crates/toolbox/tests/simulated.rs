@@ -100,7 +100,14 @@ fn an_upgrade_stopped_by_ctrl_c_goes_on_and_runs_the_new_version() {
     let from: u32 = progress.next().unwrap().parse().unwrap();
     assert!(from > 5_000, "it began anew: {said}");
     assert_eq!(progress.last(), Some("100000"));
-    check(socket, &["read"], 0, "software V0.20");
+    let said = check(socket, &["read"], 0, "software V0.20");
+    assert!(!said.contains("gone back"), "{said}");
+
+    // One that does not run is not kept.
+    check(socket, &["sim-update", update, "--version", "0.30", "--does", "hangs"], 0, "saved as");
+    check(socket, &["upgrade", update], 0, "restarts into version 0.30");
+    let said = check(socket, &["read"], 0, "software V0.20");
+    assert!(said.contains("Upgrade            gone back"), "{said}");
 }
 
 #[test]

@@ -1,31 +1,51 @@
-//! The tool's end of a session: what is read, written and refused, over good lines and bad ones.
+//! The tool's end of a session with the firmware itself: what is read, written and refused, over good lines and bad ones.
 
+mod line;
+
+use line::{Fault, Line, eu, line};
 use proptest::prelude::*;
-use sockeye_nfc::{Code, Command, Request, UpgradeState};
+use sockeye_nfc::{Code, Command, HEADER, Request, TAG, Upgrade, UpgradeState};
 use sockeye_settings::template::{Secrets, Template, to_json};
 use sockeye_settings::{Field, Model, Password, Region};
-use sockeye_toolbox::stand_in::{Device, Line};
-use sockeye_toolbox::{Device as Known, Error, LinkError, Talk, Update, Upload};
-use sockeye_upgrade::{BoardName, Header, Image, sign};
+use sockeye_toolbox::{
+    Conduct, Device as Known, Error, Link, LinkError, Talk, Update, Upload, simulated_update,
+};
 
 const SWITCH_OFF: Request<'_> = Request::Command(Command::Off);
 
-fn eu() -> Device {
-    Device::new(Model::Eu, Region::Eu868, 5)
+fn talk(line: &mut Line) -> Talk<&mut Line> {
+    Talk::new(line, Some(Password::DEFAULT))
 }
 
-fn talk(device: &mut Device) -> Talk<&mut Device> {
-    Talk::new(device, Some(Password::DEFAULT))
+fn relay_on(line: &mut Line) -> bool {
+    talk(line).status().unwrap().relay_on
 }
 
-fn known<L: sockeye_toolbox::Link>(talk: &mut Talk<L>) -> Known {
+fn known<L: Link>(talk: &mut Talk<L>) -> Known {
     let status = talk.status().unwrap();
     Known { status, settings: Some(talk.settings().unwrap()) }
 }
 
+/// Writes settings as they are typed.
+fn set(line: &mut Line, assignments: &[(&str, &str)]) {
+    let mut talk = talk(line);
+    let known = known(&mut talk);
+    let mut wanted = known.settings.clone().unwrap();
+    let fields: Vec<_> = assignments
+        .iter()
+        .map(|(key, value)| sockeye_settings::template::set_text(&mut wanted, key, value).unwrap())
+        .collect();
+    let (guard, form) = known.change(&wanted, &fields).unwrap();
+    talk.act(&Request::Write { guard, form: &form }).unwrap();
+}
+
+fn settings(line: &mut Line) -> sockeye_settings::Settings {
+    known(&mut talk(line)).settings.unwrap()
+}
+
 /// Writes a template to a device.
-fn apply(device: &mut Device, text: &str) -> Result<Vec<Field>, Error> {
-    let mut talk = talk(device);
+fn apply(line: &mut Line, text: &str) -> Result<Vec<Field>, Error> {
+    let mut talk = talk(line);
     let (wanted, fields) = known(&mut talk).applied(&Template::parse(text)?)?;
     let (guard, form) = known(&mut talk).change(&wanted, &fields)?;
     talk.act(&Request::Write { guard, form: &form })?;
@@ -34,162 +54,149 @@ fn apply(device: &mut Device, text: &str) -> Result<Vec<Field>, Error> {
 
 #[test]
 fn status_and_settings_are_read_without_a_password() {
-    let mut device = eu();
-    device.settings.general.led = false;
-    let expected = device.settings.clone();
-    let mut talk = Talk::new(&mut device, None);
-    assert_eq!(talk.status().unwrap().voltage_mv, 230_100);
-    assert_eq!(talk.settings().unwrap(), expected);
+    let mut line = eu();
+    set(&mut line, &[("led", "off")]);
+    let mut talk = Talk::new(&mut line, None);
+    let status = talk.status().unwrap();
+    assert!((225_000..235_000).contains(&status.voltage_mv), "{status:?}");
+    assert!(!talk.settings().unwrap().general.led);
     assert_eq!(talk.act(&SWITCH_OFF), Err(Error::PasswordForm));
 }
 
 #[test]
 fn five_wrong_passwords_are_followed_by_a_wait_that_is_told() {
-    let mut device = eu();
-    let mut talk = Talk::new(&mut device, Password::new(b"000000"));
+    let mut line = eu();
+    let mut talk = Talk::new(&mut line, Password::new(b"000000"));
     for _ in 0..4 {
         assert_eq!(talk.act(&SWITCH_OFF), Err(Error::WrongPassword { wait_s: 0 }));
     }
     let fifth = talk.act(&SWITCH_OFF).unwrap_err();
     assert_eq!(fifth.to_string(), "wrong password; nothing was changed, the next try is in 30 s");
-    assert_eq!(talk.act(&SWITCH_OFF), Err(Error::Wait { wait_s: 30 }));
-    device.now_ms = 30_000;
-    assert!(device.relay_on);
-    assert_eq!(self::talk(&mut device).act(&SWITCH_OFF), Ok(None));
-    assert!(!device.relay_on);
+    let sixth = talk.act(&SWITCH_OFF);
+    assert!(matches!(sixth, Err(Error::Wait { wait_s: 20..=30 })), "{sixth:?}");
+    assert!(relay_on(&mut line));
+    line.socket.run_ms(60_000);
+    assert_eq!(self::talk(&mut line).act(&SWITCH_OFF), Ok(None));
+    assert!(!relay_on(&mut line));
 }
 
 #[test]
 fn an_answer_of_somebody_who_does_not_know_the_password_is_not_believed() {
-    let mut device = eu();
-    device.forged = true;
-    assert_eq!(talk(&mut device).act(&SWITCH_OFF), Err(Error::NotGenuine));
+    let mut line = eu();
+    line.faults = vec![Fault::Forged];
+    assert_eq!(talk(&mut line).act(&SWITCH_OFF), Err(Error::NotGenuine));
 }
 
 #[test]
 fn what_was_lost_on_the_way_is_asked_again_and_done_once() {
-    use Line::{AnswerLost, RequestLost};
-    for line in
+    use Fault::{AnswerLost, RequestLost};
+    for faults in
         [vec![RequestLost], vec![RequestLost, RequestLost], vec![AnswerLost], vec![AnswerLost, RequestLost]]
     {
-        let mut device = eu();
-        device.line = line.clone();
-        let result = talk(&mut device).act(&Request::Command(Command::Toggle));
-        assert!(result.is_ok(), "{line:?}: {result:?}");
-        assert_eq!(device.obeyed.len(), 1, "{line:?}");
-        assert!(!device.relay_on, "{line:?}");
+        let mut line = eu();
+        line.faults = faults.clone();
+        let result = talk(&mut line).act(&Request::Command(Command::Toggle));
+        assert!(result.is_ok(), "{faults:?}: {result:?}");
+        // Twice would be on again.
+        assert!(!relay_on(&mut line), "{faults:?}");
+        let reached = 1 + usize::from(faults.contains(&AnswerLost));
+        assert_eq!(line.guarded, reached, "{faults:?}");
     }
-    let mut device = eu();
-    device.line = vec![RequestLost; 3];
-    assert_eq!(talk(&mut device).act(&SWITCH_OFF), Err(Error::Link(LinkError::Silent)));
+    let mut line = eu();
+    line.faults = vec![RequestLost; 3];
+    assert_eq!(talk(&mut line).act(&SWITCH_OFF), Err(Error::Link(LinkError::Silent)));
 }
 
 #[test]
 fn a_template_goes_to_a_second_socket() {
-    let (mut first, mut second) = (eu(), Device::new(Model::Eu, Region::Eu868, 6));
-    first.settings.general.reporting_interval_s = 600;
-    first.settings.lorawan.confirmed = true;
-    let template = to_json(&talk_settings(&mut first), Model::Eu, Secrets::Omit);
-    let address = second.settings.lorawan.dev_addr;
+    let (mut first, mut second) = (eu(), line(Model::Eu, Region::Eu868, 6));
+    set(&mut first, &[("reporting_interval_s", "600"), ("confirmed", "on")]);
+    let template = to_json(&settings(&mut first), Model::Eu, Secrets::Omit);
+    let address = settings(&mut second).lorawan.dev_addr;
     assert_eq!(apply(&mut second, &template), Ok(vec![Field::Confirmed, Field::ReportingIntervalS]));
-    assert_eq!(second.settings.general.reporting_interval_s, 600);
-    assert_eq!(second.settings.lorawan.dev_addr, address, "that is the socket's own");
-}
-
-fn talk_settings(device: &mut Device) -> sockeye_settings::Settings {
-    known(&mut talk(device)).settings.unwrap()
+    let settings = settings(&mut second);
+    assert_eq!((settings.general.reporting_interval_s, settings.lorawan.confirmed), (600, true));
+    assert_eq!(settings.lorawan.dev_addr, address, "that is the socket's own");
 }
 
 #[test]
 fn a_key_in_a_template_is_written_though_nobody_can_tell_whether_it_differs() {
-    let mut device = eu();
     let text =
         r#"{ "model": "EU", "region": "EU868", "d2d": { "key": "5572404C696E6B4C6F52613230313823" } }"#;
-    assert_eq!(apply(&mut device, text), Ok(vec![Field::D2dKey]));
+    assert_eq!(apply(&mut eu(), text), Ok(vec![Field::D2dKey]));
 }
 
 #[test]
 fn a_template_of_another_model_or_band_is_refused_before_anything_is_sent() {
-    let template = to_json(&eu().settings, Model::Eu, Secrets::Omit);
-    for (mut device, kind) in [
-        (Device::new(Model::Uk, Region::Eu868, 1), "other_model"),
-        (Device::new(Model::Eu, Region::As923_1, 2), "other_region"),
+    let template = to_json(&settings(&mut eu()), Model::Eu, Secrets::Omit);
+    for (mut line, kind) in [
+        (line(Model::Uk, Region::Eu868, 1), "other_model"),
+        (line(Model::Eu, Region::As923_1, 2), "other_region"),
     ] {
-        let error = apply(&mut device, &template).unwrap_err();
+        let error = apply(&mut line, &template).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
-        assert!(device.obeyed.is_empty());
+        assert_eq!(line.guarded, 0);
     }
 }
 
 #[test]
 fn a_socket_that_changed_its_band_meanwhile_refuses_by_itself() {
-    let mut device = eu();
-    let mut talk = talk(&mut device);
-    let before = known(&mut talk);
+    let mut line = eu();
+    let before = known(&mut talk(&mut line));
     let mut wanted = before.settings.clone().unwrap();
     wanted.general.led = false;
     let (guard, form) = before.change(&wanted, &[Field::Led]).unwrap();
-    drop(talk);
-    device.settings.change_region(Region::Us915);
-    let error = self::talk(&mut device).act(&Request::Write { guard, form: &form }).unwrap_err();
+    set(&mut line, &[("region", "US915")]);
+    let error = talk(&mut line).act(&Request::Write { guard, form: &form }).unwrap_err();
     assert_eq!(error, Error::Refused(Code::OtherRegion));
     assert_eq!(error.kind(), "other_region");
 }
 
-/// Makes a signed update of so many bytes.
-fn update(board: &str, len: u32) -> Vec<u8> {
-    let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
-    let image = Image {
-        board: BoardName::new(board).unwrap(),
-        hardware_min: [1, 0],
-        hardware_max: [2, 0],
-        version: [0, 2],
-        len,
-        sha512: [0; 64],
-    };
-    let header = Header::new(&image, sign(&[7; 32], &image.signed_part()));
-    [&header.to_bytes()[..], &bytes].concat()
+fn update() -> Update {
+    Update::parse(simulated_update([0, 0x20], Conduct::Well)).unwrap()
 }
 
-/// Sends an update until it is done, or the way has been walked `steps` times.
-fn upload(device: &mut Device, update: &Update, steps: usize) -> Result<bool, Error> {
-    let mut talk = talk(device);
+/// Sends an update until it is done, or the way has been walked `steps` times; tells where it began and how it stands.
+fn upload(line: &mut Line, update: &Update, steps: usize) -> Result<(Option<u32>, Upgrade), Error> {
+    let mut talk = talk(line);
     let status = talk.status()?;
-    let (mut upload, mut upgrade) = (Upload::default(), status.upgrade);
+    let (mut upload, mut upgrade, mut first) = (Upload::default(), status.upgrade, None);
     for _ in 0..steps {
-        let Some(request) = upload.next(update, &status, &upgrade) else { return Ok(true) };
+        let Some(request) = upload.next(update, &status, &upgrade) else { break };
         upgrade = talk.act(&request)?.unwrap();
+        first = first.or(Some(upgrade.received));
     }
-    Ok(false)
+    Ok((first, upgrade))
 }
 
 #[test]
-fn an_upgrade_goes_on_where_it_was_interrupted() {
-    let update = Update::parse(update("test", 10_000)).unwrap();
-    let mut device = eu();
-    assert_eq!(upload(&mut device, &update, 5), Ok(false));
-    assert_eq!(device.image.len(), 4 * 512);
-    device.line = vec![Line::Good, Line::AnswerLost, Line::RequestLost];
-    assert_eq!(upload(&mut device, &update, 100), Ok(true));
-    assert_eq!(device.upgrade.state, UpgradeState::Ready);
-    assert!(device.image.iter().enumerate().all(|(at, &byte)| byte == (at % 251) as u8));
-}
-
-#[test]
-fn an_upgrade_for_another_board_is_refused_with_the_reason() {
-    let update = Update::parse(update("toaster", 100)).unwrap();
-    let error = upload(&mut eu(), &update, 100).unwrap_err();
-    assert_eq!(error.to_string(), "the image is for another board");
+fn an_upgrade_goes_on_where_it_was_interrupted_over_a_line_that_loses() {
+    let update = update();
+    let mut line = eu();
+    let (_, upgrade) = upload(&mut line, &update, 5).unwrap();
+    assert_eq!(upgrade.state, UpgradeState::Receiving);
+    line.faults = vec![Fault::None, Fault::AnswerLost, Fault::RequestLost, Fault::None, Fault::AnswerLost];
+    let (first, end) = upload(&mut line, &update, 1000).unwrap();
+    assert!(first.is_some_and(|first| first > 0 && first <= upgrade.received), "{first:?}, {upgrade:?}");
+    assert_eq!((end.state, end.refused), (UpgradeState::Ready, 0), "the whole image has its hash");
+    line.socket.run_ms(30_000);
+    assert_eq!(talk(&mut line).status().unwrap().software_version, [0, 0x20]);
 }
 
 #[test]
 fn a_file_that_is_no_whole_update_is_not_sent() {
-    let whole = update("test", 100);
+    let whole = simulated_update([0, 2], Conduct::Well);
     for (bytes, sentence) in [
-        (Vec::new(), "the file is no update for a socket (.signed.bin)"),
-        (vec![b'x'; 1000], "the file is no update for a socket (.signed.bin)"),
-        (whole[..259].to_vec(), "the file is not whole: its header tells of 100 bytes, 99 are there"),
-        ([&whole[..], b"\n"].concat(), "the file is not whole: its header tells of 100 bytes, 101 are there"),
+        (Vec::new(), "the file is no update for a socket (NAME.update)"),
+        (vec![b'x'; 1000], "the file is no update for a socket (NAME.update)"),
+        (
+            whole[..whole.len() - 1].to_vec(),
+            "the file is not whole: its header tells of 100000 bytes, 99999 are there",
+        ),
+        (
+            [&whole[..], b"\n"].concat(),
+            "the file is not whole: its header tells of 100000 bytes, 100001 are there",
+        ),
     ] {
         assert_eq!(Update::parse(bytes).unwrap_err().to_string(), sentence);
     }
@@ -209,13 +216,39 @@ proptest! {
         }
     }
 
+    /// A device that takes so many bytes at once, and whole words of 8 of each piece but the last, gets all of them.
     #[test]
-    fn every_piece_fits_and_all_arrive(len in 1u32..5000, max_request in 40u16..2000) {
-        let bytes = update("test", len);
-        let update = Update::parse(bytes.clone()).unwrap();
-        let mut device = eu();
-        device.max_request = max_request;
-        prop_assert_eq!(upload(&mut device, &update, 10_000), Ok(true));
-        prop_assert_eq!(&device.image[..], &bytes[sockeye_upgrade::HEADER_LEN..]);
+    fn every_piece_fits_and_all_arrive(max_request in 48u16..2100) {
+        let update = update();
+        let status = sockeye_nfc::Status { max_request, ..eu_status() };
+        let total = update.header().image().len;
+        let (mut upload, mut now) = (Upload::default(), Upgrade::default());
+        let mut arrived: Vec<u8> = Vec::new();
+        loop {
+            match upload.next(&update, &status, &now) {
+                Some(Request::UpgradeBegin { .. }) => {
+                    now = Upgrade { state: UpgradeState::Receiving, refused: 0, received: 0, total };
+                }
+                Some(Request::UpgradeChunk { offset, data }) => {
+                    prop_assert_eq!(offset, now.received);
+                    prop_assert!(!data.is_empty() && data.len() + HEADER + 4 + TAG <= usize::from(max_request));
+                    let is_last = arrived.len() + data.len() == total as usize;
+                    let taken = if is_last { data.len() } else { data.len() / 8 * 8 };
+                    prop_assert!(taken > 0, "nothing of it is taken");
+                    arrived.extend(&data[..taken]);
+                    now.received = u32::try_from(arrived.len()).unwrap();
+                }
+                Some(Request::UpgradeFinish) => break,
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+        let whole = simulated_update([0, 0x20], Conduct::Well);
+        prop_assert_eq!(&arrived[..], &whole[sockeye_upgrade::HEADER_LEN..]);
     }
+}
+
+/// The status of a socket that was read once.
+fn eu_status() -> sockeye_nfc::Status {
+    static STATUS: std::sync::OnceLock<sockeye_nfc::Status> = std::sync::OnceLock::new();
+    *STATUS.get_or_init(|| talk(&mut eu()).status().unwrap())
 }
