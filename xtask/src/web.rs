@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sockeye_upgrade::{BoardName, Header, Image};
 
 use crate::failure::Failure;
 use crate::process;
@@ -140,31 +139,15 @@ pub fn test(workspace: &Workspace) -> Result<Command, Failure> {
         .map_err(|error| Failure::Failed(format!("cannot listen on 127.0.0.1: {error}")))?;
     let at = listener.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
     std::thread::spawn(move || offer(&listener, &folder));
-    let update = workspace.target_dir()?.join("web-tests").join("update.signed.bin");
     let modules = modules(workspace)?;
-    fs::write(&update, test_update()).map_err(|error| Failure::file(&update, error))?;
     let mut node = Command::new("node");
     node.arg(workspace.root.join("boards/web/tests/browser.mjs"));
-    node.arg(format!("http://{at}/")).arg(workspace.target_dir()?.join("pictures")).arg(update);
+    node.arg(format!("http://{at}/")).arg(workspace.target_dir()?.join("pictures"));
     node.env("SOCKEYE_NODE_MODULES", modules);
     if let Some(chromium) = process::find("chromium") {
         node.env("SOCKEYE_CHROMIUM", chromium);
     }
     Ok(node)
-}
-
-/// Makes an update for a socket that looks at nothing but the board's name: 100 KB, as a real one.
-fn test_update() -> Vec<u8> {
-    let bytes = vec![0x5a; 100_000];
-    let image = Image {
-        board: BoardName::new("test").expect("a name of a board"),
-        hardware_min: [1, 0],
-        hardware_max: [2, 0],
-        version: [0, 2],
-        len: 100_000,
-        sha512: [0; 64],
-    };
-    [&Header::new(&image, [0; 64]).to_bytes()[..], &bytes].concat()
 }
 
 /// Offers a folder's files, each connection for itself, for ever.

@@ -17,9 +17,9 @@ use crate::world::World;
 /// How often a phone looks for the answer, in ms.
 const LOOK_MS: u64 = 100;
 
-/// How long it looks before it says that none comes, in ms: a store is given up after 10 s, and a phone's write of all that
-/// a tag holds takes seconds itself.
-const PATIENCE_MS: u64 = 30_000;
+/// How long it looks before it says that none comes, in ms: a store is given up after 10 s, a phone's write of all that
+/// a tag holds takes seconds itself, and a dozen pieces of an image may each wait for the radio for 3 s.
+const PATIENCE_MS: u64 = 60_000;
 
 /// When the capacitor of a socket that lost its mains at once is surely empty, in ms.
 const EMPTY_MS: u64 = 2_500;

@@ -62,9 +62,22 @@ function act(question) {
     const asked = question();
     if (asked.request === undefined) return asked;
     const answer = await way.exchange(asked.request);
-    const taken = ask("take", { answer });
     await way.kept?.();
-    return { ...asked, ...taken };
+    try {
+      const taken = ask("take", { answer });
+      unlocked = true;
+      return { ...asked, ...taken };
+    } catch (error) {
+      if (error.stale) {
+        // The answer to it was lost, and it was asked again? Then the socket has counted it.
+        if (way.live) await readStatus();
+        const { yes, upgrade } = ask("obeyed");
+        if (yes) return { ...asked, upgrade };
+      }
+      // Refused for what it is, and not for its password.
+      unlocked ||= ["setting", "upgrade", "other_model", "other_region"].includes(error.kind);
+      throw error;
+    }
   });
 }
 
@@ -88,7 +101,6 @@ async function guarded(question, done) {
   if (!(await unlock())) return false;
   try {
     const answer = await act(question);
-    unlocked = true;
     if (done) say(done);
     return answer;
   } catch (error) {
@@ -111,10 +123,16 @@ async function write(question) {
   return answer.fields;
 }
 
+/** What of the status hangs on what is stored. */
+const lasting = () => status && JSON.stringify([status.relay_on, status.joined, status.energy_wh, status.upgrade]);
+
 async function refresh() {
   if (!way?.live) return;
   try {
+    const before = lasting();
     await alone(readStatus);
+    // What a simulated socket has stored by itself is kept as well.
+    if (lasting() !== before) await way?.kept?.();
     showStatus();
   } catch (error) {
     fail(error);
@@ -171,7 +189,7 @@ const form = new SettingsForm(by("settings"), (count) => {
   by("change-bar").hidden = count === 0;
   by("change-count").textContent = count === 1 ? "1 change" : `${count} changes`;
 });
-const tool = { say, fail, act, unlock, refresh, write, connected: () => settings !== undefined };
+const tool = { say, fail, act, unlock, refresh, write, connected: () => settings !== undefined, version: () => status.software_version };
 const templates = new Templates(tool);
 const upgrade = new Upgrade(tool);
 
@@ -189,7 +207,7 @@ async function connected(opened) {
 function showAll() {
   by("connect").hidden = true;
   by("device").hidden = false;
-  by("simulator").hidden = !(way instanceof Simulated);
+  by("simulator").hidden = by("upgrade-example").hidden = !(way instanceof Simulated);
   showStatus();
   showSettings();
 }
@@ -306,6 +324,7 @@ function wire() {
     stimulate(`load ${by("sim-load").value}W`);
   });
   on("sim-press", () => stimulate("press"));
+  on("sim-skip", () => { way.skip(); refresh(); });
   on("sim-mains", () => {
     const off = by("sim-mains").getAttribute("aria-pressed") !== "true";
     by("sim-mains").setAttribute("aria-pressed", String(off));

@@ -8,7 +8,7 @@ export class Refused extends Error {
     super(answer.error);
     this.kind = answer.kind;
     this.field = answer.field;
-    this.waitS = answer.wait_s;
+    this.stale = answer.stale === true;
   }
 }
 

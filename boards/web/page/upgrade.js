@@ -18,6 +18,17 @@ export class Upgrade {
     by("upgrade-file").addEventListener("change", () => this.choose());
     by("upgrade-start").addEventListener("click", () => this.run());
     by("upgrade-abort").addEventListener("click", () => this.abort());
+    by("upgrade-example").addEventListener("click", () => this.example());
+  }
+
+  /** Makes an update that simulated sockets take: the version after the one that runs. */
+  async example() {
+    const [major, minor] = this.tool.version().split(".").map(Number);
+    const next = String(major * 100 + minor + 1).padStart(4, "0");
+    const { file: hex } = ask("sim_update", { version: next });
+    const file = { name: `simulated-${Number(next.slice(0, 2))}.${Number(next.slice(2))}.update`, hex };
+    this.open(file);
+    await keep.put("update", file);
   }
 
   /** Takes up the file of before a reload. */
@@ -50,7 +61,7 @@ export class Upgrade {
 
   /** Shows how it stands in the socket. */
   show({ state, refused, received, total }) {
-    by("upgrade-state").textContent = WORDS[state] + (refused ? ` Refused: ${refused}.` : "");
+    by("upgrade-state").textContent = refused ? `The last update was refused: ${refused}.` : WORDS[state];
     by("upgrade-abort").disabled = state !== "receiving" && !this.running;
     by("upgrade-start").textContent = state === "receiving" ? "Go on with the upgrade" : "Upgrade";
     if (state === "receiving" || this.running) this.progress(received, total);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use sockeye_nfc::line::{Deframer, framed};
-use sockeye_nfc::{Command, Guard, MAX_ANSWER, Request, Upgrade, UpgradeState};
+use sockeye_nfc::{Code, Command, Guard, MAX_ANSWER, Request, Upgrade, UpgradeState};
 use sockeye_settings::template::{Error as TemplateError, Secrets, Template, differences, set_text};
 use sockeye_settings::{Field, Model, Password, Region, Settings, describe};
 use sockeye_toolbox::{
@@ -22,6 +22,8 @@ pub struct Tool {
     deframer: Deframer,
     frame: Vec<u8>,
     simulated: Vec<Simulated>,
+    /// How many requests the socket had obeyed when it was read before the last time.
+    obeyed_before: u32,
 }
 
 /// Why a question has no answer.
@@ -49,6 +51,7 @@ impl Tool {
                 "kind": error.kind(),
                 "field": error.field(),
                 "wait_s": error.wait_s(),
+                "stale": error == Error::Refused(Code::Stale),
             }),
             Refused::Question(what) => json!({ "error": what, "kind": "page" }),
         });
@@ -74,9 +77,18 @@ impl Tool {
             "ask_status" => Ok(request(&self.client.ask_status()?)),
             "ask_settings" => Ok(request(&self.client.request(&Request::Settings)?)),
             "take_status" => {
+                self.note_count();
                 Ok(json!({ "status": status_json(&self.client.take_status(&bytes("answer")?)?) }))
             }
-            "see_status" => Ok(json!({ "status": status_json(&self.client.see_status(&bytes("bytes")?)?) })),
+            "see_status" => {
+                self.note_count();
+                Ok(json!({ "status": status_json(&self.client.see_status(&bytes("bytes")?)?) }))
+            }
+            "obeyed" => {
+                let status = self.device()?.status;
+                let yes = status.challenge.sequence() == self.obeyed_before.wrapping_add(1);
+                Ok(json!({ "yes": yes, "upgrade": upgrade_json(&status.upgrade) }))
+            }
             "take_settings" => {
                 let settings = self.client.take_settings(&bytes("answer")?)?;
                 self.settings(&settings)
@@ -112,6 +124,11 @@ impl Tool {
             "deframe" => Ok(self.deframe(&bytes("bytes")?)),
             other => self.simulate(other, question),
         }
+    }
+
+    /// Remembers the count of a status that gives way to another: was an answer lost, the next count tells (docs/NFC.md).
+    fn note_count(&mut self) {
+        self.obeyed_before = self.client.device().map_or(0, |device| device.status.challenge.sequence());
     }
 
     fn device(&self) -> Result<&Device, Error> {

@@ -1,77 +1,8 @@
-// The page in headless Chromium, as a person uses it: node browser.mjs URL [PICTURES]
-import { createRequire } from "node:module";
-import { readFileSync, mkdirSync } from "node:fs";
-import path from "node:path";
+// The page in headless Chromium, as a person uses it: node browser.mjs URL [PICTURES [PART OF A TEST'S NAME]]
 import assert from "node:assert/strict";
-
-// The packages lie where set-up put them, not in the repository.
-const modules = process.env.SOCKEYE_NODE_MODULES;
-const require = createRequire(path.join(modules ?? import.meta.dirname, "x.js"));
-const { chromium } = require("playwright-core");
-const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
-
-const [url, pictures, update] = process.argv.slice(2);
-const browser = await chromium.launch({
-  executablePath: process.env.SOCKEYE_CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox"],
-});
-let failed = 0;
-let passed = 0;
-
-/** Runs one test in a browser that knows nothing yet. */
-async function test(name, what, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 412, height: 860 }, bypassCSP: true, ...options });
-  const page = await context.newPage();
-  const wrong = [];
-  page.on("pageerror", (error) => wrong.push(String(error)));
-  page.on("console", (message) => { if (message.type() === "error") wrong.push(message.text()); });
-  page.setDefaultTimeout(8000);
-  try {
-    await what(page, context);
-    assert.deepEqual(wrong, [], "errors in the page");
-    passed += 1;
-    console.log(`test ${name} ... ok`);
-  } catch (error) {
-    failed += 1;
-    console.log(`test ${name} ... FAILED\n${error.stack}\n${wrong.join("\n")}`);
-    if (pictures) await page.screenshot({ path: path.join(pictures, `failed-${passed + failed}.png`) }).catch(() => {});
-  } finally {
-    await context.close();
-  }
-}
-
-const ready = (page) => page.locator("html[data-ready=yes]").waitFor({ state: "attached" });
-
-async function start(page, hash = "") {
-  await page.goto(url + hash);
-  await ready(page);
-}
-
-/** Plugs in a simulated socket. */
-async function plugIn(page, { model = "EU", region = "EU868", first = true } = {}) {
-  await page.getByRole("button", { name: first ? /Simulated socket/ : "Another one…" }).click();
-  await page.getByLabel("Model").selectOption(model);
-  await page.getByRole("dialog").getByLabel("Frequency band").selectOption(region);
-  await page.getByRole("button", { name: "Plug it in" }).click();
-  await page.locator("#who-detail", { hasText: `${model} · ${region}` }).waitFor();
-}
-
-const tab = (page, name) => page.getByRole("tab", { name }).click();
-const message = (page, text) => page.locator("#message", { hasText: text }).waitFor();
-
-async function password(page, text = "123456") {
-  await page.getByRole("dialog").getByLabel("Password").fill(text);
-  await page.getByRole("button", { name: "Go on", exact: true }).click();
-}
-
-const interval = (page) => page.getByLabel("Reporting interval", { exact: true });
-
-async function picture(page, name) {
-  if (!pictures) return;
-  mkdirSync(pictures, { recursive: true });
-  await page.locator("#message").evaluate((it) => { it.hidden = true; });
-  await page.screenshot({ path: path.join(pictures, `${name}.png`) });
-}
+import { axe, end, interval, message, password, picture, plugIn, ready, start, tab, test } from "./harness.mjs";
+import { upgrades } from "./upgrade.mjs";
+import { ways } from "./ways.mjs";
 
 await test("the page is small and soon there", async (page, context) => {
   const client = await context.newCDPSession(page);
@@ -107,7 +38,7 @@ await test("the load shows, and an overload trips the socket", async (page) => {
     [from, to],
   );
   await shows(90, 110);
-  await page.getByText("Its load, button and plug").click();
+  await page.getByText("Its load, button, plug and time").click();
   const load = page.getByRole("slider", { name: /Load/ });
   for (const [watts, from, to] of [["600", 580, 620], ["1500", 1460, 1540], ["900", 880, 920], ["2300", 2250, 2350]]) {
     await load.fill(watts);
@@ -260,30 +191,6 @@ await test("the page works without a network", async (page, context) => {
   await context.setOffline(false);
 });
 
-if (update) {
-  await test("an upgrade goes on after a reload in its middle", async (page) => {
-    await start(page, "#stand-in");
-    await plugIn(page);
-    await tab(page, "Maintenance");
-    await page.getByLabel("Signed update").setInputFiles(update);
-    await page.getByRole("button", { name: "Upgrade", exact: true }).click();
-    await password(page);
-    const value = () => page.locator("#upgrade-progress").evaluate((it) => it.value);
-    await page.waitForFunction(() => document.getElementById("upgrade-progress").value > 20);
-    await picture(page, "upgrade");
-    await page.reload();
-    await ready(page);
-    await tab(page, "Maintenance");
-    await page.getByRole("button", { name: "Go on with the upgrade" }).waitFor();
-    const before = await value();
-    assert.ok(before > 15 && before < 100, `${before} %`);
-    await page.getByRole("button", { name: "Go on with the upgrade" }).click();
-    await password(page);
-    await page.waitForFunction((from) => document.getElementById("upgrade-progress").value >= from, before);
-    await page.getByText("The upgrade is complete").waitFor({ timeout: 60_000 });
-  });
-}
-
 for (const colorScheme of ["light", "dark"]) {
   await test(`axe finds nothing serious, ${colorScheme}`, async (page) => {
     const check = async (where) => {
@@ -308,6 +215,6 @@ for (const colorScheme of ["light", "dark"]) {
   }, { colorScheme });
 }
 
-await browser.close();
-console.log(`test result: ${failed ? "FAILED" : "ok"}. ${passed} passed; ${failed} failed`);
-process.exit(failed ? 1 : 0);
+await upgrades();
+await ways();
+await end();

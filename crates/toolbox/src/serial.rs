@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use serialport::{ErrorKind as PortError, SerialPort};
 use sockeye_nfc::line::{Deframer, framed};
-use sockeye_nfc::{Answer, Envelope, MAX_ANSWER};
+use sockeye_nfc::{Answer, Envelope, Kind, MAX_ANSWER};
 
 use crate::link::{Link, LinkError};
 
 /// How long an answer may take: half a second of password, and a flash that erases before it.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How many times longer one may take to what has to be stored: that may have to wait for the radio, piece by piece.
+const LONGER: u32 = 5;
 
 /// A line, of a port or, in tests, of anything with bytes.
 pub struct Serial<P> {
@@ -54,10 +57,13 @@ impl<P: Read + Write> Link for Serial<P> {
         self.port.write_all(&frame).map_err(lost)?;
         self.port.flush().map_err(lost)?;
 
-        let challenge = Envelope::parse(request).map(|envelope| envelope.challenge).ok();
+        let envelope = Envelope::parse(request).ok();
+        let challenge = envelope.map(|envelope| envelope.challenge);
+        let is_guarded = envelope.and_then(|envelope| envelope.kind).is_some_and(Kind::is_guarded);
+        let patience = self.patience.saturating_mul(if is_guarded { LONGER } else { 1 });
         let begun = Instant::now();
         let (mut deframer, mut buffer, mut bytes) = (Deframer::default(), [0; MAX_ANSWER + 2], [0; 256]);
-        while begun.elapsed() < self.patience {
+        while begun.elapsed() < patience {
             let len = match self.port.read(&mut bytes) {
                 Ok(len) => len,
                 Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => 0,

@@ -219,13 +219,13 @@ proptest! {
     /// A device that takes so many bytes at once, and whole words of 8 of each piece but the last, gets all of them.
     #[test]
     fn every_piece_fits_and_all_arrive(max_request in 48u16..2100) {
-        let update = update();
+        let (update, whole) = known_update();
         let status = sockeye_nfc::Status { max_request, ..eu_status() };
         let total = update.header().image().len;
         let (mut upload, mut now) = (Upload::default(), Upgrade::default());
         let mut arrived: Vec<u8> = Vec::new();
         loop {
-            match upload.next(&update, &status, &now) {
+            match upload.next(update, &status, &now) {
                 Some(Request::UpgradeBegin { .. }) => {
                     now = Upgrade { state: UpgradeState::Receiving, refused: 0, received: 0, total };
                 }
@@ -242,8 +242,7 @@ proptest! {
                 other => prop_assert!(false, "{:?}", other),
             }
         }
-        let whole = simulated_update([0, 0x20], Conduct::Well);
-        prop_assert_eq!(&arrived[..], &whole[sockeye_upgrade::HEADER_LEN..]);
+        prop_assert!(arrived == whole[sockeye_upgrade::HEADER_LEN..]);
     }
 }
 
@@ -251,4 +250,10 @@ proptest! {
 fn eu_status() -> sockeye_nfc::Status {
     static STATUS: std::sync::OnceLock<sockeye_nfc::Status> = std::sync::OnceLock::new();
     *STATUS.get_or_init(|| talk(&mut eu()).status().unwrap())
+}
+
+/// An update, and its bytes.
+fn known_update() -> &'static (Update, Vec<u8>) {
+    static UPDATE: std::sync::OnceLock<(Update, Vec<u8>)> = std::sync::OnceLock::new();
+    UPDATE.get_or_init(|| (update(), simulated_update([0, 0x20], Conduct::Well)))
 }

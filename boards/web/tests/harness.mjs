@@ -1,0 +1,90 @@
+// What the page's tests have in common: a browser that knows nothing yet, and a person's steps.
+import { createRequire } from "node:module";
+import { readFileSync, mkdirSync } from "node:fs";
+import path from "node:path";
+import assert from "node:assert/strict";
+
+// The packages lie where set-up put them, not in the repository.
+const modules = process.env.SOCKEYE_NODE_MODULES;
+const require = createRequire(path.join(modules ?? import.meta.dirname, "x.js"));
+const { chromium } = require("playwright-core");
+export const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const [url, pictures, only] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: process.env.SOCKEYE_CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox"],
+});
+let failed = 0;
+let passed = 0;
+
+/** Runs one test. Errors in the page fail it, unless its `options.forgiven` matches them. */
+export async function test(name, what, { forgiven, ...options } = {}) {
+  if (only && !name.includes(only)) return;
+  const context = await browser.newContext({ viewport: { width: 412, height: 860 }, bypassCSP: true, ...options });
+  const page = await context.newPage();
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  page.on("console", (message) => { if (message.type() === "error") wrong.push(message.text()); });
+  page.setDefaultTimeout(8000);
+  // What the page said stays there for seconds only; a test that fails tells all of it.
+  const said = [];
+  await page.exposeFunction("heard", (text) => { said.push(text); });
+  await page.addInitScript(() => addEventListener("DOMContentLoaded", () => {
+    const place = document.getElementById("message");
+    new MutationObserver(() => globalThis.heard(place.textContent)).observe(place, { childList: true });
+  }));
+  try {
+    await what(page, context);
+    assert.deepEqual(wrong.filter((text) => !forgiven?.test(text)), [], "errors in the page");
+    passed += 1;
+    console.log(`test ${name} ... ok`);
+  } catch (error) {
+    failed += 1;
+    console.log(`test ${name} ... FAILED\n${error.stack}\n${wrong.join("\n")}\nsaid: ${said.join(" | ")}`);
+    if (pictures) await page.screenshot({ path: path.join(pictures, `failed-${passed + failed}.png`) }).catch(() => {});
+  } finally {
+    await context.close();
+  }
+}
+
+/** Closes the browser and tells how it went, as a test binary does. */
+export async function end() {
+  await browser.close();
+  console.log(`test result: ${failed ? "FAILED" : "ok"}. ${passed} passed; ${failed} failed`);
+  process.exit(failed ? 1 : 0);
+}
+
+export const ready = (page) => page.locator("html[data-ready=yes]").waitFor({ state: "attached" });
+
+export async function start(page) {
+  await page.goto(url);
+  await ready(page);
+}
+
+/** Plugs in a simulated socket. */
+export async function plugIn(page, { model = "EU", region = "EU868", first = true } = {}) {
+  await page.getByRole("button", { name: first ? /Simulated socket/ : "Another one…" }).click();
+  await page.getByLabel("Model").selectOption(model);
+  await page.getByRole("dialog").getByLabel("Frequency band").selectOption(region);
+  await page.getByRole("button", { name: "Plug it in" }).click();
+  await page.locator("#who-detail", { hasText: `${model} · ${region}` }).waitFor();
+}
+
+export const tab = (page, name) => page.getByRole("tab", { name }).click();
+export const message = (page, text) => page.locator("#message", { hasText: text }).waitFor();
+
+export async function password(page, text = "123456") {
+  await page.getByRole("dialog").getByLabel("Password").fill(text);
+  await page.getByRole("button", { name: "Go on", exact: true }).click();
+}
+
+export const interval = (page) => page.getByLabel("Reporting interval", { exact: true });
+
+/** Takes a picture, without a message that happens to stand there. */
+export async function picture(page, name) {
+  if (!pictures) return;
+  mkdirSync(pictures, { recursive: true });
+  await page.locator("#message").evaluate((it) => { it.hidden = true; });
+  await page.screenshot({ path: path.join(pictures, `${name}.png`) });
+}
