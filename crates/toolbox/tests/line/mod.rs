@@ -15,6 +15,7 @@ pub enum Fault {
     Forged,
 }
 
+#[derive(Debug)]
 pub struct Line {
     pub socket: Simulated,
     /// Of the next exchanges that need the password; good ones when it is used up.
