@@ -99,7 +99,7 @@ fn an_upgrade_stopped_by_ctrl_c_goes_on_and_runs_the_new_version() {
     let mut progress = said.lines().filter_map(|line| line.strip_suffix(" of 100000 bytes"));
     let from: u32 = progress.next().unwrap().parse().unwrap();
     assert!(from > 5_000, "it began anew: {said}");
-    assert_eq!(progress.last(), Some("100000"));
+    assert_eq!(progress.next_back(), Some("100000"));
     let said = check(socket, &["read"], 0, "software V0.20");
     assert!(!said.contains("gone back"), "{said}");
 
