@@ -72,6 +72,15 @@ pub struct Call {
     pub is_masked: bool,
 }
 
+/// Where the programs lie in the modelled flash, by offset (board.toml; a test compares).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Programs {
+    /// The bootloader, which nobody changes.
+    pub bootloader: Range<u32>,
+    /// The application, which the bootloader alone changes.
+    pub active: Range<u32>,
+}
+
 /// A chip around its CPU.
 pub trait Chip: fmt::Debug + Sized + 'static {
     /// The rules of its flash.
@@ -81,6 +90,8 @@ pub trait Chip: fmt::Debug + Sized + 'static {
     const REGISTERS: &'static [(u32, u32)];
     /// Where in the modelled flash the records lie (board.toml; a test compares).
     const RECORDS: Range<u32>;
+    /// Where the programs lie.
+    const PROGRAMS: Programs;
     /// From supply to the first instruction, in µs.
     const POWER_UP_US: u64;
     /// How long after the mains has gone the supply monitor sees it, in µs.
@@ -248,6 +259,19 @@ impl<N: flash::Chip + Clone> Core<N> {
     #[must_use]
     pub fn faults(&self) -> &BTreeMap<String, u64> {
         &self.faults
+    }
+
+    /// Notes a change at an offset of the flash, which begins at `flash`, if no firmware may make it.
+    pub fn flash_changed(&mut self, programs: &Programs, flash: u32, offset: u32) {
+        let Programs { bootloader, active } = programs;
+        let whose = if bootloader.contains(&offset) {
+            "the bootloader"
+        } else if active.contains(&offset) && self.vtor == flash + active.start {
+            "the running application"
+        } else {
+            return;
+        };
+        self.fault(format!("{whose} was changed, at offset {offset:#x} of the flash"));
     }
 
     /// Notes something that a chip would not have let pass.

@@ -6,12 +6,13 @@ mod image;
 
 use bench::Bench;
 use image::{Board, MemoryMap};
-use sockeye_emulator::chip::Chip;
+use sockeye_emulator::chip::{Call, Chip, Programs};
 use sockeye_emulator::machine::Machine;
+use sockeye_emulator::memory::Memory;
 use sockeye_emulator::nvic::NMI;
 use sockeye_emulator::stm32wl::Stm32wl;
 use sockeye_host::report::{DownlinkKind, Event};
-use sockeye_virtual_hardware::flash::Cut;
+use sockeye_virtual_hardware::flash::{self, Cut};
 
 /// The first instant at which an event of a kind is told.
 fn first(events: &[(u64, Event)], is: impl Fn(&Event) -> bool) -> u64 {
@@ -35,7 +36,69 @@ fn payload_of(event: &Event) -> &[u8] {
 }
 
 fn the_records_lie_where_the_board_has_them<B: Board>() {
-    assert_eq!(B::RECORDS, MemoryMap::of::<B>().part("storage"));
+    let map = MemoryMap::of::<B>();
+    assert_eq!(B::RECORDS, map.part("storage"));
+    let programs = Programs { bootloader: 0..map.part("state").start, active: map.part("active") };
+    assert_eq!(B::PROGRAMS, programs);
+}
+
+/// For what brings no memory of its own.
+struct NoMemory;
+
+impl Memory for NoMemory {
+    fn read(&mut self, _: u32, _: &mut [u8]) -> bool {
+        false
+    }
+
+    fn write(&mut self, _: u32, _: &[u8]) -> bool {
+        false
+    }
+}
+
+/// Erases a page of the flash as code does that runs now.
+fn erase<B: Board>(chip: &mut B, offset: u32) {
+    if B::NAME == "stm32wl" {
+        // KEYR twice, CR: page erase, start (RM0453, 4.3.6).
+        let page = offset / 2048;
+        for (register, value) in
+            [(8, 0x4567_0123), (8, 0xCDEF_89AB), (0x14, 2 | page << 3), (0x14, 2 | page << 3 | 1 << 16)]
+        {
+            chip.write(&mut NoMemory, 0x5800_4000 + register, 4, value);
+        }
+    } else {
+        // The boot ROM's functions: out of XIP, erase, back (RP2040 data sheet, 2.8.3).
+        for (code, arguments) in [(*b"EX", [0; 4]), (*b"RE", [offset, 4096, 0, 0]), (*b"CX", [0; 4])] {
+            let call = |address, arguments| Call { address, arguments, caller: 0x2000_1000, is_masked: true };
+            let code = u32::from(u16::from_le_bytes(code));
+            let function = chip.call(&mut NoMemory, call(0x100, [0x40, code, 0, 0])).unwrap();
+            chip.call(&mut NoMemory, call(function & !1, arguments)).unwrap();
+        }
+    }
+}
+
+fn an_application_that_changes_the_bootloader_or_itself_is_told_as_a_fault<B: Board>() {
+    let mut bench = Bench::<B>::new("--seed 1");
+    bench.script("", 1_000);
+    let Programs { bootloader, active } = B::PROGRAMS;
+    let page = <B::Nor as flash::Chip>::ERASE_SIZE as u32;
+    for (offset, expected) in [
+        (bootloader.start, Some("the bootloader")),
+        (bootloader.end - page, Some("the bootloader")),
+        (bootloader.end, None),
+        (active.start, Some("the running application")),
+        (active.end - page, Some("the running application")),
+        (active.end, None),
+        (B::RECORDS.start, None),
+    ] {
+        let faults = bench.socket().with_machine(|machine| {
+            let mut chip = machine.chip();
+            erase(&mut *chip, offset);
+            chip.core().faults().keys().cloned().collect::<Vec<_>>()
+        });
+        let told = format!(" was changed, at offset {offset:#x} of the flash");
+        let found = faults.unwrap().into_iter().find_map(|fault| Some(fault.strip_suffix(&told)?.to_owned()));
+        assert_eq!(found.as_deref(), expected, "{offset:#x}");
+    }
 }
 
 fn the_relay_is_set_within_200_ms_of_power_and_once<B: Board>() {
@@ -214,6 +277,7 @@ fn a_trace_names_what_the_cpu_enters_in_the_order_of_time() {
 
 on_both! {
     the_records_lie_where_the_board_has_them
+    an_application_that_changes_the_bootloader_or_itself_is_told_as_a_fault
     the_relay_is_set_within_200_ms_of_power_and_once
     it_joins_and_sends_basic_information_and_a_report_of_what_it_measures
     a_downlink_switches_the_relay_within_10_ms_of_its_end

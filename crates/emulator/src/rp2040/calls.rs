@@ -5,7 +5,7 @@ use sockeye_virtual_hardware::flash::{self, Flash, FlashError};
 
 use super::rom::{self, Function};
 use super::{PAGE, RAM, RAM_BYTES, Rp2040, SECTOR, XIP};
-use crate::chip::Call;
+use crate::chip::{Call, Chip};
 use crate::memory::Memory;
 
 impl Rp2040 {
@@ -97,8 +97,9 @@ impl Rp2040 {
         bytes: u32,
     ) {
         match result {
+            Ok(()) => self.core.flash_changed(&Self::PROGRAMS, XIP, from),
             // Without power nothing answers, and soon the CPU has none either.
-            Ok(()) | Err(FlashError::PowerLost) => {}
+            Err(FlashError::PowerLost) => {}
             Err(error) => self.core.fault(format!("the flash, at offset {from:#x}: {error:?}")),
         }
         let mut contents = vec![0; bytes as usize];

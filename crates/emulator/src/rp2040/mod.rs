@@ -24,7 +24,7 @@ use self::ssi::Ssi;
 use self::timer::Timer;
 use self::uart::Uart;
 use self::watchdog::Watchdog;
-use crate::chip::{Area, Call, Chip, Core, ResetKind, Start};
+use crate::chip::{Area, Call, Chip, Core, Programs, ResetKind, Start};
 use crate::elf::Image;
 use crate::kept::Kept;
 use crate::memory::Memory;
@@ -128,6 +128,7 @@ impl Chip for Rp2040 {
         (0xE000_E000, 0x1000),
     ];
     const RECORDS: Range<u32> = FLASH_BYTES - 0x8000..FLASH_BYTES;
+    const PROGRAMS: Programs = Programs { bootloader: 0..0x6000, active: 0x7000..0x47000 };
     /// The regulator, the ring oscillator and the boot ROM; about.
     const POWER_UP_US: u64 = 3_000;
     /// The mains sense misses a period of the mains.

@@ -27,7 +27,7 @@ use self::rng::Rng;
 use self::spi::Spi;
 use self::tim2::Tim2;
 use self::usart::Usart;
-use crate::chip::{Area, Chip, Core, ResetKind, Start};
+use crate::chip::{Area, Chip, Core, Programs, ResetKind, Start};
 use crate::elf::Image;
 use crate::kept::Kept;
 use crate::memory::Memory;
@@ -143,6 +143,7 @@ impl Chip for Stm32wl {
         (ALIAS, FLASH_BYTES),
     ];
     const RECORDS: Range<u32> = DATA - FLASH..DATA - FLASH + DATA_BYTES;
+    const PROGRAMS: Programs = Programs { bootloader: 0..NOTES - FLASH, active: ACTIVE - FLASH..DFU - FLASH };
     // STM32WLE5 data sheet, reset temporisation; about.
     const POWER_UP_US: u64 = 500;
     /// When the rail of 3.3 V has fallen to the detector's 2.9 V, of its fall to the 1.8 V that the chip needs.
@@ -581,9 +582,7 @@ impl Stm32wl {
             self.core.nvic.raise_nmi();
         }
         if let Some(changed) = self.flash.take_changed() {
-            if changed.start < NOTES - FLASH {
-                self.core.fault(format!("the bootloader was changed at {:#x}", changed.start));
-            }
+            self.core.flash_changed(&Self::PROGRAMS, FLASH, changed.start);
             let flash = &self.core.outside.flash;
             memory.write(FLASH + changed.start, &flash.peek(changed.clone()));
             self.torn += u32::from(flash.is_torn_in(changed));
