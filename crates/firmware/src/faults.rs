@@ -16,6 +16,9 @@ const FIRST_HOLD_MS: u64 = 30_000;
 /// The longest of these waits is the first one doubled so often: 16 min.
 const HOLD_DOUBLINGS: u32 = 5;
 
+/// So many runs in a row that ended too soon for control to have watched over the load, and it is supplied no more.
+const SHORT_RUNS: u32 = 10;
+
 /// What ended a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -114,6 +117,8 @@ pub(crate) struct FaultLedger {
     pc: AtomicU32,
     lr: AtomicU32,
     in_a_row: AtomicU32,
+    /// Those of them that came soon after a start.
+    short: AtomicU32,
     counts: [AtomicU32; FaultKind::ALL.len()],
 }
 
@@ -142,13 +147,14 @@ impl FaultLedger {
             pc: AtomicU32::new(0),
             lr: AtomicU32::new(0),
             in_a_row: AtomicU32::new(0),
+            short: AtomicU32::new(0),
             counts: [const { AtomicU32::new(0) }; FaultKind::ALL.len()],
         }
     }
 
     pub(crate) fn clear(&self) {
-        let Self { valid, pending, last, pc, lr, in_a_row, counts } = self;
-        for word in [pending, last, pc, lr, in_a_row].into_iter().chain(counts) {
+        let Self { valid, pending, last, pc, lr, in_a_row, short, counts } = self;
+        for word in [pending, last, pc, lr, in_a_row, short].into_iter().chain(counts) {
             set(word, 0);
         }
         set(valid, VALID);
@@ -205,11 +211,23 @@ impl FaultLedger {
         let ended = self.pending()?;
         set(&self.pending, 0);
         set(&self.last, ended as u32 + 1);
-        set(&self.in_a_row, get(&self.in_a_row).saturating_add(1));
+        for row in [&self.in_a_row, &self.short] {
+            set(row, get(row).saturating_add(1));
+        }
         if let Some(count) = self.counts.get(ended as usize) {
             set(count, get(count).saturating_add(1));
         }
         Some(ended)
+    }
+
+    /// Tells whether runs have ended again and again before control could watch over the load.
+    pub(crate) fn is_unwatched(&self) -> bool {
+        get(&self.short) >= SHORT_RUNS
+    }
+
+    /// Ends a row of short runs.
+    pub(crate) fn is_not_short(&self) {
+        set(&self.short, 0);
     }
 
     /// Ends a row of faults.

@@ -29,6 +29,11 @@ const RADIO_LIMIT_S: u32 = 6;
 /// A run so long ends a row of faults.
 pub(crate) const WELL_MS: u64 = 600_000;
 
+/// A run so long shows that control lives, as its silence would have ended it.
+const SHORT_MS: u64 = 5_000;
+
+const _: () = assert!(SHORT_MS > 1000 * CONTROL_LIMIT_S as u64 + WATCHDOG_PERIOD_MS);
+
 /// How long a lost supply keeps the flash from erasing for later.
 const SUPPLY_LOST_MS: u64 = 10_000;
 
@@ -93,6 +98,9 @@ pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
                 }
                 shared.service_alive.beat(now_ms);
                 service.system.feed_watchdog();
+                if now_ms >= service.course.since_ms.saturating_add(SHORT_MS) {
+                    service.retained.ledger().is_not_short();
+                }
                 if now_ms >= service.well_ms {
                     service.retained.ledger().is_well();
                 }
@@ -205,9 +213,11 @@ impl<B: Board> Service<B> {
     }
 
     /// Keeps room in the flash for what is stored when the supply is lost, so that no erase lies in that path. While it
-    /// is lost there is better to do.
+    /// is lost there is better to do; and while the radio is held back after faults too, as each first time writes a record.
     async fn prepare(&mut self, shared: &Shared) {
-        if self.clock.now_ms() >= self.calm_from_ms && self.storage.prepare().await.is_err() {
+        let now_ms = self.clock.now_ms();
+        let is_held = now_ms.saturating_add(WELL_MS) < self.well_ms;
+        if now_ms >= self.calm_from_ms && !is_held && self.storage.prepare().await.is_err() {
             self.observer.observe(Notice::Error { what: "flash: no room could be kept" });
         }
         self.restore_lost(shared).await;

@@ -7,6 +7,7 @@ use bench::{Bench, current};
 use sockeye_firmware::{Fault, FaultKind};
 use sockeye_state_machine::{ResetCause, TripCause};
 use sockeye_storage::RecordId;
+use sockeye_virtual_hardware::sim::TaskId;
 
 /// The time-out of both chips' watchdogs, and the slowest clock that theirs may have: 29.5 kHz for 32 kHz (STM32WLE5 data
 /// sheet, LSI over temperature and supply; from memory).
@@ -146,4 +147,68 @@ fn faults_in_a_row_keep_the_radio_off_for_longer_each_time_and_ten_good_minutes_
     assert_eq!(bench.retained.faults().in_a_row, 9);
     bench.run_ms(2_000);
     assert_eq!(bench.retained.faults().in_a_row, 0);
+}
+
+/// Has runs of so long end by a fault, one after the other; tells how the relay stands after each start.
+fn faulty_runs(bench: &Bench, mut task: TaskId, lengths_ms: &[u64]) -> (TaskId, Vec<bool>) {
+    let relays = lengths_ms.iter().map(|ms| {
+        bench.run_ms(*ms);
+        bench.sim.kill(task);
+        bench.retained.note(PANIC);
+        task = bench.start(ResetCause::Reboot);
+        bench.run_ms(1);
+        bench.relay.get().unwrap()
+    });
+    let relays = relays.collect();
+    (task, relays)
+}
+
+#[test]
+fn ten_faults_in_a_row_within_5_s_of_their_start_switch_the_relay_off() {
+    for (what, lengths_ms, off_after) in [
+        ("at once", vec![120; 12], Some(10)),
+        ("just before", vec![4_900; 12], Some(10)),
+        ("later", vec![6_100; 30], None),
+        ("with a better run between", [vec![120; 9], vec![6_100], vec![120; 8]].concat(), None),
+    ] {
+        let bench = Bench::new();
+        let task = bench.start(ResetCause::PowerOn);
+        bench.run_ms(60_000);
+        // The first of these ends a long run.
+        let (_, relays) = faulty_runs(&bench, task, &lengths_ms);
+        let found = relays.iter().position(|on| !on).map(|at| at + 1);
+        assert_eq!(found, off_after, "{what}: {relays:?}");
+    }
+}
+
+#[test]
+fn what_faults_have_switched_off_stays_off_and_can_be_switched_on_when_they_are_over() {
+    let bench = Bench::new();
+    let task = bench.start(ResetCause::PowerOn);
+    let (task, relays) = faulty_runs(&bench, task, &[100; 10]);
+    assert_eq!(relays.last(), Some(&false));
+    bench.run_ms(60_000);
+    assert_eq!((bench.relay.get(), bench.load(RecordId::RelayState)), (Some(false), Some(vec![0])));
+    bench.button.hold(100_000);
+    bench.run_ms(1_000);
+    assert_eq!(bench.relay.get(), Some(true));
+    // One fault more is one, not the eleventh.
+    let (_, relays) = faulty_runs(&bench, task, &[100; 3]);
+    assert_eq!(relays, [true; 3]);
+}
+
+#[test]
+fn a_device_that_faults_at_each_start_wears_no_flash_and_keeps_off_the_air() {
+    let bench = Bench::new();
+    let task = bench.start(ResetCause::PowerOn);
+    bench.run_ms(60_000);
+    let (task, _) = faulty_runs(&bench, task, &[150; 12]);
+    let at = |bench: &Bench| {
+        let counts = bench.flash.counts();
+        (counts.programs, counts.erases, bench.radio_calls.get())
+    };
+    let before = at(&bench);
+    faulty_runs(&bench, task, &[150; 100]);
+    assert_eq!(at(&bench), before);
+    assert_eq!(bench.retained.faults().in_a_row, 112);
 }
