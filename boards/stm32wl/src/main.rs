@@ -100,6 +100,7 @@ impl Board for Stm32wl {
 socket!(Stm32wl, parts, AES, Priority::P15);
 
 /// Takes the chip from reset to its parts.
+#[inline(never)]
 fn parts() -> Parts<Stm32wl> {
     let reset_cause = system::reset_cause();
     let wiring = variant::wire(clocks::init());

@@ -253,6 +253,7 @@ impl Stored {
     }
 
     /// Takes a record that was stored; the identity comes before the settings, which hang on it.
+    #[inline(never)]
     fn take(
         &mut self,
         id: RecordId,

@@ -261,6 +261,7 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
     }
 
     /// Finds out what an action of the MAC is for the radio, and whether the radio is to be set up for it first.
+    #[inline(never)]
     fn prepare(&mut self, now_ms: u64, action: Action) -> Result<(Purpose, Option<RxConfig>), Waited> {
         match action {
             Action::Event(_) | Action::Store(_) => Err(Waited::Poll),
@@ -307,6 +308,7 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
     }
 
     /// Says what the radio is to do once it is set up, for how long, and whether it may be woken from it.
+    #[inline(never)]
     fn begin(&mut self, now_ms: u64, purpose: &Purpose, ready: Ended) -> Result<(Task, u64, bool), Waited> {
         let failed = match ready {
             Ended::Done(_) => None,
@@ -346,6 +348,7 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
     }
 
     /// Tells the MAC how it went.
+    #[inline(never)]
     fn finish(&mut self, purpose: &Purpose, ended: Ended) -> Waited {
         let now_ms = self.timer.now_ms();
         if let Purpose::Send(..) = purpose {

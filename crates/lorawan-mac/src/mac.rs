@@ -229,6 +229,7 @@ impl Mac {
     /// Records that are damaged, or made under other credentials, count as absent; DevNonce goes on from
     /// whatever counters record can be read.
     #[must_use]
+    #[inline(never)]
     pub fn new(config: Config, restored: Restored<'_>, seed: u64) -> Self {
         let plan = Plan::of(config.region);
         let credentials = session::credentials_tag(&config, plan);
@@ -283,6 +284,7 @@ impl Mac {
         self.duty.resume(self.plan, now_ms, air_time);
     }
 
+    #[inline(never)]
     fn restore(&mut self, restored: Restored<'_>) {
         let stored = restored
             .session

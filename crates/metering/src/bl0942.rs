@@ -199,6 +199,7 @@ impl<S: Read + Write, D: DelayNs> Bl0942<S, D> {
     }
 
     /// The pulses since the last good reading. None count when the counter cannot be believed.
+    #[inline(never)]
     fn new_pulses(&mut self, cf_cnt: u32) -> u32 {
         let Some(last) = self.last_cf_cnt.replace(cf_cnt) else { return 0 };
         let doubted = self.doubted_cf_cnt.take();

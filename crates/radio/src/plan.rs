@@ -228,6 +228,7 @@ where
     }
 
     /// Acts on the interrupts that were read and cleared, and gives them back.
+    #[inline(never)]
     fn conclude(&mut self, mode: Option<RxMode>) -> Result<u16, Error> {
         self.commanding = false;
         let flags = core::mem::take(&mut self.flags);

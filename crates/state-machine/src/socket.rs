@@ -119,6 +119,7 @@ pub struct Socket {
 impl Socket {
     /// Starts the socket. The first effect is the relay: after a power cut by the setting for it, after any
     /// other start as it was.
+    #[inline(never)]
     pub fn new(now_ms: u64, boot: Boot, effects: &mut Effects) -> Self {
         let Boot { settings, identity, .. } = boot;
         let rated_current_a = identity.model.rated_current_a();

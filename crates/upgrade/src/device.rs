@@ -75,6 +75,7 @@ impl<V: Verify> Upgrade<V> {
     ///
     /// # Errors
     /// [`Refusal::Flash`]: the bootloader's state cannot be read.
+    #[inline(never)]
     pub fn look<F: NorFlash>(&mut self, flash: &mut F) -> Result<State, Refusal> {
         if self.slots.state.is_empty() {
             return Ok(State::None);
@@ -113,6 +114,7 @@ impl<V: Verify> Upgrade<V> {
     ///
     /// # Errors
     /// Why it is refused; [`Progress::refused`] tells it on.
+    #[inline(never)]
     pub fn handle<F: NorFlash>(
         &mut self,
         flash: &mut F,
