@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 /// The variable that names the file of the public key that the bootloader obeys.
 const KEY_VARIABLE: &str = "SOCKEYE_PUBLIC_KEY";
 
+/// The variable that names another version for an image to tell than the firmware's own, for trying an upgrade (`cargo xtask
+/// build --version-as`).
+const VERSION_VARIABLE: &str = "SOCKEYE_VERSION_AS";
+
 /// The key of those who develop: everybody has its secret half.
 const DEVELOPMENT_KEY: &str = "../../development.pub";
 
@@ -22,6 +26,8 @@ fn main() {
     let mut code = constants(&memory);
     if is_bootloader {
         code.push_str(&public_key());
+    } else {
+        code.push_str(&version());
     }
     fs::write(out.join("memory.x"), linker_map(&memory, is_bootloader)).expect("OUT_DIR can be written");
     fs::write(out.join("memory.rs"), code).expect("OUT_DIR can be written");
@@ -137,6 +143,21 @@ fn constants(memory: &Memory<'_>) -> String {
         line("Start of the bootloader's table of services.", "SERVICES_ORIGIN", origin + length - services);
     }
     code
+}
+
+/// Writes the version that the image is to tell, if not the firmware's own.
+fn version() -> String {
+    println!("cargo::rerun-if-env-changed={VERSION_VARIABLE}");
+    let version = env::var(VERSION_VARIABLE).ok().map(|text| {
+        let byte = |text: &str| u8::from_str_radix(text, 16).ok();
+        text.split_once('.')
+            .and_then(|(major, minor)| Some([byte(major)?, byte(minor)?]))
+            .unwrap_or_else(|| panic!("{VERSION_VARIABLE}: `{text}` is no version such as 0.2"))
+    });
+    format!(
+        "/// The version to tell, if not the firmware's own.\n#[allow(dead_code, reason = \"not every board takes upgrades\")]\n\
+         pub const VERSION_AS: Option<[u8; 2]> = {version:?};\n"
+    )
 }
 
 /// Writes the public key that the bootloader obeys.

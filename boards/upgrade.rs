@@ -77,7 +77,7 @@ pub fn parts(board: BoardName) -> UpgradeParts<Bootloader> {
             dfu: range(memory::DFU_ORIGIN, memory::DFU_LENGTH),
         },
         capacity: memory::ACTIVE_LENGTH,
-        version: SOFTWARE_VERSION,
+        version: memory::VERSION_AS.unwrap_or(SOFTWARE_VERSION),
         verify: Bootloader::find(),
     }
 }

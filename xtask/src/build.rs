@@ -20,14 +20,30 @@ pub struct Options {
     /// With a log by RTT, for a debug probe: not for a product, and not every image has room for it
     #[arg(long)]
     log: bool,
+    /// The version that the image tells, in place of its own: for trying an upgrade
+    #[arg(long, value_name = "V", value_parser = software_version)]
+    version_as: Option<[u8; 2]>,
 }
 
 impl Options {
     /// Chooses a variant with its log.
     #[must_use]
     pub fn with_log(choice: Choice) -> Self {
-        Self { choice, log: true }
+        Self { choice, log: true, version_as: None }
     }
+}
+
+/// What boards/build.rs reads a version from that is not the firmware's own.
+pub const VERSION_VARIABLE: &str = "SOCKEYE_VERSION_AS";
+
+/// Reads `1.14` as basic information has it: `[0x01, 0x14]`.
+pub fn software_version(text: &str) -> Result<[u8; 2], String> {
+    let byte = |text: &str| {
+        let digits = (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        u8::from_str_radix(text, 16).ok().filter(|_| digits)
+    };
+    let parsed = text.split_once('.').and_then(|(major, minor)| Some([byte(major)?, byte(minor)?]));
+    parsed.ok_or_else(|| format!("`{text}` is no version such as 1.14"))
 }
 
 /// Is what a build made.
@@ -46,7 +62,7 @@ pub struct Image {
 pub fn build(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let (board, variant) = Board::choose(&workspace.root, &options.choice)?;
     let variant = if options.log { variant.with_log() } else { variant };
-    let mut image = make(workspace, &board, &variant)?;
+    let mut image = make_as(workspace, &board, &variant, options.version_as)?;
     // All variants are built in one place; who builds one on purpose finds it when another has been built.
     if options.log || options.choice.variant.is_some() {
         let kept = image.elf.with_file_name(format!("{}-{}", board.about.package, variant.name));
@@ -99,7 +115,24 @@ pub fn elf(workspace: &Workspace, board: &Board, package: &str) -> Result<PathBu
 /// # Errors
 /// As [`build`].
 pub fn make(workspace: &Workspace, board: &Board, variant: &Variant) -> Result<Image, Failure> {
-    finish(workspace, board, cargo(workspace, board, variant), &board.about.package)
+    make_as(workspace, board, variant, None)
+}
+
+/// Builds an image that tells another version than its own.
+///
+/// # Errors
+/// As [`build`].
+pub fn make_as(
+    workspace: &Workspace,
+    board: &Board,
+    variant: &Variant,
+    version: Option<[u8; 2]>,
+) -> Result<Image, Failure> {
+    let mut cargo = cargo(workspace, board, variant);
+    if let Some([major, minor]) = version {
+        cargo.env(VERSION_VARIABLE, format!("{major:x}.{minor:x}"));
+    }
+    finish(workspace, board, cargo, &board.about.package)
 }
 
 /// Builds the bootloader, if the board has one.
@@ -137,4 +170,18 @@ pub fn make_uf2(board: &Board, images: &[&Path]) -> Result<Option<PathBuf>, Fail
     let blocks = uf2::blocks(&segments, kind.family).map_err(|error| Failure::file(first, error))?;
     fs::write(&file, blocks).map_err(|error| Failure::file(&file, error))?;
     Ok(Some(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_written_as_basic_information_shows_it() {
+        assert_eq!(software_version("1.14"), Ok([1, 0x14]));
+        assert_eq!(software_version("0.2"), Ok([0, 2]));
+        for text in ["1", "1.a", "1.100", "V1.4", "", ".", "1.+1"] {
+            assert!(software_version(text).is_err(), "{text}");
+        }
+    }
 }

@@ -25,6 +25,9 @@ pub struct Options {
     /// The file to write; beside the image if not given
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// The version of the image, in place of its own: for trying an upgrade
+    #[arg(long, value_name = "V", value_parser = build::software_version)]
+    version_as: Option<[u8; 2]>,
     #[command(flatten)]
     range: Hardware,
 }
@@ -63,11 +66,14 @@ pub fn sign(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let key = keys::read(&options.key)?;
     let elf = match &options.elf {
         Some(elf) => elf.clone(),
-        None => build::make(workspace, &board, &variant)?.elf,
+        None => build::make_as(workspace, &board, &variant, options.version_as)?.elf,
     };
     let bytes = fs::read(&elf).map_err(|error| Failure::file(&elf, error))?;
     let flat = flat(&board, &bytes).map_err(|error| Failure::file(&elf, error))?;
-    let version = version(&workspace.root)?;
+    let version = match options.version_as {
+        Some(version) => version,
+        None => version(&workspace.root)?,
+    };
     let update = update(&variant, &flat, version, options.range, &key)?;
     let out = options.out.clone().unwrap_or_else(|| elf.with_extension("update"));
     fs::write(&out, &update).map_err(|error| Failure::file(&out, error))?;
@@ -79,6 +85,24 @@ pub fn sign(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
         flat.len()
     );
     Ok(())
+}
+
+/// Makes the version after the present one of a board's image, signed with the key of those who develop: what the tests of
+/// upgrades carry in.
+///
+/// # Errors
+/// As [`sign`].
+pub fn next(workspace: &Workspace, board: &str) -> Result<(), Failure> {
+    let [major, minor] = version(&workspace.root)?;
+    let options = Options {
+        choice: Choice { board: board.to_owned(), variant: None },
+        key: workspace.root.join("boards/development.key"),
+        elf: None,
+        out: None,
+        version_as: Some([major, minor.wrapping_add(1)]),
+        range: Hardware::ALL,
+    };
+    sign(workspace, &options)
 }
 
 /// Gives an image as it lies in the active slot, gaps as erased flash.

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::fuzz;
 use crate::process;
 use crate::setup;
+use crate::sign;
 use crate::size;
 use crate::soak;
 use crate::tidy;
@@ -203,9 +204,11 @@ fn emulation(workspace: &Workspace) -> Count {
             workspace,
             &build::Options::with_log(Choice { board: "rp2040-sx1262".to_owned(), variant: None }),
         )?;
-        emulate::BOARDS
-            .iter()
-            .try_for_each(|board| emulate::images(workspace, &emulate::Chosen::of(board)).map(drop))
+        emulate::BOARDS.iter().try_for_each(|board| {
+            // So does the update to the next version.
+            sign::next(workspace, board)?;
+            emulate::images(workspace, &emulate::Chosen::of(board)).map(drop)
+        })
     };
     match images() {
         Ok(()) => count.add(tests_of(workspace, &["test", "--no-fail-fast", "-p", "sockeye-emulator"])),

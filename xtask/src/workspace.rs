@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::Failure;
-use crate::process;
+use crate::{build, process};
 
 /// Is the repository that the commands work on.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ impl Workspace {
     pub fn cargo(&self) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.root);
+        // What is built has its own version, but where `build` and `sign` are told another one.
+        cargo.env_remove(build::VERSION_VARIABLE);
         cargo
     }
 

@@ -6,6 +6,7 @@
 
 #[path = "../../handover.rs"]
 mod handover;
+mod i2c;
 mod identity;
 mod line;
 #[macro_use]
@@ -15,6 +16,7 @@ mod radio;
 #[path = "../../relay.rs"]
 mod relay;
 mod system;
+mod tag;
 #[path = "../../upgrade.rs"]
 mod upgrade;
 
@@ -30,7 +32,6 @@ use embassy_rp::{bind_interrupts, config};
 use embassy_time::Delay;
 use sockeye_firmware::{Board, EmbassyClock, Parts, PinSupply};
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
-use sockeye_nfc::NoPort;
 use sockeye_settings::Region;
 use sockeye_upgrade::BoardName;
 
@@ -68,6 +69,9 @@ mod pin {
     }
 }
 
+/// How long the crystal may take to start, in ms.
+const CRYSTAL_MS: u32 = 2;
+
 /// This board.
 struct Rp2040Sx1262;
 
@@ -80,21 +84,29 @@ impl Board for Rp2040Sx1262 {
     type Supply = PinSupply<Input<'static>>;
     type Phy = radio::Phy;
     type Flash = BlockingAsync<PicoFlash>;
-    type Port = NoPort;
+    type Port = tag::Tag;
     type Verify = upgrade::Bootloader;
     type System = System;
     type Observer = mcu::Log;
 }
 
-socket!(Rp2040Sx1262, parts, SWI_IRQ_0, Priority::P3);
+socket!(Rp2040Sx1262, parts, SWI_IRQ_0, Priority::P3, maintenance);
 
 /// Takes the chip from reset to its parts.
 fn parts() -> Parts<Rp2040Sx1262> {
     let reset_cause = system::reset_cause();
-    let p = embassy_rp::init(config::Config::default());
+    let mut config = config::Config::default();
+    // The start of embassy-rp takes all pins back to their reset state until the crystal runs: a relay that is held on through a
+    // restart would drop in the 128 ms that it gives the crystal. A Pico's needs 1 ms (pico-sdk, hardware_xosc:
+    // PICO_XOSC_STARTUP_DELAY_MULTIPLIER).
+    if let Some(crystal) = &mut config.clocks.xosc {
+        crystal.delay_multiplier = CRYSTAL_MS;
+    }
+    let p = embassy_rp::init(config);
     let system = System::new(p.WATCHDOG);
     let mut flash = PicoFlash::new_blocking(p.FLASH);
-    let identity = identity::of(&mut flash);
+    let number = identity::number(&mut flash);
+    let identity = identity::of(number);
 
     Parts {
         clock: EmbassyClock,
@@ -119,7 +131,7 @@ fn parts() -> Parts<Rp2040Sx1262> {
         }),
         flash: BlockingAsync::new(flash),
         storage_range: memory::STORAGE,
-        port: NoPort,
+        port: tag::new(i2c::Bus::new(p.I2C0, p.PIN_5, p.PIN_4), Input::new(p.PIN_8, Pull::Up), number),
         upgrade: upgrade::parts(NAME),
         system,
         observer: mcu::Log::begin(reset_cause),

@@ -184,6 +184,10 @@ pub struct Core<N> {
     changes: Vec<Change>,
     packets: u16,
     relay: Option<bool>,
+    /// Since when the relay's pin drives nothing, in ticks.
+    relay_free: Option<u64>,
+    /// The longest time that it drove nothing, in ticks.
+    relay_gap: u64,
     led: bool,
     /// What the image did that a chip would not have let pass, or that no model answers for, with how often.
     faults: BTreeMap<String, u64>,
@@ -205,6 +209,8 @@ impl<N: flash::Chip + Clone> Core<N> {
             changes: Vec::new(),
             packets: outside.radio.packets(),
             relay: None,
+            relay_free: None,
+            relay_gap: 0,
             led: false,
             faults: BTreeMap::new(),
         }
@@ -220,6 +226,9 @@ impl<N: flash::Chip + Clone> Core<N> {
         fresh.changes = std::mem::take(&mut self.changes);
         fresh.faults = std::mem::take(&mut self.faults);
         fresh.packets = self.packets;
+        self.release_relay();
+        fresh.relay_free = self.relay_free;
+        fresh.relay_gap = self.relay_gap;
         fresh
     }
 
@@ -301,8 +310,23 @@ impl<N: flash::Chip + Clone> Core<N> {
         }
     }
 
+    /// Notes that the relay's pin drives nothing: what holds the relay then is outside of the chip.
+    pub fn release_relay(&mut self) {
+        if self.relay.take().is_some() {
+            self.relay_free = Some(self.time.now());
+        }
+    }
+
+    /// Takes the longest time that the relay's pin drove nothing between two levels, in µs.
+    pub fn take_relay_gap_us(&mut self) -> u64 {
+        std::mem::take(&mut self.relay_gap).div_ceil(TICKS_PER_US)
+    }
+
     /// Takes the level that the relay's pin is driven to.
     pub fn drive_relay(&mut self, on: bool) {
+        if let Some(since) = self.relay_free.take() {
+            self.relay_gap = self.relay_gap.max(self.time.now() - since);
+        }
         if self.relay != Some(on) {
             self.relay = Some(on);
             self.sync();

@@ -119,6 +119,11 @@ impl Image {
         self.marks.iter().find(|(other, _)| other == name).map(|(_, address)| *address)
     }
 
+    /// Finds the functions of a name: bootloader and application may have the same.
+    pub fn addresses(&self, function: &str) -> impl Iterator<Item = u32> {
+        self.symbols.iter().filter(move |(_, name)| name == function).map(|(address, _)| *address)
+    }
+
     /// Tells whether it is one for the RP2040, whose flash begins at 0x1000_0000.
     #[must_use]
     pub fn is_for_rp2040(&self) -> bool {

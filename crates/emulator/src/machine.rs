@@ -49,6 +49,18 @@ enum Hint {
     Sleep(Sleep),
 }
 
+impl Hint {
+    /// ARMv7-M ARM, A5.2.5: hints.
+    fn of(half: u16) -> Option<Self> {
+        match half {
+            0xBF20 => Some(Self::Sleep(Sleep::UntilEvent)),
+            0xBF30 => Some(Self::Sleep(Sleep::UntilInterrupt)),
+            0xBF40 => Some(Self::Sev),
+            _ => None,
+        }
+    }
+}
+
 /// Why the CPU does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sleep {
@@ -623,24 +635,21 @@ fn add_hint<C: Chip>(
 ) -> Result<(), Error> {
     let (chip, slept) = (chip.clone(), slept.clone());
     let at = u64::from(address);
-    cpu.add_code_hook(at, at, move |_, _, _| match hint {
-        Hint::Sev => chip.borrow_mut().core_mut().nvic.set_event(),
-        Hint::Sleep(sleep) => slept.set(Some(sleep)),
+    cpu.add_code_hook(at, at, move |cpu, _, _| {
+        let mut half = [0; 2];
+        // An upgrade may have brought other code.
+        if cpu.mem_read(at, &mut half).is_err() || Hint::of(u16::from_le_bytes(half)) != Some(hint) {
+            return;
+        }
+        match hint {
+            Hint::Sev => chip.borrow_mut().core_mut().nvic.set_event(),
+            Hint::Sleep(sleep) => slept.set(Some(sleep)),
+        }
     })?;
     Ok(())
 }
 
 /// Finds the hints that a chip obeys and the CPU engine passes over.
 fn hints(image: &Image) -> Vec<(u32, Hint)> {
-    let hint = |(address, half)| {
-        // ARMv7-M ARM, A5.2.5: hints.
-        let hint = match half {
-            0xBF20 => Hint::Sleep(Sleep::UntilEvent),
-            0xBF30 => Hint::Sleep(Sleep::UntilInterrupt),
-            0xBF40 => Hint::Sev,
-            _ => return None,
-        };
-        Some((address, hint))
-    };
-    image.short_instructions().filter_map(hint).collect()
+    image.short_instructions().filter_map(|(address, half)| Some((address, Hint::of(half)?))).collect()
 }

@@ -145,6 +145,11 @@ impl<C: Chip> EmulatedSocket<C> {
         self.relay_set_us.get()
     }
 
+    /// Takes the longest time since the last call that the relay's pin drove nothing between two levels, in µs.
+    pub fn take_relay_gap_us(&self) -> u64 {
+        self.with_machine(|machine| machine.chip().core_mut().take_relay_gap_us()).unwrap_or(0)
+    }
+
     /// Shows the parts around the chip.
     #[must_use]
     pub fn outside(&self) -> &Outside<C::Nor> {
@@ -293,7 +298,9 @@ impl<C: Chip> EmulatedSocket<C> {
                 }
                 let kind = if is_hang { ResetKind::Watchdog } else { kind };
                 let has_failed = noted.is_some();
-                self.tell(Event::Reboot { cause: witness.reboot(now_us, kind, has_failed, &function) });
+                let button_us = self.outside.button.last_moved_us();
+                let cause = witness.reboot(now_us, kind, has_failed, &function, button_us);
+                self.tell(Event::Reboot { cause });
             }
         }
     }

@@ -16,6 +16,9 @@ const FRAME_US: u64 = 50_000;
 /// How long before a restart the frame was received that asked for it: its answer goes out first.
 const REBOOT_US: u64 = 30_000_000;
 
+/// A factory reset follows on so much time with the button held, and a little more, in µs.
+const HOLD_US: u64 = 15_000_000;
+
 /// Parts of the names of functions that end in a reset because something went wrong.
 const FAULTS: [&str; 3] = ["panic", "rust_begin_unwind", "HardFault"];
 
@@ -128,8 +131,15 @@ impl Witness {
     }
 
     /// Says why the chip was reset just now.
-    /// The image resets itself when it is asked to, after a factory reset, and after a fault or a panic.
-    pub fn reboot(&mut self, now_us: u64, kind: ResetKind, has_failed: bool, function: &str) -> &'static str {
+    /// The image resets itself when it is asked to, after a factory reset, after a fault or a panic, and into another image.
+    pub fn reboot(
+        &mut self,
+        now_us: u64,
+        kind: ResetKind,
+        has_failed: bool,
+        function: &str,
+        button_us: Option<u64>,
+    ) -> &'static str {
         self.restarted();
         match (kind, self.reboot_asked.take()) {
             (ResetKind::Power, _) => "power_on",
@@ -143,7 +153,8 @@ impl Witness {
                 }
             }
             _ if FAULTS.iter().any(|name| function.contains(name)) => "fault",
-            (ResetKind::Software, _) => "factory_reset",
+            _ if button_us.is_some_and(|at_us| now_us.saturating_sub(at_us) <= HOLD_US) => "factory_reset",
+            (ResetKind::Software, _) => "upgrade",
         }
     }
 
@@ -191,10 +202,15 @@ mod tests {
     fn a_restart_was_asked_for_by_the_frame_before_it() {
         let mut witness = Witness::new(Model::Eu);
         witness.delivery(1_000_000, false, &[0xFF, 0x10, 0xFF]);
-        assert_eq!(witness.reboot(5_000_000, ResetKind::Software, false, "service"), "downlink");
-        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, false, "service"), "factory_reset");
-        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, false, "HardFault_"), "fault");
-        assert_eq!(witness.reboot(6_000_000, ResetKind::Software, true, "reset"), "fault");
-        assert_eq!(witness.reboot(7_000_000, ResetKind::Watchdog, false, "service"), "watchdog");
+        let mut check = |at_us, kind, has_failed, function, button_us, expected| {
+            assert_eq!(witness.reboot(at_us, kind, has_failed, function, button_us), expected);
+        };
+        check(5_000_000, ResetKind::Software, false, "service", None, "downlink");
+        check(26_000_000, ResetKind::Software, false, "service", Some(15_000_000), "factory_reset");
+        check(26_000_000, ResetKind::Software, false, "service", Some(1_000_000), "upgrade");
+        check(26_000_000, ResetKind::Software, false, "service", None, "upgrade");
+        check(26_000_000, ResetKind::Software, false, "HardFault_", None, "fault");
+        check(26_000_000, ResetKind::Software, true, "reset", None, "fault");
+        check(27_000_000, ResetKind::Watchdog, false, "service", None, "watchdog");
     }
 }

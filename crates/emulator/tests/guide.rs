@@ -54,7 +54,7 @@ const LONG: [&str; 11] = [
     "sensor_data_have_the_records_and_units_of_the_guide",
 ];
 
-/// Scenarios with a phone at the tag: the modelled chips have no I2C yet.
+/// Scenarios with a phone at the tag, for the boards that have one.
 const TAG: [&str; 3] = [
     "a_smartphone_reads_and_writes_the_settings",
     "the_password_can_be_changed",
@@ -62,7 +62,7 @@ const TAG: [&str; 3] = [
 ];
 
 fn trials<B: Board>() -> impl Iterator<Item = Trial> {
-    let has_its_part = |(name, _): &(String, fn())| !TAG.iter().any(|tag| name.ends_with(tag));
+    let has_its_part = |(name, _): &(String, fn())| B::HAS_TAG || !TAG.iter().any(|tag| name.ends_with(tag));
     sockeye_scenarios::all::<OnTheChip<B>>().into_iter().filter(has_its_part).map(|(name, run)| {
         let is_long = LONG.iter().any(|long| name.ends_with(long));
         let run = move || {

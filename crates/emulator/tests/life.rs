@@ -13,6 +13,7 @@ use sockeye_emulator::nvic::NMI;
 use sockeye_emulator::stm32wl::Stm32wl;
 use sockeye_host::report::{DownlinkKind, Event};
 use sockeye_virtual_hardware::flash::{self, Cut};
+use sockeye_virtual_hardware::st25dv::BusFault;
 
 /// The first instant at which an event of a kind is told.
 fn first(events: &[(u64, Event)], is: impl Fn(&Event) -> bool) -> u64 {
@@ -241,6 +242,59 @@ fn a_write_of_flash_that_a_power_cut_has_torn_is_read_over<B: Board>() {
     after_torn_writes::<B>(|_| {});
 }
 
+/// A phone reads, sets the reporting interval, and reads again.
+fn a_phone_reads_and_writes_settings_at_the_tag<B: Board>() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nfc_{}.json", B::NAME));
+    std::fs::write(
+        &path,
+        r#"{ "model": "EU", "region": "EU868", "general": { "reporting_interval_s": 600 } }"#,
+    )
+    .unwrap();
+    let mut bench = Bench::<B>::new("--seed 3");
+    let path = path.display();
+    let events = bench.script(&format!("at 20s nfc read\nat 30s nfc write {path}\nat 60s nfc read"), 90_000);
+    let told: Vec<_> = events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Nfc { action, result, settings } => Some((*action, result.as_str(), settings.as_ref())),
+            _ => None,
+        })
+        .collect();
+    let [("read", "done", Some(before)), ("write", "done", None), ("read", "done", Some(after))] = told[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert_eq!(before["general"]["reporting_interval_s"], 1200);
+    assert_eq!(after["general"]["reporting_interval_s"], 600);
+    bench.is_clean("");
+}
+
+/// With each fault of its bus the socket joins, obeys and trips in time; when the bus is mended the tag is found again.
+fn whatever_the_bus_to_the_tag_does_the_socket_goes_on<B: Board>() {
+    for fault in [BusFault::Absent, BusFault::Stuck, BusFault::Hangs] {
+        let mut bench = Bench::<B>::new("--seed 4");
+        bench.outside().tag.set_fault(fault);
+        let events = bench.script("at 50s downlink 85 080000ff\nat 55s press\nat 60s load 5000W", 62_000);
+        let relays = relays(&events);
+        assert!(
+            matches!(
+                relays[..],
+                [
+                    (_, true, "power_up"),
+                    (50_000..=53_000, false, "downlink"),
+                    (55_000..=55_150, true, "button"),
+                    (60_200..=60_495, false, "hard_limit")
+                ]
+            ),
+            "{fault:?}: {events:#?}"
+        );
+        bench.outside().tag.set_fault(BusFault::None);
+        let events = bench.script("at 85s nfc read", 100_000);
+        first(&events, |event| matches!(event, Event::Nfc { result, .. } if result == "done"));
+        bench.is_clean("");
+    }
+}
+
 #[test]
 fn a_torn_word_of_the_stm32wl_raises_the_nmi() {
     let mut seen = 0;
@@ -273,6 +327,20 @@ fn a_trace_names_what_the_cpu_enters_in_the_order_of_time() {
     let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what}"));
     assert!(place("  Reset") < place("  main") && place("  main") < place("> exception"));
     assert!(text.contains("< back from the exception"));
+}
+
+/// Tries each on the boards that have a tag.
+macro_rules! with_a_tag {
+    ($($name:ident)*) => {
+        mod rp2040_tag {
+            $(#[test] fn $name() { super::$name::<sockeye_emulator::rp2040::Rp2040>(); })*
+        }
+    };
+}
+
+with_a_tag! {
+    a_phone_reads_and_writes_settings_at_the_tag
+    whatever_the_bus_to_the_tag_does_the_socket_goes_on
 }
 
 on_both! {

@@ -3,6 +3,7 @@
 mod calls;
 mod clocks;
 mod gpio;
+mod i2c;
 mod rom;
 mod sio;
 mod spi;
@@ -18,6 +19,7 @@ use sockeye_virtual_hardware::flash::{self, Flash};
 
 use self::clocks::Clocks;
 use self::gpio::Gpio;
+use self::i2c::I2c;
 use self::sio::Sio;
 use self::spi::Spi;
 use self::ssi::Ssi;
@@ -51,10 +53,12 @@ mod irq {
     pub const IO_BANK0: u8 = 13;
     pub const SPI1: u8 = 19;
     pub const UART0: u8 = 20;
+    pub const I2C0: u8 = 23;
 }
 
 /// Bits of RESETS (data sheet 2.14), of those that have a model.
 mod reset {
+    pub const I2C0: u32 = 1 << 3;
     pub const IO_BANK0: u32 = 1 << 5;
     pub const PADS_BANK0: u32 = 1 << 8;
     pub const PLL_SYS: u32 = 1 << 12;
@@ -77,6 +81,10 @@ mod pin {
     pub const BUTTON: u32 = 7;
     /// Low when the mains is gone.
     pub const MAINS: u32 = 22;
+    pub const TAG_SDA: u32 = 4;
+    pub const TAG_SCL: u32 = 5;
+    /// Falls with each pulse.
+    pub const TAG_GPO: u32 = 8;
     pub const RADIO_NSS: u32 = 3;
     pub const RADIO_RESET: u32 = 15;
     pub const RADIO_BUSY: u32 = 2;
@@ -97,6 +105,9 @@ pub struct Rp2040 {
     watchdog: Watchdog,
     uart: Uart,
     spi: Spi,
+    i2c: I2c,
+    /// The tag's pulses so far.
+    pulses: u64,
     ssi: Ssi,
     /// Blocks that keep what they are given.
     psm: Kept<4>,
@@ -131,6 +142,7 @@ impl Chip for Rp2040 {
     const PROGRAMS: Programs = Programs { bootloader: 0..0x6000, active: 0x7000..0x47000 };
     /// The regulator, the ring oscillator and the boot ROM; about.
     const POWER_UP_US: u64 = 3_000;
+    const HAS_TAG: bool = true;
     /// The mains sense misses a period of the mains.
     const SUPPLY_MONITOR_US: u64 = 20_000;
 
@@ -177,6 +189,7 @@ impl Chip for Rp2040 {
             return;
         }
         let clocks = Clocks::new(self.clocks.next_seed());
+        self.i2c.let_go(&core.outside.tag);
         let now = core.time.now();
         let timed_out = kind == ResetKind::Watchdog;
         let watchdog = self.watchdog.after_reset(now, clocks.ref_ticks().unwrap_or(1), timed_out);
@@ -203,6 +216,7 @@ impl Chip for Rp2040 {
         while let Some((byte, _)) = self.core.meter_byte() {
             self.uart.receive(now, byte);
         }
+        self.i2c.advance(&self.core.outside.tag, now, self.i2c_ticks());
         if self.watchdog.due().is_some_and(|due| due <= now) {
             self.core.ask_for_reset(ResetKind::Watchdog);
         }
@@ -211,10 +225,15 @@ impl Chip for Rp2040 {
 
     fn next_event(&self) -> Option<u64> {
         let busy = self.core.outside.radio.busy_until_us().map(ticks_of_us);
-        [self.timer.next_event(), self.uart.next_event(), self.watchdog.due(), busy, self.core.next_outside()]
-            .into_iter()
-            .flatten()
-            .min()
+        let blocks = [
+            self.timer.next_event(),
+            self.uart.next_event(),
+            self.i2c.next_event(),
+            self.watchdog.due(),
+            busy,
+            self.core.next_outside(),
+        ];
+        blocks.into_iter().flatten().min()
     }
 
     fn read(&mut self, _: &mut dyn Memory, address: u32, bytes: u32) -> u32 {
@@ -286,6 +305,8 @@ impl Rp2040 {
             watchdog,
             uart: Uart::new(clocks.peri_ticks()),
             spi: Spi::new(),
+            i2c: I2c::new(),
+            pulses: core.outside.tag.pulses(),
             ssi: Ssi::new(unique_id),
             psm: Kept::new(&[0x0, 0x4, 0x8, 0xC]),
             vreg,
@@ -315,6 +336,16 @@ impl Rp2040 {
         self.gpio.drive(pin::MAINS, !outside.supply_low.get());
         self.gpio.drive(pin::RADIO_BUSY, outside.radio.is_busy());
         self.gpio.drive(pin::RADIO_DIO1, outside.radio.dio1());
+        // Both lines are pulled up.
+        self.gpio.drive(pin::TAG_SCL, true);
+        self.gpio.drive(pin::TAG_SDA, !I2c::is_stuck(&outside.tag));
+        let pulses = outside.tag.pulses();
+        if std::mem::replace(&mut self.pulses, pulses) != pulses {
+            // Shorter than the software could look.
+            self.gpio.drive(pin::TAG_GPO, false);
+            self.gpio.look();
+        }
+        self.gpio.drive(pin::TAG_GPO, true);
         self.gpio.look();
         self.set_lines();
     }
@@ -332,11 +363,13 @@ impl Rp2040 {
         nvic.set_line(irq::IO_BANK0, self.gpio.interrupts());
         nvic.set_line(irq::SPI1, self.spi.interrupts());
         nvic.set_line(irq::UART0, self.uart.interrupts());
+        nvic.set_line(irq::I2C0, self.i2c.interrupts());
     }
 
     fn pins_changed(&mut self) {
-        if let Some(on) = self.gpio.output(pin::RELAY) {
-            self.core.drive_relay(on);
+        match self.gpio.output(pin::RELAY) {
+            Some(on) => self.core.drive_relay(on),
+            None => self.core.release_relay(),
         }
         // A pin that drives nothing lights nothing.
         self.core.light(self.gpio.output(pin::LED) == Some(true));
@@ -404,6 +437,10 @@ impl Rp2040 {
             0x4002_C000 => self.clocks.pll_usb.read(offset),
             0x4003_4000 => self.uart.read(offset),
             0x4004_0000 => self.spi.read(offset),
+            0x4004_4000 => {
+                self.sync_i2c();
+                self.i2c.read(offset)
+            }
             0x4005_4000 => self.timer.read(now, offset),
             0x4005_8000 => self.watchdog.read(now, offset),
             0x4006_0000 => self.clocks.read_rosc(offset),
@@ -511,6 +548,11 @@ impl Rp2040 {
                 Some(())
             }
             0x4004_0000 => self.spi.write(offset, value),
+            0x4004_4000 => {
+                self.sync_i2c();
+                let ticks = self.i2c_ticks();
+                self.i2c.write(&self.core.outside.tag, now, ticks, offset, value)
+            }
             0x4005_4000 => self.timer.write(now, offset, value),
             0x4005_8000 => {
                 self.watchdog.write(now, offset, value)?;
@@ -574,6 +616,17 @@ impl Rp2040 {
         self.spi.received(answer);
     }
 
+    fn i2c_ticks(&self) -> u64 {
+        self.clocks.sys_ticks().unwrap_or(1)
+    }
+
+    /// Brings the bus to the present instant.
+    fn sync_i2c(&mut self) {
+        self.core.sync();
+        let now = self.core.time.now();
+        self.i2c.advance(&self.core.outside.tag, now, self.i2c_ticks());
+    }
+
     /// Holds blocks in reset, and lets others go: each begins as it is after a reset.
     fn hold(&mut self, blocks: u32) {
         let freed = self.in_reset & !blocks;
@@ -585,6 +638,10 @@ impl Rp2040 {
         }
         if newly & reset::UART0 != 0 {
             self.uart = Uart::new(self.clocks.peri_ticks());
+        }
+        if newly & reset::I2C0 != 0 {
+            self.i2c.let_go(&self.core.outside.tag);
+            self.i2c = I2c::new();
         }
         if newly & reset::SPI1 != 0 {
             self.spi = Spi::new();
@@ -634,6 +691,7 @@ fn held_by(block: u32) -> u32 {
         0x4002_C000 => reset::PLL_USB,
         0x4003_4000 => reset::UART0,
         0x4004_0000 => reset::SPI1,
+        0x4004_4000 => reset::I2C0,
         0x4005_4000 => reset::TIMER,
         0x5000_0000 => 1 << 2,
         _ => 0,

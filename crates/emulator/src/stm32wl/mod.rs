@@ -594,8 +594,9 @@ impl Stm32wl {
         let pins = self.pins;
         let output = |pin: Pin| self.ports.get(pin.port as usize).and_then(|port| port.output(pin.number));
         let (relay, led) = (output(pins.relay), output(pins.led).map(|high| high == pins.led_lights_high));
-        if let Some(on) = relay {
-            self.core.drive_relay(on);
+        match relay {
+            Some(on) => self.core.drive_relay(on),
+            None => self.core.release_relay(),
         }
         // A pin that drives nothing lights nothing.
         self.core.light(led.unwrap_or(false));

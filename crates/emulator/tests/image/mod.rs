@@ -53,18 +53,22 @@ pub fn aside<B: Board>(variant: &str) -> Rc<Image> {
     Rc::new(application.join(read::<B>("SOCKEYE_NONE", &format!("{package}-bootloader"))))
 }
 
+/// Reads the signed update to the next version of a board's image.
+pub fn update<B: Board>() -> Vec<u8> {
+    let path = built::<B>(&format!("sockeye-{}.update", B::NAME));
+    std::fs::read(&path).unwrap_or_else(|error| {
+        let (path, name) = (path.display(), B::NAME);
+        panic!("{path}: {error}; make it first: cargo xtask sign --board {name} --key boards/development.key --version-as 0.2")
+    })
+}
+
+fn built<B: Board>(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("..").join(B::TARGET).join("firmware").join(file)
+}
+
 /// Reads an image from where a variable says, or where `cargo xtask build` leaves it.
 fn read<B: Board>(variable: &str, package: &str) -> Image {
-    let path = std::env::var_os(variable).map_or_else(
-        || {
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-                .join("..")
-                .join(B::TARGET)
-                .join("firmware")
-                .join(package)
-        },
-        PathBuf::from,
-    );
+    let path = std::env::var_os(variable).map_or_else(|| built::<B>(package), PathBuf::from);
     let bytes = std::fs::read(&path).unwrap_or_else(|error| {
         panic!("{}: {error}; build the images first: cargo xtask build --board {}", path.display(), B::NAME)
     });
