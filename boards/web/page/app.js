@@ -33,6 +33,7 @@ function say(text, bad = false) {
 function fail(error) {
   if (error.kind === "cancelled" || error.name === "AbortError") return;
   if (error.kind === "wrong_password" || error.kind === "wait") unlocked = false;
+  if (error.kind === "lost" && way) disconnect();
   const text = error.message;
   say(text.charAt(0).toUpperCase() + text.slice(1), true);
 }
@@ -215,9 +216,13 @@ function showAll() {
 /** A tag was read. */
 function seen(found) {
   try {
+    const before = JSON.stringify([status?.sn, settings]);
     ({ status } = ask("see_status", { bytes: found.status }));
     if (found.settings) ({ settings } = ask("see_settings", { bytes: found.settings }));
-    if (settings) showAll();
+    if (!settings) return;
+    // What was typed and is not written yet stays, unless the socket is another one or has changed.
+    if (JSON.stringify([status.sn, settings]) === before) showStatus();
+    else showAll();
   } catch (error) {
     fail(error);
   }
