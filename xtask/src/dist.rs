@@ -11,17 +11,21 @@ use crate::board::{Board, Choice, Variant};
 use crate::failure::Failure;
 use crate::sign::{self, Hardware};
 use crate::workspace::Workspace;
-use crate::{hex_file, image, keys, process, uf2};
+use crate::{hex_file, image, keys, process, uf2, web};
 
 /// Says what to make.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 For every variant: NAME.elf (application), NAME-bootloader.elf, NAME.bin (application, as it lies in its slot), NAME.hex and where the chip \
-shows a drive NAME.uf2 (bootloader and application), NAME.update (signed), NAME.sbom.json (CycloneDX: what is in it).")]
+shows a drive NAME.uf2 (bootloader and application), NAME.update (signed), NAME.sbom.json (CycloneDX: what is in it). Beside them the \
+folder `toolbox`: the web page, for any web server.")]
 pub struct Options {
     /// Only this board, in all its variants
     #[arg(long)]
     board: Option<String>,
+    /// Only the web page
+    #[arg(long, conflicts_with = "board")]
+    page: bool,
     /// The file of the secret key; the development key, which everybody has, if not given
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -39,12 +43,20 @@ struct Place {
     target: PathBuf,
 }
 
+/// What is made.
+struct Wanted {
+    boards: Vec<Board>,
+    page: bool,
+    key: [u8; 32],
+}
+
 /// Makes everything, or checks that it is the same when made elsewhere.
 ///
 /// # Errors
 /// A board that is not there, an image that does not build, a key that is none, bytes that differ.
 pub fn dist(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let boards: Vec<Board> = match &options.board {
+        None if options.page => Vec::new(),
         None => Board::all(&workspace.root)?,
         Some(name) => vec![Board::choose(&workspace.root, &Choice { board: name.clone(), variant: None })?.0],
     };
@@ -52,30 +64,31 @@ pub fn dist(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
         Some(file) => keys::read(file)?,
         None => keys::read(&workspace.root.join("boards/development.key"))?,
     };
+    let wanted = Wanted { boards, page: options.board.is_none(), key };
     if options.check {
-        return check(workspace, &boards, &key);
+        return check(workspace, &wanted);
     }
-    if options.key.is_none() {
+    if options.key.is_none() && !options.page {
         println!("signed with the development key, which everybody has: not for a product");
     }
     let target = workspace.target_dir()?;
     let out = options.out.clone().unwrap_or_else(|| target.join("dist"));
     let place = Place { root: workspace.root.clone(), target: target.join("dist-build") };
-    for file in make(&place, &boards, &key, &out)? {
+    for file in make(&place, &wanted, &out)? {
         println!("{}", workspace.short(&file));
     }
     Ok(())
 }
 
 /// Builds in two folders with names of different lengths, and compares file by file.
-fn check(workspace: &Workspace, boards: &[Board], key: &[u8; 32]) -> Result<(), Failure> {
+fn check(workspace: &Workspace, wanted: &Wanted) -> Result<(), Failure> {
     let base = workspace.target_dir()?.join("dist-check");
     let mut made = Vec::new();
     for name in ["one", "the-other-one/of-the-two"] {
         let root = base.join(name).join("source");
         copy_sources(&workspace.root, &root)?;
         let place = Place { target: base.join(name).join("built"), root };
-        made.push(make(&place, boards, key, &base.join(name).join("dist"))?);
+        made.push(make(&place, wanted, &base.join(name).join("dist"))?);
         // A build takes some hundred MB.
         let _ = fs::remove_dir_all(&place.target);
     }
@@ -112,7 +125,8 @@ fn copy_sources(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn make(place: &Place, boards: &[Board], key: &[u8; 32], out: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn make(place: &Place, wanted: &Wanted, out: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let Wanted { boards, page, key } = wanted;
     for folder in [out, &place.target] {
         fs::create_dir_all(folder).map_err(|error| Failure::file(folder, error))?;
     }
@@ -125,13 +139,13 @@ fn make(place: &Place, boards: &[Board], key: &[u8; 32], out: &Path) -> Result<V
         let bootloader = match &board.about.bootloader {
             None => None,
             Some(package) => {
-                let mut cargo = cargo(place, board)?;
+                let mut cargo = cargo_build(place, board)?;
                 cargo.env("SOCKEYE_PUBLIC_KEY", &public_key).args(["--package", package]);
                 Some(build(place, board, cargo, package)?)
             }
         };
         for variant in &board.variants {
-            let mut cargo = cargo(place, board)?;
+            let mut cargo = cargo_build(place, board)?;
             cargo.args(["--package", &board.about.package, "--no-default-features"]);
             cargo.args(["--features", &variant.features.join(",")]);
             let elf = build(place, board, cargo, &board.about.package)?;
@@ -159,11 +173,23 @@ fn make(place: &Place, boards: &[Board], key: &[u8; 32], out: &Path) -> Result<V
             add(".sbom.json", format!("{parts:#}\n").as_bytes())?;
         }
     }
+    if *page {
+        let cargo = cargo(place, web::TARGET)?;
+        files.extend(web::make(cargo, &place.root, &place.target, &out.join("toolbox"))?);
+    }
     Ok(files)
 }
 
-/// Makes a call of cargo that builds for a board, without a trace of the folders in the result.
-fn cargo(place: &Place, board: &Board) -> Result<Command, Failure> {
+/// Makes a call of cargo that builds for a board.
+fn cargo_build(place: &Place, board: &Board) -> Result<Command, Failure> {
+    let target = &board.about.target;
+    let mut cargo = cargo(place, target)?;
+    cargo.args(["build", "--quiet", "--profile", "firmware", "--target", target]);
+    Ok(cargo)
+}
+
+/// Makes a call of cargo, still without its command, that leaves no trace of the folders in what is built for a target.
+fn cargo(place: &Place, target: &str) -> Result<Command, Failure> {
     let sysroot =
         process::output(Command::new("rustc").current_dir(&place.root).args(["--print", "sysroot"]))?;
     let home = std::env::var_os("CARGO_HOME")
@@ -179,12 +205,10 @@ fn cargo(place: &Place, board: &Board) -> Result<Command, Failure> {
         .iter()
         .map(|(from, to)| json!(format!("--remap-path-prefix={}={to}", from.display())).to_string())
         .collect();
-    let target = &board.about.target;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&place.root).env("CARGO_TARGET_DIR", &place.target).env_remove("RUSTFLAGS");
-    // A later `--config` adds to the flags of .cargo/config.toml.
-    cargo.args(["build", "--quiet", "--locked", "--profile", "firmware", "--target", target]);
-    cargo.arg("--config").arg(format!("target.{target}.rustflags=[{}]", flags.join(",")));
+    // `--config` adds to the flags of .cargo/config.toml.
+    cargo.arg("--locked").arg("--config").arg(format!("target.{target}.rustflags=[{}]", flags.join(",")));
     Ok(cargo)
 }
 

@@ -1,7 +1,8 @@
-//! `figures`: the pictures in docs/ that are drawn from the code.
+//! `figures`: the pictures in docs/ that are drawn from the code, or taken of the web page and the terminal.
 
 use crate::failure::Failure;
 use crate::process;
+use crate::web;
 use crate::workspace::Workspace;
 
 /// The tests that draw, each with its package; a second test of the same file fails while the picture is old.
@@ -27,5 +28,5 @@ pub fn figures(workspace: &Workspace) -> Result<(), Failure> {
         ]);
         process::run(&mut cargo)?;
     }
-    Ok(())
+    web::pictures(workspace)
 }

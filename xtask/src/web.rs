@@ -11,6 +11,8 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use serde_json::json;
+
 use crate::failure::Failure;
 use crate::process;
 use crate::workspace::Workspace;
@@ -21,13 +23,33 @@ const PORT: u16 = 8523;
 /// The longest first line of a request that is looked at.
 const MAX_LINE: u64 = 8192;
 
+/// What the page's program is built for.
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
 /// Builds the page and returns its folder, which any web server can offer as it is.
 ///
 /// # Errors
 /// It does not build, or cannot be written.
 pub fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    const TARGET: &str = "wasm32-unknown-unknown";
-    let mut cargo = workspace.cargo();
+    let target_dir = workspace.target_dir()?;
+    let folder = target_dir.join("toolbox");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
+    }
+    make(workspace.cargo(), &workspace.root, &target_dir, &folder)?;
+    Ok(folder)
+}
+
+/// Builds the page with a call of cargo that has no command yet, writes its files into a folder, and returns them.
+///
+/// # Errors
+/// It does not build, or cannot be written.
+pub fn make(
+    mut cargo: Command,
+    root: &Path,
+    target_dir: &Path,
+    folder: &Path,
+) -> Result<Vec<PathBuf>, Failure> {
     cargo.args([
         "rustc",
         "--quiet",
@@ -42,19 +64,14 @@ pub fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
     // For browsers alone: a library of this kind for the host cannot be linked, by the names of defmt's symbols.
     cargo.args(["--crate-type", "cdylib"]);
     process::run(&mut cargo)?;
-    let target_dir = workspace.target_dir()?;
     let program = target_dir.join(TARGET).join("web").join("sockeye_web.wasm");
-    let folder = target_dir.join("toolbox");
     let wrong = |path: &Path| {
         let path = path.to_owned();
         move |error| Failure::file(&path, error)
     };
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(wrong(&folder))?;
-    }
-    fs::create_dir_all(&folder).map_err(wrong(&folder))?;
+    fs::create_dir_all(folder).map_err(wrong(folder))?;
 
-    let page = workspace.root.join("boards/web/page");
+    let page = root.join("boards/web/page");
     let program = fs::read(&program).map_err(wrong(&program))?;
     let mut files = vec![(PROGRAM.to_owned(), packed(&program).map_err(wrong(&page))?)];
     for entry in fs::read_dir(&page).map_err(wrong(&page))? {
@@ -66,6 +83,7 @@ pub fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
     let mut hasher = DefaultHasher::new();
     files.hash(&mut hasher);
     let version = format!("{:016x}", hasher.finish());
+    let mut made = Vec::new();
     for (name, bytes) in files {
         let path = folder.join(&name);
         let bytes = match name.as_str() {
@@ -74,8 +92,9 @@ pub fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
             _ => bytes,
         };
         fs::write(&path, bytes).map_err(wrong(&path))?;
+        made.push(path);
     }
-    Ok(folder)
+    Ok(made)
 }
 
 /// The program, packed: the page unpacks it itself, so that it is small on the way from every server.
@@ -134,6 +153,18 @@ pub fn modules(workspace: &Workspace) -> Result<PathBuf, Failure> {
 /// # Errors
 /// The page does not build, the packages are not there.
 pub fn test(workspace: &Workspace) -> Result<Command, Failure> {
+    browser(workspace, &workspace.target_dir()?.join("pictures"))
+}
+
+/// Takes the pictures of docs/ that show the page and the terminal.
+///
+/// # Errors
+/// As [`test`], and what the browser finds wrong.
+pub fn pictures(workspace: &Workspace) -> Result<(), Failure> {
+    process::run(browser(workspace, &workspace.root.join("docs/pictures"))?.arg("picture: "))
+}
+
+fn browser(workspace: &Workspace, pictures: &Path) -> Result<Command, Failure> {
     let folder = build(workspace)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .map_err(|error| Failure::Failed(format!("cannot listen on 127.0.0.1: {error}")))?;
@@ -142,12 +173,46 @@ pub fn test(workspace: &Workspace) -> Result<Command, Failure> {
     let modules = modules(workspace)?;
     let mut node = Command::new("node");
     node.arg(workspace.root.join("boards/web/tests/browser.mjs"));
-    node.arg(format!("http://{at}/")).arg(workspace.target_dir()?.join("pictures"));
-    node.env("SOCKEYE_NODE_MODULES", modules);
+    node.arg(format!("http://{at}/")).arg(pictures);
+    node.env("SOCKEYE_TERMINAL", terminal(workspace, &modules)?).env("SOCKEYE_NODE_MODULES", modules);
     if let Some(chromium) = process::find("chromium") {
         node.env("SOCKEYE_CHROMIUM", chromium);
     }
     Ok(node)
+}
+
+/// What is typed for the picture of the terminal, behind `cargo xtask toolbox`.
+const TYPED: [&str; 5] = [
+    "--sim=my.socket set led=off overcurrent_alarm=12A",
+    "--sim=my.socket set reporting_interval_s=59",
+    "sim-update new.update --version 0.20",
+    "--sim=my.socket upgrade new.update",
+    "--sim=my.socket read | head -10",
+];
+
+/// Calls the ToolBox at a terminal, and returns the file with what was typed and what it said.
+fn terminal(workspace: &Workspace, folder: &Path) -> Result<PathBuf, Failure> {
+    process::run(workspace.cargo().args(["build", "--quiet", "--package", "sockeye-toolbox"]))?;
+    let program = workspace.target_dir()?.join("debug/sockeye-toolbox");
+    let socket = folder.join("my.socket");
+    if socket.exists() {
+        fs::remove_file(&socket).map_err(|error| Failure::file(&socket, error))?;
+    }
+    let mut calls = Vec::new();
+    for typed in TYPED {
+        // A pseudo terminal, as only there it draws its bar. What a call ends with is seen in what it says.
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--flush", "--command"]).arg(format!("'{}' {typed}", program.display()));
+        script.arg("/dev/null").current_dir(folder).env_remove("SOCKEYE_PASSWORD");
+        let said = process::output(&mut script)?.replace("\r\n", "\n");
+        // A line that was drawn over is what it was at last.
+        let said: Vec<_> = said.lines().map(|line| line.rsplit('\r').next().unwrap_or(line)).collect();
+        let command = format!("cargo xtask toolbox {typed}");
+        calls.push(json!({ "command": command, "said": said.join("\n") + "\n" }));
+    }
+    let file = folder.join("terminal.json");
+    fs::write(&file, json!(calls).to_string()).map_err(|error| Failure::file(&file, error))?;
+    Ok(file)
 }
 
 /// Offers a folder's files, each connection for itself, for ever.
@@ -224,6 +289,24 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(asked(line), name, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_pictures_of_the_docs_are_there_and_small() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for (page, folder) in [("README.md", ""), ("docs/TOOLBOX.md", "docs/")] {
+            let text = fs::read_to_string(root.join(page)).unwrap();
+            let shown: Vec<_> =
+                text.split("](").filter_map(|rest| Some(rest.split_once(".png)")?.0)).collect();
+            assert!(shown.len() >= 3, "{page} shows {shown:?}");
+            for name in shown {
+                assert!(name.contains("pictures/"), "{page}: {name} is taken by no test");
+                let file = root.join(folder).join(name).with_extension("png");
+                let len =
+                    fs::metadata(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).len();
+                assert!((1_000..150_000).contains(&len), "{}: {len} bytes", file.display());
+            }
         }
     }
 

@@ -155,6 +155,8 @@ function showStatus() {
   by("who-detail").textContent = `${status.model} · ${status.region} · software V${status.software_version} · ${way.label}`;
   by("lamp").classList.toggle("on", status.relay_on);
   by("relay-text").textContent = status.relay_on ? "On" : "Off";
+  by("relay-on").classList.toggle("primary", !status.relay_on);
+  by("relay-off").classList.toggle("primary", status.relay_on);
   const measured = (text) => (status.measured ? text : "–");
   describe(by("readings"), [
     ["Power", reading(measured(thousandths(status.power_mw, 1)), "W")],

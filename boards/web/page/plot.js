@@ -6,7 +6,7 @@ const HEIGHT = 140;
 /** Returns a round number at or above a value, to be the top of the scale. */
 export function topOf(value) {
   const tens = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-  return [1, 2, 5, 10].map((step) => step * tens).find((top) => top >= value);
+  return [1, 2, 2.5, 5, 10].map((step) => step * tens).find((top) => top >= value);
 }
 
 export class Plot {
@@ -41,6 +41,6 @@ export class Plot {
     this.svg.setAttribute("aria-label", newest === undefined ? "No readings yet"
       : `Power is ${newest.toFixed(1)} W; the scale ends at ${top} W`);
     this.svg.parentElement.querySelector("figcaption").textContent =
-      newest === undefined ? "Power over the last two minutes" : `Power over the last two minutes, up to ${top} W`;
+      newest === undefined ? "Power, last two minutes" : `Power, last two minutes, up to ${top} W`;
   }
 }

@@ -1,6 +1,7 @@
 // The page in headless Chromium, as a person uses it: node browser.mjs URL [PICTURES [PART OF A TEST'S NAME]]
 import assert from "node:assert/strict";
-import { axe, end, interval, message, password, picture, plugIn, ready, start, tab, test } from "./harness.mjs";
+import { axe, end, interval, message, password, plugIn, ready, start, tab, test, world } from "./harness.mjs";
+import { takePictures } from "./pictures.mjs";
 import { upgrades } from "./upgrade.mjs";
 import { ways } from "./ways.mjs";
 
@@ -22,11 +23,9 @@ await test("status and settings are read", async (page) => {
   await page.locator("#readings", { hasText: "Voltage" }).waitFor();
   const voltage = await page.locator("#readings dd").nth(1).textContent();
   assert.match(voltage, /^2[23]\d\.\d V$/);
-  await picture(page, "status");
   await tab(page, "Settings");
   assert.equal(await interval(page).inputValue(), "1200");
   assert.equal(await page.getByLabel("Application key", { exact: true }).inputValue(), "", "no key is shown");
-  await picture(page, "settings");
 });
 
 await test("the load shows, and an overload trips the socket", async (page) => {
@@ -38,14 +37,13 @@ await test("the load shows, and an overload trips the socket", async (page) => {
     [from, to],
   );
   await shows(90, 110);
-  await page.getByText("Its load, button, plug and time").click();
+  await world(page);
   const load = page.getByRole("slider", { name: /Load/ });
   for (const [watts, from, to] of [["600", 580, 620], ["1500", 1460, 1540], ["900", 880, 920], ["2300", 2250, 2350]]) {
     await load.fill(watts);
     await shows(from, to);
   }
   await page.locator("#relay-text", { hasText: "On" }).waitFor();
-  await picture(page, "load");
   // 4600 W are 20 A: above the rated current, below the hard limit.
   await load.fill("4600");
   await page.locator("#relay-text", { hasText: "Off" }).waitFor();
@@ -117,7 +115,6 @@ await test("a template goes to a second socket, and one of another band is refus
 
   await plugIn(page, { first: false });
   await page.getByRole("cell", { name: "general.reporting_interval_s" }).waitFor();
-  await picture(page, "template");
   // The password that was right for the first socket is tried on the second one.
   await page.getByRole("button", { name: "Write to this socket" }).click();
   await message(page, "Written: 1 setting");
@@ -207,7 +204,6 @@ for (const colorScheme of ["light", "dark"]) {
       await tab(page, name);
       await check(name);
     }
-    if (colorScheme === "dark") await tab(page, "Status").then(() => picture(page, "dark"));
     await page.getByRole("button", { name: "Disconnect" }).waitFor();
     await tab(page, "Status");
     await page.getByRole("button", { name: "Switch on" }).click();
@@ -217,4 +213,5 @@ for (const colorScheme of ["light", "dark"]) {
 
 await upgrades();
 await ways();
+await takePictures();
 await end();

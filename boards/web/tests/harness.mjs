@@ -62,8 +62,15 @@ export async function start(page) {
   await ready(page);
 }
 
+/** Opens what there is around a simulated socket. */
+export async function world(page) {
+  const open = await page.locator("#simulator").evaluate((it) => it.open);
+  if (!open) await page.getByText("The simulated world").click();
+}
+
 /** Plugs in a simulated socket. */
 export async function plugIn(page, { model = "EU", region = "EU868", first = true } = {}) {
+  if (!first) await world(page);
   await page.getByRole("button", { name: first ? /Simulated socket/ : "Another one…" }).click();
   await page.getByLabel("Model").selectOption(model);
   await page.getByRole("dialog").getByLabel("Frequency band").selectOption(region);

@@ -1,6 +1,6 @@
 // Upgrades of the simulated socket: the firmware itself takes them, and embassy-boot's code swaps them in.
 import assert from "node:assert/strict";
-import { message, password, picture, plugIn, ready, start, tab, test } from "./harness.mjs";
+import { message, password, plugIn, ready, start, tab, test, world } from "./harness.mjs";
 
 /** Makes a signed update of so many bytes' image, as `sockeye-toolbox sim-update` does, changed by `change`. */
 async function update(page, version, change = () => {}) {
@@ -30,7 +30,7 @@ async function halfWay(page, what) {
 }
 
 async function aMinute(page) {
-  await page.getByText("Its load, button, plug and time").click();
+  await world(page);
   await page.getByRole("button", { name: "A minute passes" }).click();
 }
 
@@ -52,7 +52,6 @@ export async function upgrades() {
     // A reload is a power cut to the socket: at most two pages come twice (docs/UPGRADE.md).
     const before = await progress(page);
     assert.ok(before > 40 && before < 100, `${before} %`);
-    await picture(page, "upgrade");
     await shows(page, "0.1");
     await page.getByRole("button", { name: "Go on with the upgrade" }).click();
     await password(page);
