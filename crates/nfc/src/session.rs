@@ -81,6 +81,7 @@ impl Session {
 
     /// Tells how long no password is looked at, in s, rounded up.
     #[must_use]
+    #[inline(never)]
     pub fn wait_s(&self, now_ms: u64) -> u16 {
         u16::try_from(self.wait_until_ms.saturating_sub(now_ms).div_ceil(1000)).unwrap_or(u16::MAX)
     }

@@ -67,7 +67,7 @@ impl<V: Verify> Upgrade<V> {
 
     /// Tells how it stands.
     pub fn progress(&self) -> Progress {
-        let total = self.header.as_ref().map_or(0, |header| header.image().len);
+        let total = self.header.as_ref().map_or(0, |header| header.image_len());
         Progress { state: self.state, refused: self.refused, received: self.next, total }
     }
 
@@ -94,7 +94,7 @@ impl<V: Verify> Upgrade<V> {
         let Ok(header) = Header::parse(&bytes) else { return Ok(self.state) };
         let page = F::ERASE_SIZE as u32;
         let mut written = 0;
-        while written < header.image().len {
+        while written < header.image_len() {
             let mut last = [0; WORD];
             let at = written.saturating_add(page).saturating_sub(WORD as u32);
             slot.read(at, &mut last).map_err(|_| Refusal::Flash)?;
@@ -228,16 +228,16 @@ impl<V: Verify> Upgrade<V> {
 
     fn finish<F: NorFlash>(&mut self, flash: &mut F, must_stop: impl Fn() -> bool) -> Result<(), Refusal> {
         let Some(header) = self.header else { return Err(Refusal::NothingBegun) };
-        let image = header.image();
-        if self.next != image.len {
+        let image_len = header.image_len();
+        if self.next != image_len {
             return Err(Refusal::Offset { wanted: self.next });
         }
         let mut slot = Slot { flash, range: self.slots.dfu.clone() };
         let mut hash = self.verify.begin();
         let mut at = 0;
-        while at < image.len {
+        while at < image_len {
             let mut piece = [0; PIECE];
-            let len = image.len.saturating_sub(at).min(PIECE as u32);
+            let len = image_len.saturating_sub(at).min(PIECE as u32);
             let bytes = piece.get_mut(..len as usize).unwrap_or_default();
             slot.read(at, bytes).map_err(|_| Refusal::Flash)?;
             self.verify.update(&mut hash, bytes);
@@ -246,7 +246,7 @@ impl<V: Verify> Upgrade<V> {
                 return Err(Refusal::SupplyLost);
             }
         }
-        let is_right = self.verify.finish(hash) == image.sha512;
+        let is_right = self.verify.finish(hash) == header.sha512();
         let checked =
             if is_right { header.check(&self.device, &mut self.verify) } else { Err(Refusal::Hash) };
         if checked.is_err() {

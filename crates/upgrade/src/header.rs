@@ -41,6 +41,12 @@ impl BoardName {
         Some(Self(padded))
     }
 
+    /// Says whether the bytes are a name: characters, then nothing but zeros.
+    fn is_name(&self) -> bool {
+        let mut rest = self.0.iter().skip_while(|byte| byte.is_ascii_graphic());
+        self.0.first() != Some(&0) && rest.all(|byte| *byte == 0)
+    }
+
     /// Returns the name as text; empty if a header holds bytes that are no name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -94,18 +100,30 @@ pub struct Device {
     pub capacity: u32,
 }
 
-/// The header: what an image is, and the signature over it. Every byte of it is in one of the two.
+/// The header: what an image is, and the signature over it, in the bytes that stand before an image. They are checked to be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    image: Image,
-    signature: [u8; 64],
+pub struct Header([u8; HEADER_LEN]);
+
+/// Where the parts of a header begin, behind magic, format and a zero.
+mod at {
+    pub(super) const VERSION: usize = 6;
+    pub(super) const BOARD: usize = 8;
+    pub(super) const HARDWARE_MIN: usize = 24;
+    pub(super) const HARDWARE_MAX: usize = 26;
+    pub(super) const LEN: usize = 28;
+    pub(super) const SHA512: usize = 32;
+    pub(super) const SIGNATURE: usize = super::SIGNED_LEN;
 }
 
 impl Header {
     /// Joins what an image is with the signature over it.
     #[must_use]
-    pub const fn new(image: &Image, signature: [u8; 64]) -> Self {
-        Self { image: *image, signature }
+    pub fn new(image: &Image, signature: [u8; 64]) -> Self {
+        let mut bytes = [0; HEADER_LEN];
+        for (to, from) in bytes.iter_mut().zip(image.signed_part().iter().chain(&signature)) {
+            *to = *from;
+        }
+        Self(bytes)
     }
 
     /// Reads a header at the start of `bytes`; what follows it is passed over.
@@ -113,47 +131,52 @@ impl Header {
     /// # Errors
     /// [`Refusal::Format`] for bytes that are too short, without the magic, of another format, or with a name that is none.
     pub fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
-        Self::view(bytes).ok_or(Refusal::Format)
+        let header = Self(*bytes.first_chunk().ok_or(Refusal::Format)?);
+        let [m0, m1, m2, m3] = MAGIC;
+        if header.part(0) == [m0, m1, m2, m3, FORMAT, 0] && header.board().is_name() {
+            Ok(header)
+        } else {
+            Err(Refusal::Format)
+        }
     }
 
-    fn view(bytes: &[u8]) -> Option<Self> {
-        let (head, rest) = bytes.split_first_chunk::<8>()?;
-        let (board, rest) = rest.split_first_chunk::<16>()?;
-        let (revisions, rest) = rest.split_first_chunk::<4>()?;
-        let (len, rest) = rest.split_first_chunk::<4>()?;
-        let (sha512, rest) = rest.split_first_chunk::<64>()?;
-        let (signature, _) = rest.split_first_chunk::<64>()?;
-        let [m0, m1, m2, m3, FORMAT, 0, major, minor] = *head else { return None };
-        let name = BoardName(*board);
-        if [m0, m1, m2, m3] != MAGIC || BoardName::new(name.as_str()) != Some(name) {
-            return None;
-        }
-        let [min_major, min_minor, max_major, max_minor] = *revisions;
-        let image = Image {
-            board: name,
-            hardware_min: [min_major, min_minor],
-            hardware_max: [max_major, max_minor],
-            version: [major, minor],
-            len: u32::from_le_bytes(*len),
-            sha512: *sha512,
-        };
-        Some(Self { image, signature: *signature })
+    fn part<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or([0; N])
+    }
+
+    fn board(&self) -> BoardName {
+        BoardName(self.part(at::BOARD))
     }
 
     /// Returns the header's bytes.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; HEADER_LEN] {
-        let mut out = [0; HEADER_LEN];
-        for (to, from) in out.iter_mut().zip(self.image.signed_part().iter().chain(&self.signature)) {
-            *to = *from;
-        }
-        out
+    pub const fn to_bytes(&self) -> [u8; HEADER_LEN] {
+        self.0
+    }
+
+    /// Tells the length of the image in bytes.
+    #[must_use]
+    pub fn image_len(&self) -> u32 {
+        u32::from_le_bytes(self.part(at::LEN))
     }
 
     /// Tells what the image is, as the header says.
     #[must_use]
-    pub const fn image(&self) -> &Image {
-        &self.image
+    pub fn image(&self) -> Image {
+        Image {
+            board: self.board(),
+            hardware_min: self.part(at::HARDWARE_MIN),
+            hardware_max: self.part(at::HARDWARE_MAX),
+            version: self.part(at::VERSION),
+            len: self.image_len(),
+            sha512: self.sha512(),
+        }
+    }
+
+    /// Tells the SHA-512 of the image.
+    #[must_use]
+    pub fn sha512(&self) -> [u8; 64] {
+        self.part(at::SHA512)
     }
 
     /// Decides whether the image may come onto this device. The signature comes last, as it takes the longest.
@@ -162,10 +185,11 @@ impl Header {
     /// The first of [`Refusal::Board`], [`Refusal::HardwareRevision`], [`Refusal::Length`], [`Refusal::Older`],
     /// [`Refusal::SameVersion`] and [`Refusal::Signature`] that holds.
     pub fn check(&self, device: &Device, verify: &mut impl Verify) -> Result<(), Refusal> {
-        let Image { board, hardware_min, hardware_max, version, len, .. } = self.image;
-        if board != device.board {
+        let (version, len): ([u8; 2], _) = (self.part(at::VERSION), self.image_len());
+        let (least, last) = (self.part(at::HARDWARE_MIN), self.part(at::HARDWARE_MAX));
+        if self.board() != device.board {
             Err(Refusal::Board)
-        } else if device.hardware < hardware_min || device.hardware > hardware_max {
+        } else if device.hardware < least || device.hardware > last {
             Err(Refusal::HardwareRevision)
         } else if len == 0 || len > device.capacity {
             Err(Refusal::Length)
@@ -173,7 +197,7 @@ impl Header {
             Err(Refusal::Older)
         } else if version == device.version {
             Err(Refusal::SameVersion)
-        } else if !verify.is_signed(&self.image.signed_part(), &self.signature) {
+        } else if !verify.is_signed(&self.part(0), &self.part(at::SIGNATURE)) {
             Err(Refusal::Signature)
         } else {
             Ok(())

@@ -68,7 +68,7 @@ fn the_update_of_another_library_is_ours() {
     let bytes = [vector("signed part"), vector("signature")].concat();
     assert_eq!(signed(&image()).to_bytes()[..], bytes);
     let header = Header::parse(&bytes).unwrap();
-    assert_eq!(header.image(), &image());
+    assert_eq!(header.image(), image());
     assert_eq!(header.image().board.as_str(), "lora-e5");
     assert_eq!(header.check(&device(), &mut verify()), Ok(()));
 }
@@ -210,6 +210,6 @@ proptest! {
         };
         let header = Header::new(&image, [signature; 64]);
         prop_assert_eq!(Header::parse(&header.to_bytes()), Ok(header));
-        prop_assert_eq!(header.image(), &image);
+        prop_assert_eq!(header.image(), image);
     }
 }
