@@ -242,15 +242,21 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
     if let Some(file) = &way.sim {
         let simulated = plug_in(way, file.as_deref()).map_err(Failure::Here)?;
+        let keep = |socket: &Simulated| match file {
+            Some(file) => fs::write(file, socket.keep())
+                .map_err(|error| Failure::Here(format!("cannot write {}: {error}", file.display()))),
+            None => Ok(()),
+        };
+        // Where it cannot be kept nothing is done with it.
+        keep(&simulated)?;
         let mut bench = Bench { talk: Talk::new(simulated, Some(*password)), json: *json };
         let result = bench.run(command);
         // Also after a refusal: a wrong password is counted.
-        if let Some(file) = file {
-            let mut simulated = bench.talk.into_link();
+        let mut simulated = bench.talk.into_link();
+        if file.is_some() {
             simulated.run_ms(if matches!(command, Command::Upgrade { .. }) { TRIAL_MS } else { SETTLE_MS });
-            let wrong = |error| Failure::Here(format!("cannot write {}: {error}", file.display()));
-            fs::write(file, simulated.keep()).map_err(wrong)?;
         }
+        keep(&simulated)?;
         return result;
     }
     match &way.port {

@@ -147,4 +147,6 @@ fn a_file_that_is_no_socket_is_told() {
     check(&file, &["read"], 2, "this is no simulated socket that was kept");
     std::fs::write(&file, b"SKYSIM\0\x02\0\0\0\x01\0").unwrap();
     check(&file, &["read"], 2, "of another version of the simulated socket");
+    let said = check(&folder.path().join("no/folder"), &["relay", "off"], 2, "cannot write");
+    assert!(!said.contains("switched off"), "{said}");
 }
