@@ -4,7 +4,11 @@
 //! suffices.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
@@ -38,32 +42,69 @@ impl Options {
 /// # Errors
 /// A target that is not there, a missing cargo-fuzz, an input that fails.
 pub fn fuzz(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
+    process::run(&mut command(workspace, options)?)
+}
+
+/// Runs every target for its short time, one on each core, and gives what came of each.
+///
+/// # Errors
+/// When the targets cannot be found or built.
+pub fn every(workspace: &Workspace) -> Result<Vec<Result<(), Failure>>, Failure> {
+    let mut waiting: Vec<_> = targets(workspace)?.into_iter().map(Options::short).collect();
+    // The last one is taken first: the longest.
+    waiting.sort_by_key(|options| options.time);
+    process::run(&mut cargo_fuzz(workspace, "build")?)?;
+    let (waiting, done) = (Mutex::new(waiting), Mutex::new(Vec::new()));
+    let take = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let work = || {
+        while let Some(options) = take() {
+            let result =
+                command(workspace, &options).and_then(|mut command| process::run_aside(&mut command));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(work);
+        }
+    });
+    Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// cargo-fuzz on our folders.
+fn cargo_fuzz(workspace: &Workspace, what: &str) -> Result<Command, Failure> {
+    if process::find("cargo-fuzz").is_none() {
+        return Err(Failure::Usage(
+            "cargo-fuzz is not installed; `cargo xtask setup` installs it".to_owned(),
+        ));
+    }
+    let mut cargo = workspace.cargo();
+    cargo
+        .args(["fuzz", what, "--fuzz-dir", "crates/fuzz", "--sanitizer", "none", "--target-dir"])
+        .arg(workspace.target_dir()?.join("fuzz"));
+    Ok(cargo)
+}
+
+fn command(workspace: &Workspace, options: &Options) -> Result<Command, Failure> {
     let Options { target, time, input } = options;
     let known = targets(workspace)?;
     if !known.contains(target) {
         let known = known.join(", ");
         return Err(Failure::Usage(format!("there is no fuzz target `{target}`; choose one of: {known}")));
     }
-    if process::find("cargo-fuzz").is_none() {
-        return Err(Failure::Usage(
-            "cargo-fuzz is not installed; `cargo xtask setup` installs it".to_owned(),
-        ));
-    }
-    let build_dir = workspace.target_dir()?;
-    let mut cargo = workspace.cargo();
+    let mut cargo = cargo_fuzz(workspace, "run")?;
     cargo
-        .args(["fuzz", "run", "--fuzz-dir", "crates/fuzz", "--sanitizer", "none", "--target-dir"])
-        .arg(build_dir.join("fuzz"))
         .arg(target)
         // cargo-fuzz is an anyhow program: with a backtrace it hides the failing input behind its own stack.
         .env("RUST_LIB_BACKTRACE", "0");
     if let Some(input) = input {
         let input =
             input.canonicalize().map_err(|error| Failure::Usage(format!("{}: {error}", input.display())))?;
-        return process::run(cargo.arg(input));
+        cargo.arg(input);
+        return Ok(cargo);
     }
     // The first folder takes what is found; the seeds of the repository are only read.
-    let found = build_dir.join("fuzz-corpus").join(target);
+    let found = workspace.target_dir()?.join("fuzz-corpus").join(target);
     fs::create_dir_all(&found).map_err(|error| Failure::file(&found, error))?;
     cargo.arg(found);
     let seeds = workspace.root.join("crates/fuzz/corpus").join(target);
@@ -76,7 +117,7 @@ pub fn fuzz(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
         "-print_final_stats=1",
         "-verbosity=0",
     ]);
-    process::run(&mut cargo)
+    Ok(cargo)
 }
 
 /// Lists the targets by their files.

@@ -20,6 +20,21 @@ pub fn run(command: &mut Command) -> Result<(), Failure> {
     }
 }
 
+/// Runs a program beside others, and shows what it wrote when it is over.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_aside(command: &mut Command) -> Result<(), Failure> {
+    let output = command.output().map_err(|error| cannot_start(command, &error))?;
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(Failure::Failed(format!("`{}` failed ({})", show(command), output.status)))
+    }
+}
+
 /// Runs a program and gives what it wrote to standard output.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ use crate::workspace::Workspace;
 Steps: setup, format, tidy, clippy (host), tests, docs, boards (clippy for each board on its target), images (release images
 and crates against their budgets), emulation (the STM32WL image on a modelled chip), web (the web page in headless Chromium), soak
 (30 days of one socket at random),
-fuzz (30 s of each target, 60 s of the MAC).
+fuzz (30 s of each target, 60 s of the MAC, one on each core).
 A step that fails does not keep the others from running; the exit status is 0 when all passed.")]
 pub struct Options {
     /// For daily work: without `images`, `emulation`, `web`, `soak` and `fuzz`
@@ -226,13 +226,13 @@ fn web(workspace: &Workspace) -> Count {
 }
 
 fn fuzz_all(workspace: &Workspace) -> Count {
-    let targets = match fuzz::targets(workspace) {
-        Ok(targets) => targets,
+    let results = match fuzz::every(workspace) {
+        Ok(results) => results,
         Err(failure) => return Err(failure).into(),
     };
     let mut count = Count::default();
-    for target in targets {
-        count.add(fuzz::fuzz(workspace, &fuzz::Options::short(target)).into());
+    for result in results {
+        count.add(result.into());
     }
     count
 }

@@ -10,6 +10,7 @@ use sockeye_upgrade::Upgrade;
 use crate::board::{Board, Clock, System};
 use crate::faults::{Fault, FaultKind};
 use crate::notice::{Notice, Observer};
+use crate::radio::NEVER_MS;
 use crate::records::{self, Copies};
 use crate::retained::Retained;
 use crate::shared::{ControlEvent, Did, ServiceWork, Shared};
@@ -33,6 +34,10 @@ pub(crate) const WELL_MS: u64 = 600_000;
 const SHORT_MS: u64 = 5_000;
 
 const _: () = assert!(SHORT_MS > 1000 * CONTROL_LIMIT_S as u64 + WATCHDOG_PERIOD_MS);
+
+/// How long after the last store room is made in the flash, which may take an erase and stop the chip for so long: others
+/// first do what waited for the store, such as obeying a command.
+const ROOM_AFTER_MS: u64 = 2;
 
 /// How long a lost supply keeps the flash from erasing for later.
 const SUPPLY_LOST_MS: u64 = 10_000;
@@ -72,11 +77,17 @@ impl<B: Board> core::fmt::Debug for Service<B> {
 pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
     service.prepare(shared).await;
     let mut feed_ms = service.clock.now_ms();
+    let mut room_ms = NEVER_MS;
     loop {
-        match select(shared.service.changed(), service.clock.until_ms(feed_ms)).await {
+        match select(shared.service.changed(), service.clock.until_ms(feed_ms.min(room_ms))).await {
             Either::First(()) => {
                 let work = shared.service.take();
                 service.work(work, shared).await;
+                room_ms = service.clock.now_ms().saturating_add(ROOM_AFTER_MS);
+            }
+            Either::Second(()) if room_ms <= feed_ms => {
+                room_ms = NEVER_MS;
+                service.prepare(shared).await;
             }
             Either::Second(()) => {
                 let now_ms = service.clock.now_ms();
@@ -166,7 +177,6 @@ impl<B: Board> Service<B> {
             }
             self.restart(cause).await;
         }
-        self.prepare(shared).await;
     }
 
     /// Takes the record that is to be stored next and writes it down: what must not be lost with the supply first,

@@ -120,7 +120,7 @@ fn listen_at_sf7<B: Board>(bench: &mut Bench<B>) {
 const BURST: u64 = 20;
 
 fn class_c_frames_2_ms_apart_are_all_heard_and_obeyed_within_10_ms<B: Board>() {
-    let count = runs(40).next_multiple_of(BURST);
+    let count = runs(120).next_multiple_of(BURST);
     let mut bench = Bench::<B>::joined(3, "");
     listen_at_sf7(&mut bench);
     let (mut sent, mut heard, mut received, mut latency) = (0, 0, 0, Span::NONE);
