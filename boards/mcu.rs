@@ -128,8 +128,12 @@ macro_rules! socket {
         /// memory, which would be kept for it for ever.
         #[inline(never)]
         fn start(spawner: embassy_executor::Spawner, shared: &'static sockeye_firmware::Shared) {
-            // It waits for nothing but this flash, which blocks.
-            let tasks = embassy_futures::block_on(sockeye_firmware::start($parts(), shared));
+            // It waits for nothing but this flash, which blocks: one poll does it all. A loop of polls would take 1 KB more.
+            let core::task::Poll::Ready(tasks) =
+                embassy_futures::poll_once(sockeye_firmware::start($parts(), shared))
+            else {
+                panic!("the flash of an MCU does not wait")
+            };
             interrupt::$interrupt.set_priority($priority);
             ABOVE.start(interrupt::$interrupt).spawn(control(tasks.control, shared).expect("spawned once"));
             spawner.spawn(service(tasks.service, shared).expect("spawned once"));
