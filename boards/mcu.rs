@@ -22,8 +22,9 @@ impl<T> Returns for fn() -> T {
     type Output = T;
 }
 
-/// The undefined instruction that a panic ends in (Armv6-M and Armv7-M ARM, UDF T1: 0xDE00 and 8 bits to choose).
-const PANIC_UDF: u16 = 0xDE50;
+/// The undefined instruction that a panic ends in (Armv6-M and Armv7-M ARM, UDF T1: 0xDE00 and 8 bits to choose). An image
+/// that is built with `immediate-abort` has it wherever it would panic, as what LLVM makes of an abort (its `tTRAP`).
+const PANIC_UDF: u16 = 0xDEFE;
 
 // SAFETY: cortex-m-rt's linker script sets both.
 unsafe extern "C" {
@@ -38,7 +39,7 @@ unsafe extern "C" {
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     // SAFETY: it does not return, and touches neither memory nor registers.
-    unsafe { core::arch::asm!("udf #0x50", options(noreturn, nomem, nostack)) }
+    unsafe { core::arch::asm!("udf #0xFE", options(noreturn, nomem, nostack)) }
 }
 
 /// Leaves a mark for the next start, and restarts: a socket that stands still helps nobody.

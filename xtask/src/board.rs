@@ -43,6 +43,9 @@ pub struct About {
     pub package: String,
     /// The compiler's target triple.
     pub target: String,
+    /// A file in the board's folder, `TARGET.json`, that describes the target to the compiler for images, instead of what it
+    /// knows itself; the core library is then built with the image.
+    pub target_file: Option<String>,
     /// The package of its bootloader, if it has one.
     pub bootloader: Option<String>,
 }
@@ -185,30 +188,46 @@ impl Board {
     /// Adds what selects this board and variant to a call of cargo.
     pub fn select(&self, cargo: &mut Command, variant: &Variant) {
         // Features unify over all packages of one call, so a call builds one board.
-        cargo.args([
-            "--package",
-            &self.about.package,
-            "--target",
-            &self.about.target,
-            "--no-default-features",
-        ]);
+        cargo.args(["--package", &self.about.package, "--no-default-features"]);
         if !variant.features.is_empty() {
             cargo.args(["--features", &variant.features.join(",")]);
         }
     }
 
+    /// Adds what makes a call of cargo build an image for this board: not what clippy looks at, which any target does for.
+    pub fn image(&self, cargo: &mut Command) {
+        // For all boards, since what they share on this computer would else be built anew after each change of the board.
+        cargo.env("RUSTC_BOOTSTRAP", "1");
+        cargo.args(["--profile", "firmware", "--target"]);
+        let Some(file) = &self.about.target_file else {
+            cargo.arg(&self.about.target);
+            return;
+        };
+        cargo.arg(format!("boards/{}/{file}", self.about.name));
+        cargo.args(["-Zjson-target-spec", "-Zbuild-std=core", "-Zpanic-immediate-abort"]);
+        // Small functions of it are there to vanish in their callers.
+        cargo.args(["--config", "profile.firmware.package.core.opt-level=3"]);
+        cargo.args(["--config", "profile.firmware.panic='immediate-abort'"]);
+    }
+
     /// Checks that the compiler can build for this board.
     ///
     /// # Errors
-    /// When the target's standard library is not there: what installs it.
+    /// When the target's libraries are not there: what installs them.
     pub fn check_target(&self, workspace: &Workspace) -> Result<(), Failure> {
         let target = &self.about.target;
         let sysroot =
             process::output(Command::new("rustc").current_dir(&workspace.root).args(["--print", "sysroot"]))?;
-        if Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib").is_dir() {
+        let rustlib = Path::new(sysroot.trim()).join("lib/rustlib");
+        let name = &self.about.name;
+        if self.about.target_file.is_some() && !rustlib.join("src/rust/library/core").is_dir() {
+            return Err(Failure::Usage(format!(
+                "the board {name} needs the source of Rust's core library; `cargo xtask setup` installs it"
+            )));
+        }
+        if rustlib.join(target).join("lib").is_dir() {
             return Ok(());
         }
-        let name = &self.about.name;
         Err(Failure::Usage(format!(
             "the board {name} needs the target {target}; `cargo xtask setup` installs it"
         )))

@@ -89,7 +89,8 @@ pub fn build(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
 /// Makes the call of cargo that builds an image.
 pub fn cargo(workspace: &Workspace, board: &Board, variant: &Variant) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--profile", "firmware"]);
+    cargo.arg("build");
+    board.image(&mut cargo);
     board.select(&mut cargo, variant);
     cargo
 }
@@ -98,7 +99,9 @@ pub fn cargo(workspace: &Workspace, board: &Board, variant: &Variant) -> Command
 pub fn cargo_bootloader(workspace: &Workspace, board: &Board) -> Option<Command> {
     let package = board.about.bootloader.as_deref()?;
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--profile", "firmware", "--package", package, "--target", &board.about.target]);
+    cargo.arg("build");
+    board.image(&mut cargo);
+    cargo.args(["--package", package]);
     Some(cargo)
 }
 

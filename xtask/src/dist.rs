@@ -182,9 +182,9 @@ fn make(place: &Place, wanted: &Wanted, out: &Path) -> Result<Vec<PathBuf>, Fail
 
 /// Makes a call of cargo that builds for a board.
 fn cargo_build(place: &Place, board: &Board) -> Result<Command, Failure> {
-    let target = &board.about.target;
-    let mut cargo = cargo(place, target)?;
-    cargo.args(["build", "--quiet", "--profile", "firmware", "--target", target]);
+    let mut cargo = cargo(place, &board.about.target)?;
+    cargo.args(["build", "--quiet"]);
+    board.image(&mut cargo);
     Ok(cargo)
 }
 

@@ -170,7 +170,7 @@ fn boards(workspace: &Workspace) -> Count {
         for variant in &board.variants {
             println!("{} {}", board.about.name, variant.name);
             let mut cargo = workspace.cargo();
-            cargo.args(["clippy", "--quiet"]);
+            cargo.args(["clippy", "--quiet", "--target", &board.about.target]);
             board.select(&mut cargo, variant);
             cargo.args(["--", "-D", "warnings"]);
             count.add(board.check_target(workspace).and_then(|()| process::run(&mut cargo)).into());

@@ -61,8 +61,8 @@ fn reboots(events: &[(u64, Event)]) -> Vec<(u64, &'static str)> {
 /// Where nothing is (STM32WL memory map: between the peripherals and those of the core).
 const NOWHERE: u32 = 0x6000_0000;
 
-/// `udf #0x50` (boards/mcu.rs) and `b .`.
-const PANIC: u16 = 0xDE50;
+/// `udf #0xFE` (boards/mcu.rs) and `b .`.
+const PANIC: u16 = 0xDEFE;
 const FOR_EVER: u16 = 0xE7FE;
 
 fn a_fault_or_a_panic_restarts_at_once_with_the_load_on_and_is_told_with_its_place<B: Board>() {
