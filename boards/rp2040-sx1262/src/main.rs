@@ -6,6 +6,7 @@
 
 #[path = "../../handover.rs"]
 mod handover;
+#[cfg(not(feature = "serial"))]
 mod i2c;
 mod identity;
 mod line;
@@ -15,7 +16,10 @@ mod mcu;
 mod radio;
 #[path = "../../relay.rs"]
 mod relay;
+#[cfg(feature = "serial")]
+mod serial;
 mod system;
+#[cfg(not(feature = "serial"))]
 mod tag;
 #[path = "../../upgrade.rs"]
 mod upgrade;
@@ -41,6 +45,11 @@ bind_interrupts!(struct Irqs {
     UART0_IRQ => BufferedInterruptHandler<UART0>;
 });
 
+#[cfg(feature = "serial")]
+bind_interrupts!(struct LineIrqs {
+    UART1_IRQ => BufferedInterruptHandler<embassy_rp::peripherals::UART1>;
+});
+
 /// Where the records lie, from board.toml.
 mod memory {
     include!(concat!(env!("OUT_DIR"), "/memory.rs"));
@@ -57,7 +66,8 @@ mod memory {
 type PicoFlash = Flash<'static, FLASH, flash::Blocking, { memory::FLASH_SIZE }>;
 
 /// The name in the headers of updates.
-const NAME: BoardName = BoardName::new("rp2040-sx1262").expect("a name");
+const NAME: BoardName =
+    BoardName::new(if cfg!(feature = "serial") { "rp2040-serial" } else { "rp2040-sx1262" }).expect("a name");
 
 /// What of a pin is the chip's.
 mod pin {
@@ -84,6 +94,9 @@ impl Board for Rp2040Sx1262 {
     type Supply = PinSupply<Input<'static>>;
     type Phy = radio::Phy;
     type Flash = BlockingAsync<PicoFlash>;
+    #[cfg(feature = "serial")]
+    type Port = serial::Line;
+    #[cfg(not(feature = "serial"))]
     type Port = tag::Tag;
     type Verify = upgrade::Bootloader;
     type System = System;
@@ -131,6 +144,9 @@ fn parts() -> Parts<Rp2040Sx1262> {
         }),
         flash: BlockingAsync::new(flash),
         storage_range: memory::STORAGE,
+        #[cfg(feature = "serial")]
+        port: serial::open(p.UART1, p.PIN_8, p.PIN_9, LineIrqs),
+        #[cfg(not(feature = "serial"))]
         port: tag::new(i2c::Bus::new(p.I2C0, p.PIN_5, p.PIN_4), Input::new(p.PIN_8, Pull::Up), number),
         upgrade: upgrade::parts(NAME),
         system,

@@ -6,6 +6,7 @@ pub mod chip;
 pub mod elf;
 pub mod gdb;
 mod kept;
+pub mod line;
 pub mod machine;
 pub mod memory;
 pub mod nvic;

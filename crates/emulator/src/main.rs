@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use clap::Parser;
+use serialport::{SerialPort, TTYPort};
 use sockeye_emulator::chip::Chip;
 use sockeye_emulator::elf::Image;
 use sockeye_emulator::gdb::Server;
@@ -47,30 +49,30 @@ struct Emulate {
     #[arg(long, value_name = "PORT")]
     gdb: Option<u16>,
 
+    /// Joins the chip's serial line to a pseudo terminal of this computer, in real time, and names it: docs/RUN.md.
+    #[arg(long)]
+    serial: bool,
+
     #[command(flatten)]
     options: Options,
 }
 
 fn main() -> ExitCode {
-    let Emulate { elf, bootloader, trace, gdb, options } = Emulate::parse();
-    let image = match join(&elf, bootloader.as_deref()) {
+    let emulate = Emulate::parse();
+    let image = match join(&emulate.elf, emulate.bootloader.as_deref()) {
         Ok(image) => Rc::new(image),
         Err(what) => {
             eprintln!("error: {what}");
             return ExitCode::from(2);
         }
     };
-    let trace = trace.as_deref();
-    if image.is_for_rp2040() {
-        run::<Rp2040>(&options, &image, trace, gdb)
-    } else {
-        run::<Stm32wl>(&options, &image, trace, gdb)
-    }
+    if image.is_for_rp2040() { run::<Rp2040>(&emulate, &image) } else { run::<Stm32wl>(&emulate, &image) }
 }
 
-fn run<C: Chip>(options: &Options, image: &Rc<Image>, trace: Option<&Path>, gdb: Option<u16>) -> ExitCode {
+fn run<C: Chip>(emulate: &Emulate, image: &Rc<Image>) -> ExitCode {
+    let Emulate { trace, gdb, serial, options, .. } = emulate;
     command::execute(options, |options| {
-        let trace = trace.map(|path| {
+        let trace = trace.as_ref().map(|path| {
             Trace::create(path)
                 .map(Rc::new)
                 .map_err(|error| format!("cannot write {}: {error}", path.display()))
@@ -79,8 +81,15 @@ fn run<C: Chip>(options: &Options, image: &Rc<Image>, trace: Option<&Path>, gdb:
         if gdb.is_some() && options.sockets > 1 {
             return Err("--gdb looks at one socket: leave --sockets out".into());
         }
+        if *serial && (options.sockets > 1 || options.duration_ms.is_some() && !options.realtime) {
+            return Err(
+                "--serial is for one socket in real time: leave --sockets out, and --for or add --realtime"
+                    .into(),
+            );
+        }
+        let mut terminal = serial.then(terminal).transpose()?;
         let debugger = gdb.map(listen::<C>).transpose()?;
-        World::with(options, |place| {
+        let world = World::with(options, |place| {
             let socket = EmulatedSocket::<C>::new(image, &place)?;
             if let Some(trace) = &trace {
                 socket.trace(trace)?;
@@ -88,9 +97,25 @@ fn run<C: Chip>(options: &Options, image: &Rc<Image>, trace: Option<&Path>, gdb:
             if let Some(debugger) = &debugger {
                 socket.debug(debugger)?;
             }
+            if let Some((port, _)) = &mut terminal {
+                socket.connect(port.take().ok_or("one socket has the line")?);
+            }
             Ok(socket)
-        })
+        });
+        // Whoever opens the terminal finds it as long as the run lasts.
+        std::mem::forget(terminal);
+        world
     })
+}
+
+/// Makes a pseudo terminal: the emulator's end of it, and the other, which has to stay open.
+fn terminal() -> Result<(Option<Box<dyn SerialPort>>, TTYPort), String> {
+    let wrong = |error: serialport::Error| format!("--serial: {error}");
+    let (mut ours, theirs) = TTYPort::pair().map_err(wrong)?;
+    ours.set_timeout(Duration::ZERO).map_err(wrong)?;
+    let name = theirs.name().unwrap_or_default();
+    eprintln!("the serial line is {name}: cargo xtask toolbox --port {name} read");
+    Ok((Some(Box::new(ours)), theirs))
 }
 
 fn listen<C: Chip>(port: u16) -> Result<Rc<Server<C>>, String> {

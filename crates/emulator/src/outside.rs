@@ -15,6 +15,7 @@ use sockeye_virtual_hardware::st25dv::{SharedTag, St25dv};
 use sockeye_virtual_hardware::sx126x::VirtualChip;
 
 use crate::chip::ResetKind;
+use crate::line::SerialLine;
 
 /// The mains voltage to begin with, in mV.
 pub const MAINS_MV: u32 = 230_000;
@@ -55,6 +56,8 @@ pub struct Outside<N> {
     pub flash: Flash<N>,
     /// The NFC tag, where the chip is connected to one.
     pub tag: SharedTag,
+    /// The line to a computer, where the chip is connected to one.
+    pub line: SerialLine,
     /// The supply monitor sees a loss.
     pub supply_low: Rc<Cell<bool>>,
 }
@@ -72,6 +75,7 @@ impl<N> Outside<N> {
             button: VirtualButton::new(sim),
             flash,
             tag: SharedTag::new(sim, St25dv::new(TAG_BYTES)),
+            line: SerialLine::default(),
             supply_low: Rc::new(Cell::new(false)),
         }
     }

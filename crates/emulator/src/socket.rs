@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use embassy_futures::block_on;
+use serialport::SerialPort;
 use sockeye_firmware::Fault;
 use sockeye_host::device::{Device, Place};
 use sockeye_host::network::Network;
@@ -60,6 +61,8 @@ pub struct EmulatedSocket<C: Chip> {
     pulses: Cell<u32>,
     /// Reads what this start of the image logs.
     log_reader: RefCell<Option<Reader>>,
+    /// The computer's end of the chip's serial line.
+    line_end: RefCell<Option<Box<dyn SerialPort>>>,
 }
 
 impl<C: Chip> std::fmt::Debug for EmulatedSocket<C> {
@@ -101,6 +104,7 @@ impl<C: Chip> EmulatedSocket<C> {
             relay_set_us: Cell::new(None),
             pulses: Cell::new(0),
             log_reader: RefCell::new(None),
+            line_end: RefCell::new(None),
         };
         socket.power_up()?;
         Ok(socket)
@@ -126,6 +130,20 @@ impl<C: Chip> EmulatedSocket<C> {
         self.with_machine(|machine| debugger.wait(machine))
             .unwrap_or(Ok(()))
             .map_err(|error| format!("the debugger: {error}"))
+    }
+
+    /// Joins a port of this computer to the chip's serial line. What it does there hangs on this computer's clock.
+    pub fn connect(&self, port: Box<dyn SerialPort>) {
+        *self.line_end.borrow_mut() = Some(port);
+    }
+
+    fn pump_line(&self) {
+        let mut end = self.line_end.borrow_mut();
+        let result = end.as_mut().map(|port| self.outside.line.pump(self.outside.sim.now_us(), port));
+        if let Some(Err(error)) = result {
+            self.tell(Event::Error { what: format!("the serial line's end: {error}") });
+            *end = None;
+        }
     }
 
     fn with_debugger(&self, with: impl FnOnce(&Server<C>, &mut Machine<C>)) {
@@ -220,6 +238,7 @@ impl<C: Chip> EmulatedSocket<C> {
 
     /// Runs until the clock shows `end_us`.
     fn run_until_us(&self, end_us: u64) {
+        self.pump_line();
         loop {
             let supply_us = self.next_supply_event_us();
             let until_us = supply_us.map_or(end_us, |at_us| at_us.min(end_us));
@@ -248,6 +267,7 @@ impl<C: Chip> EmulatedSocket<C> {
                 }
             }
         }
+        self.pump_line();
         self.count_energy();
     }
 

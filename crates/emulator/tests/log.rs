@@ -16,7 +16,7 @@ use sockeye_host::world::World;
 
 /// The image with the log, between the bootloader and the noise of the RAM.
 fn with_log() -> Rc<Image> {
-    image::aside::<Rp2040>("pico-log")
+    image::aside::<Rp2040>("serial-log")
 }
 
 fn run(image: &Rc<Image>, script: &str, end_ms: u64) -> Vec<(u64, Event)> {

@@ -53,6 +53,7 @@ mod irq {
     pub const IO_BANK0: u8 = 13;
     pub const SPI1: u8 = 19;
     pub const UART0: u8 = 20;
+    pub const UART1: u8 = 21;
     pub const I2C0: u8 = 23;
 }
 
@@ -66,6 +67,7 @@ mod reset {
     pub const SPI1: u32 = 1 << 17;
     pub const TIMER: u32 = 1 << 21;
     pub const UART0: u32 = 1 << 22;
+    pub const UART1: u32 = 1 << 23;
     pub const ALL: u32 = 0x01FF_FFFF;
     /// What the boot ROM needs: both blocks of the flash's pins.
     pub const FLASH: u32 = 1 << 6 | 1 << 9;
@@ -104,6 +106,8 @@ pub struct Rp2040 {
     timer: Timer,
     watchdog: Watchdog,
     uart: Uart,
+    /// The one to a computer.
+    uart1: Uart,
     spi: Spi,
     i2c: I2c,
     /// The tag's pulses so far.
@@ -216,6 +220,16 @@ impl Chip for Rp2040 {
         while let Some((byte, _)) = self.core.meter_byte() {
             self.uart.receive(now, byte);
         }
+        while let Some((byte, _)) = self.uart1.advance(now) {
+            let bit_ns = self.uart1.bit_ticks() * 1000 / TICKS_PER_US;
+            if !self.core.outside.line.hear(byte, bit_ns) {
+                self.core
+                    .fault("the serial line runs at another speed or format than the computer".to_owned());
+            }
+        }
+        while let Some(byte) = self.core.outside.line.arrived(self.core.time.now_us()) {
+            self.uart1.receive(now, byte);
+        }
         self.i2c.advance(&self.core.outside.tag, now, self.i2c_ticks());
         if self.watchdog.due().is_some_and(|due| due <= now) {
             self.core.ask_for_reset(ResetKind::Watchdog);
@@ -228,6 +242,8 @@ impl Chip for Rp2040 {
         let blocks = [
             self.timer.next_event(),
             self.uart.next_event(),
+            self.uart1.next_event(),
+            self.core.outside.line.next_event_us().map(ticks_of_us),
             self.i2c.next_event(),
             self.watchdog.due(),
             busy,
@@ -304,6 +320,7 @@ impl Rp2040 {
             timer: Timer::new(now, None),
             watchdog,
             uart: Uart::new(clocks.peri_ticks()),
+            uart1: Uart::new(clocks.peri_ticks()),
             spi: Spi::new(),
             i2c: I2c::new(),
             pulses: core.outside.tag.pulses(),
@@ -363,6 +380,7 @@ impl Rp2040 {
         nvic.set_line(irq::IO_BANK0, self.gpio.interrupts());
         nvic.set_line(irq::SPI1, self.spi.interrupts());
         nvic.set_line(irq::UART0, self.uart.interrupts());
+        nvic.set_line(irq::UART1, self.uart1.interrupts());
         nvic.set_line(irq::I2C0, self.i2c.interrupts());
     }
 
@@ -436,6 +454,7 @@ impl Rp2040 {
             0x4002_8000 => self.clocks.pll_sys.read(offset),
             0x4002_C000 => self.clocks.pll_usb.read(offset),
             0x4003_4000 => self.uart.read(offset),
+            0x4003_8000 => self.uart1.read(offset),
             0x4004_0000 => self.spi.read(offset),
             0x4004_4000 => {
                 self.sync_i2c();
@@ -543,6 +562,7 @@ impl Rp2040 {
                 Some(())
             }
             0x4003_4000 => self.uart.write(now, offset, value),
+            0x4003_8000 => self.uart1.write(now, offset, value),
             0x4004_0000 if offset == spi::DR => {
                 self.write_spi(value as u8);
                 Some(())
@@ -639,6 +659,9 @@ impl Rp2040 {
         if newly & reset::UART0 != 0 {
             self.uart = Uart::new(self.clocks.peri_ticks());
         }
+        if newly & reset::UART1 != 0 {
+            self.uart1 = Uart::new(self.clocks.peri_ticks());
+        }
         if newly & reset::I2C0 != 0 {
             self.i2c.let_go(&self.core.outside.tag);
             self.i2c = I2c::new();
@@ -672,6 +695,7 @@ impl Rp2040 {
             self.watchdog.set_clock(now, ticks);
         }
         self.uart.set_clock(self.clocks.peri_ticks());
+        self.uart1.set_clock(self.clocks.peri_ticks());
         self.set_tick();
     }
 
@@ -690,6 +714,7 @@ fn held_by(block: u32) -> u32 {
         0x4002_8000 => reset::PLL_SYS,
         0x4002_C000 => reset::PLL_USB,
         0x4003_4000 => reset::UART0,
+        0x4003_8000 => reset::UART1,
         0x4004_0000 => reset::SPI1,
         0x4004_4000 => reset::I2C0,
         0x4005_4000 => reset::TIMER,
