@@ -13,16 +13,37 @@ use sockeye_upgrade::Notes;
 
 use crate::{chip, handover, memory};
 
-/// The level that the application gave the relay last, at the same address for both, by the linker's map.
-// SAFETY: the section is for what no start sets; any content is a valid u32.
+/// So many starts without an application that comes to run, and the load is supplied no more: nobody watches over it.
+const STARTS: u32 = 10;
+
+/// The first words of what a reset leaves alone, at the same addresses as `sockeye_firmware::Retained`, by the linker's map.
+#[repr(C)]
+struct Kept {
+    /// The level that the application gave the relay last.
+    relay: AtomicU32,
+    /// The application's own.
+    _meter: AtomicU32,
+    /// Starts since the application came to run.
+    starts: AtomicU32,
+}
+
+// SAFETY: the section is for what no start sets; any content is valid words.
 #[unsafe(link_section = ".retained.relay")]
 #[used]
-static RELAY: AtomicU32 = AtomicU32::new(0);
+static KEPT: Kept = Kept { relay: AtomicU32::new(0), _meter: AtomicU32::new(0), starts: AtomicU32::new(0) };
 
-/// Tells the level that was noted last; `None` after power-up, but for one start of 2 billion, which is why the reset's cause
-/// has to be asked too.
-pub fn noted_relay() -> Option<bool> {
-    match RELAY.load(Ordering::Relaxed) {
+/// Counts this start, and tells how the relay is to be held: as the application had it, unless the supply was away, or the
+/// application has not come to run for long.
+pub fn relay_to_hold(supply_was_away: bool) -> Option<bool> {
+    let starts = KEPT.starts.load(Ordering::Relaxed).saturating_add(1);
+    KEPT.starts.store(if supply_was_away { 0 } else { starts }, Ordering::Relaxed);
+    if supply_was_away {
+        return None;
+    }
+    if starts > STARTS {
+        KEPT.relay.store(handover::RELAY_OFF, Ordering::Relaxed);
+    }
+    match KEPT.relay.load(Ordering::Relaxed) {
         handover::RELAY_ON => Some(true),
         handover::RELAY_OFF => Some(false),
         _ => None,

@@ -5,8 +5,11 @@ mod bench;
 mod image;
 
 use bench::Bench;
-use image::Board;
+use image::{Board, MemoryMap};
+use sockeye_emulator::chip::ResetKind;
 use sockeye_emulator::elf::Image;
+use sockeye_emulator::machine::Machine;
+use sockeye_emulator::outside::Change;
 use sockeye_host::report::Event;
 
 /// Runs a script for so long.
@@ -119,7 +122,47 @@ fn a_program_that_fails_again_and_again_leaves_the_air_alone<B: Board>() {
     assert!(sent, "{events:#?}");
 }
 
+/// Restarts the chip, and has the application go astray before it has done anything; tells how the relay's pin is driven then.
+fn fails_at_its_start<B: Board>(bench: &Bench<B>) -> bool {
+    let flash = MemoryMap::of::<B>().number("bootloader_origin") & 0xFF00_0000;
+    let application = flash + B::PROGRAMS.active.start;
+    let mut relay = None;
+    let mut step = |machine: &mut Machine<B>| {
+        let next_us = machine.now_us() + 1;
+        machine.run_until_us(next_us).unwrap();
+        for change in machine.chip().core_mut().take_changes() {
+            if let Change::Relay(on) = change {
+                relay = Some(on);
+            }
+        }
+        machine.chip().core().vtor()
+    };
+    bench.socket().with_machine(|machine| {
+        machine.chip().core_mut().ask_for_reset(ResetKind::Software);
+        assert_ne!(step(machine), application);
+        let comes_there = (0..200_000).any(|_| step(machine) == application);
+        assert!(comes_there, "the bootloader does not end");
+        machine.jump(NOWHERE);
+        // To its fault's handler and the reset at the end of that.
+        let is_reset = (0..200_000).any(|_| step(machine) != application);
+        assert!(is_reset, "no reset");
+    });
+    relay.expect("the bootloader drives the pin")
+}
+
+fn an_application_that_does_not_come_to_run_any_more_is_left_without_its_load<B: Board>() {
+    let mut bench = Bench::<B>::new("--seed 1");
+    run(&mut bench, "at 2s load 2300W", 5_000);
+    let on: Vec<bool> = (0..12).map(|_| fails_at_its_start(&bench)).collect();
+    assert_eq!(on, [vec![true; 10], vec![false; 2]].concat());
+    // Nor does it come back by itself when all is well again.
+    let events = run(&mut bench, "", 20_000);
+    assert!(bench::relays(&events).all(|(_, on, _)| !on), "{events:#?}");
+    assert!(bench.outside().circuit.flow().current_a < 0.1);
+}
+
 on_both! {
+    an_application_that_does_not_come_to_run_any_more_is_left_without_its_load
     a_fault_or_a_panic_restarts_at_once_with_the_load_on_and_is_told_with_its_place
     a_program_that_hangs_is_ended_within_10_s_with_the_load_on_and_told
     a_program_that_fails_again_and_again_leaves_the_air_alone

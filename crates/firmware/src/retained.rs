@@ -21,6 +21,8 @@ pub struct Retained {
     relay: AtomicU32,
     /// [`Self::NO_METER`], if the image that took the last upgrade had heard no meter. In this place for ever, too.
     meter: AtomicU32,
+    /// The bootloader counts its starts here, until one comes as far as [`Self::begin`]. In this place for ever, too.
+    starts: AtomicU32,
     faults: FaultLedger,
     /// Over the words of `air_time`; 0 while they are being written.
     check: AtomicU32,
@@ -33,7 +35,7 @@ pub struct Retained {
 const VERSION: u32 = 1;
 
 /// Tells one layout from another: after an upgrade, or a way back, the words of the other image count as noise. But for the
-/// first two, whose place and meaning are the same for ever.
+/// first three, whose place and meaning are the same for ever.
 pub(crate) const LAYOUT: u32 = {
     let shape = [
         size_of::<Retained>(),
@@ -53,7 +55,7 @@ pub(crate) const LAYOUT: u32 = {
 };
 
 const _: () = assert!(
-    offset_of!(Retained, relay) == 0 && offset_of!(Retained, meter) == 4,
+    offset_of!(Retained, relay) == 0 && offset_of!(Retained, meter) == 4 && offset_of!(Retained, starts) == 8,
     "where the bootloader, and other images, look for them"
 );
 
@@ -71,6 +73,7 @@ impl Retained {
         Self {
             relay: AtomicU32::new(0),
             meter: AtomicU32::new(0),
+            starts: AtomicU32::new(0),
             faults: FaultLedger::new(),
             check: AtomicU32::new(0),
             time: [const { AtomicU32::new(0) }; 2],
@@ -128,6 +131,7 @@ impl Retained {
         if cause == ResetCause::PowerOn {
             self.clear();
         }
+        self.starts.store(0, Ordering::Relaxed);
         let ended = self.faults.begin(cause);
         if self.faults.is_unwatched() {
             self.set_relay(false);
@@ -277,7 +281,7 @@ mod tests {
     #[test]
     fn who_changes_what_the_words_mean_gives_them_another_version() {
         // Has one of these changed? Then raise VERSION or, for the air time, its LAYOUT, and write the new values here.
-        assert_eq!((VERSION, AirTime::LAYOUT, LAYOUT), (1, 1, 0xD770_02BA));
+        assert_eq!((VERSION, AirTime::LAYOUT, LAYOUT), (1, 1, 0xE8D8_49DE));
         assert_eq!(
             FaultKind::ALL.map(|kind| format!("{kind:?}")).join(" "),
             "ControlHung RadioHung ServiceHung Stuck Panic HardFault Nmi"

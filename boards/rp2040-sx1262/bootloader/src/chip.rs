@@ -21,13 +21,10 @@ fn watchdog() -> Watchdog {
     Watchdog::new(unsafe { WATCHDOG::steal() })
 }
 
-/// Drives the relay's pin as the application did last, unless the supply was away or the reset pin moved: then there is no
+/// Drives the relay's pin as [`boot::relay_to_hold`] says: as the application did last, unless the supply was away or the reset pin moved: then there is no
 /// reason of the watchdog's.
 pub fn hold_relay() {
-    if pac::WATCHDOG.reason().read().0 == 0 {
-        return;
-    }
-    let Some(is_on) = boot::noted_relay() else { return };
+    let Some(is_on) = boot::relay_to_hold(pac::WATCHDOG.reason().read().0 == 0) else { return };
     // RP2040 data sheet, 2.14: pins and their pads leave reset.
     pac::RESETS.reset().modify(|w| {
         w.set_io_bank0(false);

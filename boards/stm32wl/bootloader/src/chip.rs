@@ -10,12 +10,9 @@ use crate::boot;
 /// The relay's pin: PB10 on every variant (boards/stm32wl/src/*.rs; an emulator's test compares).
 const RELAY: usize = 10;
 
-/// Drives the relay's pin as the application did last, unless the supply was away.
+/// Drives the relay's pin as [`boot::relay_to_hold`] says: as the application did last, unless the supply was away.
 pub fn hold_relay() {
-    if pac::RCC.csr().read().borrstf() {
-        return;
-    }
-    let Some(is_on) = boot::noted_relay() else { return };
+    let Some(is_on) = boot::relay_to_hold(pac::RCC.csr().read().borrstf()) else { return };
     pac::RCC.ahb2enr().modify(|w| w.set_gpioben(true));
     // The clock has to be there for two cycles before the port is (RM0453, 7.2.18).
     cortex_m::asm::delay(2);
