@@ -17,4 +17,4 @@ mod random;
 mod scheduler;
 
 pub use random::Random;
-pub use scheduler::{DelayTask, Job, Scheduler};
+pub use scheduler::{DelayTask, Job, Scheduler, after};

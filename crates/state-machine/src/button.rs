@@ -1,5 +1,7 @@
 //! The button: debouncing, and short and long presses.
 
+use sockeye_scheduler::after;
+
 /// A level counts when it has stood for this long, in ms (behaviour.md).
 const DEBOUNCE_MS: u64 = 30;
 
@@ -44,7 +46,7 @@ pub(crate) struct Button {
 impl Button {
     /// Starts with the button up; `power_on`: after a power cut.
     pub(crate) fn new(now_ms: u64, power_on: bool) -> Self {
-        let start_until_ms = now_ms.saturating_add(START_MS);
+        let start_until_ms = after(now_ms, START_MS);
         Self { start_until_ms, start_may_reset: power_on, ..Self::default() }
     }
 
@@ -63,9 +65,9 @@ impl Button {
     /// Returns when to [`poll`](Self::poll) next.
     pub(crate) fn due_ms(&self) -> Option<u64> {
         if self.level != self.stable {
-            Some(self.level_since_ms.saturating_add(DEBOUNCE_MS))
+            Some(after(self.level_since_ms, DEBOUNCE_MS))
         } else if self.stable && !self.told {
-            Some(self.pressed_ms.saturating_add(LONG_MS))
+            Some(after(self.pressed_ms, LONG_MS))
         } else {
             None
         }

@@ -1,5 +1,7 @@
 //! A meter that is silent, or talks nonsense, is itself a fault.
 
+use sockeye_scheduler::after;
+
 /// How long the meter may give no good reading, in ms (issue "Everything the guide promises": 2 s).
 pub(crate) const FAULT_MS: u64 = 2_000;
 
@@ -49,7 +51,7 @@ impl MeterWatch {
 
     /// Tells when the meter will have failed if it shows nothing good until then.
     pub(crate) const fn due_ms(&self) -> u64 {
-        self.good_ms.saturating_add(FAULT_MS)
+        after(self.good_ms, FAULT_MS)
     }
 
     /// Notes that the meter has failed; true if that is news.

@@ -6,7 +6,7 @@
 
 use sockeye_metering::{EnergySum, Plausibility, Reading, TripCurve, WeldedContact};
 use sockeye_protocol::Payload;
-use sockeye_scheduler::{Job, Scheduler};
+use sockeye_scheduler::{Job, Scheduler, after};
 use sockeye_settings::{Action, Identity, PowerRestore, Settings};
 
 mod commands;
@@ -145,9 +145,9 @@ impl Socket {
             energy: EnergySum::new(now_ms, boot.energy_uwh),
             reading: None,
             reading_dropped: false,
-            meter_quiet_until_ms: now_ms.saturating_add(meter::START_MS),
+            meter_quiet_until_ms: after(now_ms, meter::START_MS),
             meter_failing: false,
-            meter_watch: MeterWatch::new(now_ms.saturating_add(meter::START_MS)),
+            meter_watch: MeterWatch::new(after(now_ms, meter::START_MS)),
             mains_lost_ms: None,
             alarm_reading: Reading::default(),
             trip: TripCause::Protection,
@@ -176,7 +176,7 @@ impl Socket {
         if boot.cause != ResetCause::Reboot {
             // A building whose power comes back must not transmit all at once (behaviour.md, Start). A restart
             // that was asked for concerns one socket, or has been spread before.
-            socket.quiet_until_ms = now_ms.saturating_add(socket.scheduler.spread_ms());
+            socket.quiet_until_ms = after(now_ms, socket.scheduler.spread_ms());
         }
         let start_ms = if boot.session_stored { now_ms } else { socket.quiet_until_ms };
         socket.scheduler.set(Job::StartNetwork, start_ms);
@@ -335,7 +335,7 @@ impl Socket {
         let lock = self.settings.general.button_lock;
         if lock.enabled && lock.minutes > 0 {
             let lock_ms = u64::from(lock.minutes).saturating_mul(60_000);
-            self.scheduler.set(Job::LockEnd, now_ms.saturating_add(lock_ms));
+            self.scheduler.set(Job::LockEnd, after(now_ms, lock_ms));
         } else {
             self.scheduler.cancel(Job::LockEnd);
         }
@@ -344,7 +344,7 @@ impl Socket {
     /// Sets the delay task, in place of one that is set.
     fn set_delay_task(&mut self, now_ms: u64, task: DelayTask) {
         self.scheduler.set_delay_task(now_ms, task);
-        self.scheduler.set(Job::StoreDelayTask, now_ms.saturating_add(DELAY_TASK_STORE_MS));
+        self.scheduler.set(Job::StoreDelayTask, after(now_ms, DELAY_TASK_STORE_MS));
         self.want_store(StoreItem::DelayTask);
     }
 
@@ -367,7 +367,7 @@ impl Socket {
             (Some(_), ResetCause::PowerOn) => self.want_store(StoreItem::DelayTask),
             (Some(task), _) => {
                 self.scheduler.set_delay_task(now_ms, task);
-                self.scheduler.set(Job::StoreDelayTask, now_ms.saturating_add(DELAY_TASK_STORE_MS));
+                self.scheduler.set(Job::StoreDelayTask, after(now_ms, DELAY_TASK_STORE_MS));
             }
         }
     }
@@ -393,7 +393,7 @@ impl Socket {
                 Job::BasicInformation => self.basic_information_due(now_ms),
                 Job::Report | Job::RelayReport => self.want_report(),
                 Job::StoreDelayTask => {
-                    self.scheduler.set(Job::StoreDelayTask, now_ms.saturating_add(DELAY_TASK_STORE_MS));
+                    self.scheduler.set(Job::StoreDelayTask, after(now_ms, DELAY_TASK_STORE_MS));
                     self.want_store(StoreItem::DelayTask);
                 }
                 Job::StoreTimeout => self.store_timeout(),
@@ -442,7 +442,7 @@ impl Socket {
         if self.relay_on && self.settings.general.led && !self.led.is_resetting() {
             self.led.blink(times);
             self.led_changed();
-            self.scheduler.set(Job::Led, now_ms.saturating_add(STEP_MS));
+            self.scheduler.set(Job::Led, after(now_ms, STEP_MS));
         }
     }
 
@@ -451,7 +451,7 @@ impl Socket {
         self.led.step();
         self.led_changed();
         if self.led.is_blinking() {
-            self.scheduler.set(Job::Led, now_ms.saturating_add(STEP_MS));
+            self.scheduler.set(Job::Led, after(now_ms, STEP_MS));
         } else if was_resetting {
             self.pending |= pending::FACTORY_RESET;
         }
@@ -480,7 +480,7 @@ impl Socket {
     fn begin_factory_reset(&mut self, now_ms: u64) {
         self.led.blink_reset();
         self.led_changed();
-        self.scheduler.set(Job::Led, now_ms.saturating_add(STEP_MS));
+        self.scheduler.set(Job::Led, after(now_ms, STEP_MS));
     }
 
     fn supply_lost(&mut self, now_ms: u64) {
@@ -499,7 +499,7 @@ impl Socket {
         if self.identity.reports_outage() && self.online && !is_recent(self.outage_ms) {
             self.outage_ms = Some(now_ms);
             self.outage_waits = true;
-            self.scheduler.set(Job::Outage, now_ms.saturating_add(OUTAGE_STORE_MS));
+            self.scheduler.set(Job::Outage, after(now_ms, OUTAGE_STORE_MS));
             self.release_outage();
         }
     }
@@ -550,6 +550,6 @@ impl Socket {
             self.want_store(StoreItem::DelayTask);
         }
         self.reboot_ready = true;
-        self.scheduler.set(Job::RebootDeadline, now_ms.saturating_add(REBOOT_STORE_MS));
+        self.scheduler.set(Job::RebootDeadline, after(now_ms, REBOOT_STORE_MS));
     }
 }

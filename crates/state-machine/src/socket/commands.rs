@@ -2,7 +2,7 @@
 
 use sockeye_protocol::downlink::{Command, Commands};
 use sockeye_protocol::wire;
-use sockeye_scheduler::Job;
+use sockeye_scheduler::{Job, after};
 use sockeye_settings::{ButtonLock, Threshold};
 
 use super::{Socket, pending};
@@ -79,7 +79,7 @@ impl Socket {
             Command::ReportAttributes => {
                 if multicast {
                     let delay_ms = self.scheduler.spread_ms();
-                    self.scheduler.set_earlier(Job::BasicInformation, now_ms.saturating_add(delay_ms));
+                    self.scheduler.set_earlier(Job::BasicInformation, after(now_ms, delay_ms));
                 } else {
                     self.pending |= pending::BASIC_INFORMATION;
                 }
@@ -123,7 +123,7 @@ impl Socket {
             Command::ReportingInterval { interval_s } => {
                 // A shorter interval may make a report due at once, and in a whole building.
                 let spread_ms = if multicast { self.scheduler.spread_ms() } else { 0 };
-                self.scheduler.set_interval(now_ms.saturating_add(spread_ms), interval_s.into());
+                self.scheduler.set_interval(after(now_ms, spread_ms), interval_s.into());
             }
             // Also when it is the same lock again: its time begins anew.
             Command::ButtonLock { .. } => self.apply_button_lock(now_ms),
@@ -142,10 +142,10 @@ impl Socket {
         if self.reboot.is_some() {
             return;
         }
-        let mut at_ms = now_ms.saturating_add(REBOOT_ANSWER_MS);
+        let mut at_ms = after(now_ms, REBOOT_ANSWER_MS);
         if multicast {
             // A building that restarts must not join all at once.
-            at_ms = at_ms.saturating_add(self.scheduler.spread_ms());
+            at_ms = after(at_ms, self.scheduler.spread_ms());
             self.reboot = Some(RebootCause::Multicast);
         } else {
             self.reboot = Some(RebootCause::Downlink);
@@ -170,7 +170,7 @@ impl Socket {
         self.pending |= pending::ANSWER;
         // The answer to a reboot command has its whole time even if it waited for the flash.
         if core::mem::take(&mut self.reboot_unanswered) && self.scheduler.due_ms(Job::Reboot).is_some() {
-            self.scheduler.set(Job::Reboot, now_ms.saturating_add(REBOOT_ANSWER_MS));
+            self.scheduler.set(Job::Reboot, after(now_ms, REBOOT_ANSWER_MS));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From what is pending to effects.
 
-use sockeye_scheduler::Job;
+use sockeye_scheduler::{Job, after};
 
 use super::{STORE_TIMEOUT_MS, Socket};
 use crate::{Effect, Effects, Ignored, StoreItem};
@@ -114,7 +114,7 @@ impl Socket {
     /// Asks for a report after a random time, as many sockets have cause for one at once.
     pub(super) fn report_spread(&mut self, now_ms: u64) {
         let delay_ms = self.scheduler.spread_ms();
-        self.scheduler.set_earlier(Job::RelayReport, now_ms.saturating_add(delay_ms));
+        self.scheduler.set_earlier(Job::RelayReport, after(now_ms, delay_ms));
     }
 
     fn led_effect(&mut self) -> Option<Effect> {
@@ -133,7 +133,7 @@ impl Socket {
     fn store_effect(&mut self, now_ms: u64) -> Option<Effect> {
         let item = self.stores.ready()?;
         self.stores.begin(item);
-        self.scheduler.set(Job::StoreTimeout, now_ms.saturating_add(STORE_TIMEOUT_MS));
+        self.scheduler.set(Job::StoreTimeout, after(now_ms, STORE_TIMEOUT_MS));
         if self.stores.ready().is_some() {
             self.pending |= pending::STORE;
         }

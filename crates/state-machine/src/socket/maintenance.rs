@@ -1,6 +1,6 @@
 //! What somebody at the tag or the serial line changes and orders.
 
-use sockeye_scheduler::Job;
+use sockeye_scheduler::{Job, after};
 
 use super::commands::REBOOT_ANSWER_MS;
 use super::{Socket, pending};
@@ -58,7 +58,7 @@ impl Socket {
     /// Plans a restart, with time for the answer to be read. One for the settings takes the place of any other.
     fn plan_restart(&mut self, now_ms: u64, cause: RebootCause) {
         if self.reboot.is_none() {
-            self.scheduler.set(Job::Reboot, now_ms.saturating_add(REBOOT_ANSWER_MS));
+            self.scheduler.set(Job::Reboot, after(now_ms, REBOOT_ANSWER_MS));
         } else if cause != RebootCause::Settings {
             return;
         }

@@ -1,7 +1,7 @@
 //! Readings: what is believed, summed and judged.
 
 use sockeye_metering::{self as metering, Implausible, Reading};
-use sockeye_scheduler::Job;
+use sockeye_scheduler::{Job, after};
 
 use super::{Socket, pending};
 use crate::meter_watch::FAULT_MS;
@@ -73,7 +73,7 @@ impl Socket {
         let read_ms = self.reading.map(|(at_ms, _)| at_ms);
         if self.mains_lost_ms.is_none() || read_ms > self.mains_lost_ms {
             self.mains_lost_ms = Some(now_ms);
-            self.meter_quiet_until_ms = now_ms.saturating_add(LOST_MS);
+            self.meter_quiet_until_ms = after(now_ms, LOST_MS);
             self.meter_watch.not_before(self.meter_quiet_until_ms);
         }
     }
@@ -114,7 +114,7 @@ impl Socket {
                 self.trip(TripCause::MeterFault, Cause::MeterFault, reading);
             }
         }
-        let next_ms = if due_ms > now_ms { due_ms } else { now_ms.saturating_add(FAULT_MS) };
+        let next_ms = if due_ms > now_ms { due_ms } else { after(now_ms, FAULT_MS) };
         self.scheduler.set(Job::Meter, next_ms);
     }
 
