@@ -28,6 +28,8 @@ enum What {
     Counted,
     /// What the images of both chips promise, on the modelled chips: a thousand starts, uplinks, frames and cuts each; an hour
     Image,
+    /// A power cut in every flash operation of a swap and of the way back, with both bootloaders on the modelled chips; half an hour
+    Cuts,
     /// A thousand sockets on one gateway: joins, delivery, time on the air; some minutes
     Crowd,
 }
@@ -46,6 +48,7 @@ pub fn bench(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
             What::Instructions => instructions(workspace)?,
             What::Counted => counted(workspace)?,
             What::Image => image(workspace)?,
+            What::Cuts => cuts(workspace)?,
             What::Crowd => crowd(workspace)?,
         }
     }
@@ -145,15 +148,24 @@ fn counted(workspace: &Workspace) -> Result<(), Failure> {
 const IMAGE_RUNS: &str = "1000";
 
 fn image(workspace: &Workspace) -> Result<(), Failure> {
+    let mut cargo = emulation(workspace, "figures")?;
+    cargo.args(["--", "--nocapture", "--test-threads", "2"]).env("SOCKEYE_RUNS", IMAGE_RUNS);
+    process::run(&mut cargo)
+}
+
+fn cuts(workspace: &Workspace) -> Result<(), Failure> {
+    let mut cargo = emulation(workspace, "swap")?;
+    process::run(cargo.args(["--", "--ignored", "--nocapture", "any_operation"]))
+}
+
+/// Builds the images of all boards, and gives the command that runs a test of the emulator with optimisation.
+fn emulation(workspace: &Workspace, test: &str) -> Result<Command, Failure> {
     for board in emulate::BOARDS {
         emulate::images(workspace, &emulate::Chosen::of(board))?;
     }
     let mut cargo = workspace.cargo();
-    cargo
-        .args(["test", "--quiet", "--release", "--package", "sockeye-emulator", "--test", "figures"])
-        .args(["--", "--nocapture", "--test-threads", "2"])
-        .env("SOCKEYE_RUNS", IMAGE_RUNS);
-    process::run(&mut cargo)
+    cargo.args(["test", "--quiet", "--release", "--package", "sockeye-emulator", "--test", test]);
+    Ok(cargo)
 }
 
 fn crowd(workspace: &Workspace) -> Result<(), Failure> {
