@@ -142,6 +142,10 @@ async function refresh() {
 
 // ---- Showing it ----
 
+const FAULTS = {
+  commands: "commands not obeyed", meter: "times the meter was silent", readings: "impossible readings", stores: "late stores",
+};
+
 const thousandths = (value, digits) => (value / 1000).toFixed(digits);
 
 function reading(value, unit) {
@@ -166,7 +170,7 @@ function showStatus() {
     ["Energy", reading(thousandths(status.energy_wh, 3), "kWh")],
   ], true);
   if (status.measured) plot.add(status.power_mw / 1000);
-  const faults = Object.entries(status.faults).filter(([, count]) => count > 0).map(([name, count]) => `${count} ${name}`);
+  const faults = Object.entries(status.faults).filter(([, count]) => count > 0).map(([name, count]) => `${count} ${FAULTS[name] ?? name}`);
   describe(by("facts"), [
     ["Serial number", status.sn],
     ["Device EUI", status.dev_eui],
