@@ -315,41 +315,6 @@ fn what_is_no_newer_image_of_the_maker_for_this_board_is_refused_with_its_reason
     bench.is_clean("");
 }
 
-fn an_upgrade_goes_on_after_power_cuts_in_the_upload_and_in_the_swap<B: Board>() {
-    let (image, update) = next::<B>();
-    let mut bench = joined::<B>(3);
-    let told = bench.hold_phone(&update);
-    let mut before = 0;
-    for held_ms in [60_000, 90_000] {
-        bench.run(held_ms);
-        assert!(told.borrow().end.is_none(), "it was too quick to be cut");
-        // The phone goes on with what it finds; the socket is away for 10 s.
-        bench.act("power off");
-        bench.run(10_000);
-        bench.act("power on");
-        bench.run(10_000);
-        assert!(told.borrow().writes > before, "{told:?}");
-        before = told.borrow().writes;
-    }
-    let mut waited = 0;
-    while bench.causes().is_empty() {
-        bench.run(100);
-        waited += 1;
-        assert!(waited < 6_000, "{told:?} {:#?}", bench.events);
-    }
-    // The bootloader is at its swap. It goes on with that after each cut.
-    for _ in 0..3 {
-        bench.act("power off");
-        bench.run(10_000);
-        bench.act("power on");
-        bench.run(1_000);
-    }
-    bench.run(120_000);
-    assert!(bench.active(image.len()) == image, "the active slot has the update");
-    assert_eq!(bench.shown(), (UpgradeState::Confirmed, update.version()), "{:#?}", bench.events);
-    bench.is_clean("");
-}
-
 /// Puts code in place of what a function of the next version begins with.
 fn broken<B: Board>(function: &str, code: &[u8]) -> Vec<u8> {
     let (mut image, _) = next::<B>();
@@ -418,7 +383,6 @@ macro_rules! with_a_tag {
 with_a_tag! {
     an_update_through_the_tag_runs_is_confirmed_and_tells_its_version
     what_is_no_newer_image_of_the_maker_for_this_board_is_refused_with_its_reason
-    an_upgrade_goes_on_after_power_cuts_in_the_upload_and_in_the_swap
     an_image_that_hangs_goes_back_and_the_relay_stays
     an_image_that_cannot_measure_goes_back_after_five_minutes
 }
