@@ -36,13 +36,13 @@ struct Day {
 
 /// A day of a report a minute and fifty switchings, half of them by downlink and half at the button, with `load_w`
 /// on all day but for those minutes.
-fn lived(load_w: usize) -> Day {
+fn lived(options: &str, load_w: usize) -> Day {
     let mut script = format!("at 1s load {load_w}W\nat 30s downlink 85 ff033c00\n");
     for time in 1..=25 {
         let minute = time * 57;
         writeln!(script, "at {minute}m downlink 85 080000ff\nat {}s press", minute * 60 + 90).unwrap();
     }
-    let mut bench = Bench::new("");
+    let mut bench = Bench::new(options);
     bench.play(&script, DAY_MS);
     assert_eq!(bench.errors(), [""; 0]);
     let (reports, switchings) = (bench.uplinks().len(), bench.relay().len());
@@ -113,7 +113,7 @@ impl Day {
 
 #[test]
 fn ten_years_at_a_report_a_minute_and_fifty_switchings_a_day() {
-    let day = lived(LOAD_W);
+    let day = lived("", LOAD_W);
     for id in RecordId::ALL {
         println!("{:>14}: {} stores a day", id.name(), day.count(id));
     }
@@ -131,4 +131,20 @@ fn ten_years_at_a_report_a_minute_and_fifty_switchings_a_day() {
     let years = day.at_load(MOST_W).years::<Rp2040>(8, RP2040_CYCLES, 3);
     println!("RP2040, 32 KB: {years:.0} years at {MOST_W} W");
     assert!(years > 10.0, "{years}");
+}
+
+#[test]
+#[ignore = "a figure for docs/STORAGE.md: it asserts nothing that was promised"]
+fn a_day_of_confirmed_uplinks() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("confirmed.json");
+    let template = r#"{"model": "EU", "region": "EU868", "lorawan": {"confirmed": true}}"#;
+    std::fs::write(&path, template).unwrap();
+    let day = lived(&format!("--settings {}", path.display()), LOAD_W);
+    let counters = day.count(RecordId::MacCounters);
+    assert!(counters > 1400, "{counters} stores of counters: not confirmed");
+    let years = day.years::<Stm32wl>(7, STM32WL_CYCLES, 10);
+    println!(
+        "STM32WL, 14 KB, confirmed: {} stores a day, {counters} of them counters; {years:.1} years at {LOAD_W} W",
+        day.stores.len()
+    );
 }
