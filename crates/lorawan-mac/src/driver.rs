@@ -12,6 +12,7 @@ use lorawan_device::async_device::radio::{
 use crate::duty::AirTime;
 use crate::event::{Error, Event};
 use crate::frame::MAX_FRAME;
+use crate::instant::after;
 use crate::mac::{Action, Mac, Quality, Rf, Window};
 use crate::region::ListenBeforeTalk;
 
@@ -271,7 +272,7 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
                 };
                 let strongest = i8::try_from(R::MAX_RADIO_POWER).unwrap_or(i8::MAX);
                 let pw = power_dbm.saturating_sub(R::ANTENNA_GAIN).min(strongest);
-                let limit_ms = airtime_ms.saturating_add(TX_MARGIN_MS);
+                let limit_ms = after(airtime_ms, TX_MARGIN_MS);
                 Ok((Purpose::Send(TxConfig { pw, rf }, listen_before_talk, limit_ms), None))
             }
             Action::Listen { window: Window::Rxc, rf, until_ms, .. } => {
@@ -337,7 +338,7 @@ impl<R: CarrierSense, T: Clock> Driver<R, T> {
                     return Err(self.receiving_failed(error));
                 }
                 let (_, since_ms) = *self.armed.get_or_insert((rf, now_ms));
-                let until_ms = until_ms.min(since_ms.saturating_add(REARM_MS));
+                let until_ms = until_ms.min(after(since_ms, REARM_MS));
                 Ok((Task::Rxc, until_ms.saturating_sub(later_ms), !self.mac.is_in_transaction()))
             }
             Purpose::Idle(until_ms) => {

@@ -1,5 +1,6 @@
 //! Time on air, band by band (MAC-TX-02), and the network's own limit.
 
+use crate::instant::after;
 use crate::region::{Band, Plan};
 
 /// Bands of a plan at most.
@@ -132,8 +133,7 @@ impl Duty {
         }
         // LoRaWAN 1.0.3 section 5.2: aggregated duty cycle 1 / 2^MaxDCycle.
         let ratio = 1u64.checked_shl(u32::from(max_duty_cycle)).unwrap_or(u64::MAX).saturating_sub(1);
-        self.network_free_at_ms =
-            now_ms.saturating_add(airtime_ms).saturating_add(airtime_ms.saturating_mul(ratio));
+        self.network_free_at_ms = after(now_ms, airtime_ms).saturating_add(airtime_ms.saturating_mul(ratio));
     }
 
     /// Ends the pause of a DutyCycleReq: it goes with its session (MAC-JOIN-06).

@@ -43,6 +43,7 @@ mod duty;
 mod event;
 mod fifo;
 mod frame;
+mod instant;
 mod mac;
 mod mask;
 mod random;

@@ -5,6 +5,7 @@ use super::{Mac, Notice, Quality, Rf};
 use crate::event::{DownlinkWindow, Error, Payload};
 use crate::fifo::Header;
 use crate::frame::{DataDown, MHDR_AND_MIC, rebuild_fcnt_down};
+use crate::instant::after;
 
 /// CLASS_C_RESP_TIMEOUT (TS001-1.0.4; MAC-CONF-03).
 const CLASS_C_RESP_TIMEOUT_MS: u64 = 8000;
@@ -79,7 +80,7 @@ impl Mac {
     }
 
     fn acknowledge(&mut self, now_ms: u64, in_window: bool) {
-        let expires_ms = (!in_window).then(|| now_ms.saturating_add(CLASS_C_RESP_TIMEOUT_MS));
+        let expires_ms = (!in_window).then(|| after(now_ms, CLASS_C_RESP_TIMEOUT_MS));
         self.acknowledgement = Some(Acknowledgement { expires_ms });
         self.want_own_uplink(now_ms);
     }
@@ -120,7 +121,7 @@ impl Mac {
     }
 
     pub(super) fn want_own_uplink(&mut self, now_ms: u64) {
-        let at_ms = now_ms.saturating_add(OWN_UPLINK_DELAY_MS);
+        let at_ms = after(now_ms, OWN_UPLINK_DELAY_MS);
         self.own_uplink_at_ms = Some(self.own_uplink_at_ms.map_or(at_ms, |earlier_ms| earlier_ms.min(at_ms)));
     }
 }

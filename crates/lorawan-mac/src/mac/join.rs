@@ -8,6 +8,7 @@ use crate::config::Activation;
 use crate::crypto::session_key;
 use crate::event::Error;
 use crate::frame::{JoinAccept, join_request};
+use crate::instant::after;
 use crate::region::{ChannelPlan, Plan};
 use crate::session::{Counters, Parameters, Session};
 
@@ -119,7 +120,7 @@ impl Mac {
         let random_ms = self.random.up_to(u32::try_from(pause_ms / 2).unwrap_or(u32::MAX));
         if let Some(joining) = &mut self.joining {
             joining.attempts = joining.attempts.saturating_add(1);
-            joining.next_at_ms = now_ms.saturating_add(pause_ms).saturating_add(u64::from(random_ms));
+            joining.next_at_ms = after(now_ms, pause_ms).saturating_add(u64::from(random_ms));
         }
     }
 

@@ -9,6 +9,7 @@ use crate::channels::Channels;
 use crate::command::{cid, keep_sticky, whole_answers};
 use crate::event::SendError;
 use crate::frame::{DataUp, FHDR, Frame, MAX_FOPTS, MHDR_AND_MIC};
+use crate::instant::after;
 use crate::mask::Mask;
 use crate::region::ChannelPlan;
 use crate::session::Parameters;
@@ -316,7 +317,7 @@ impl Mac {
         let max_duty_cycle = self.session.as_ref().map_or(0, |session| session.parameters.max_duty_cycle);
         self.duty.spend(self.plan, now_ms, frequency_hz, airtime_ms, max_duty_cycle);
         if let Kind::Join { .. } = transaction.kind {
-            self.duty.join_free_at_ms = now_ms.saturating_add(join_pause_ms(now_ms, airtime_ms));
+            self.duty.join_free_at_ms = after(now_ms, join_pause_ms(now_ms, airtime_ms));
         }
         Action::Transmit {
             rf,
@@ -482,7 +483,7 @@ impl Mac {
         }
         self.update(|transaction| {
             transaction.radio_failures = failures;
-            transaction.stage = Stage::Waiting { at_ms: now_ms.saturating_add(RADIO_RETRY_MS) };
+            transaction.stage = Stage::Waiting { at_ms: after(now_ms, RADIO_RETRY_MS) };
         });
     }
 
@@ -496,7 +497,7 @@ impl Mac {
         self.duty.take_back(self.plan, rf.frequency_hz, airtime_ms);
         let random_ms = u64::from(self.random.up_to(BUSY_SPAN_MS));
         let wait_ms = BUSY_MIN_MS.saturating_add(random_ms) << (busy / BUSY_STEP).min(BUSY_DOUBLINGS);
-        let at_ms = now_ms.saturating_add(wait_ms);
+        let at_ms = after(now_ms, wait_ms);
         let mut next = (channel, rf.frequency_hz);
         if let Kind::Join { .. } = kind {
             let channels = Channels::for_join(self.plan, &self.config);
@@ -539,7 +540,7 @@ impl Mac {
             return;
         }
         let random_ms = u64::from(self.random.up_to(ACK_TIMEOUT_SPAN_MS));
-        let at_ms = now_ms.saturating_add(ACK_TIMEOUT_MIN_MS).saturating_add(random_ms);
+        let at_ms = after(now_ms, ACK_TIMEOUT_MIN_MS).saturating_add(random_ms);
         self.update(|transaction| transaction.stage = Stage::Waiting { at_ms });
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Mac;
 use crate::config::{Activation, Rejoin};
+use crate::instant::after;
 
 /// An unanswered LinkCheckReq is followed by the next after so long, and up to so much longer.
 const AGAIN_MIN_MS: u64 = 10_000;
@@ -38,7 +39,7 @@ impl Mac {
     /// Tells when the next check is due.
     pub(super) fn check_due_ms(&mut self, now_ms: u64) -> Option<u64> {
         let interval_ms = u64::from(self.rejoin()?.interval_s).saturating_mul(1000);
-        Some(*self.watch.next_at_ms.get_or_insert(now_ms.saturating_add(interval_ms)))
+        Some(*self.watch.next_at_ms.get_or_insert(after(now_ms, interval_ms)))
     }
 
     /// Begins a check.
@@ -66,7 +67,7 @@ impl Mac {
             self.join(now_ms);
         } else {
             let random_ms = u64::from(self.random.up_to(AGAIN_SPAN_MS));
-            self.watch.next_at_ms = Some(now_ms.saturating_add(AGAIN_MIN_MS).saturating_add(random_ms));
+            self.watch.next_at_ms = Some(after(now_ms, AGAIN_MIN_MS).saturating_add(random_ms));
         }
     }
 }

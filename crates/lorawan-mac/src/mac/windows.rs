@@ -4,6 +4,7 @@ use super::uplink::{Kind, Stage, Transaction};
 use super::{Action, Mac, Quality, Rf, Window};
 use crate::event::ProprietaryFrame;
 use crate::frame::{MHDR_AND_MIC, is_proprietary};
+use crate::instant::after;
 use crate::region::ChannelPlan;
 
 /// JOIN_ACCEPT_DELAY1 (RP002, section 2.3).
@@ -125,7 +126,7 @@ impl Mac {
             (Some(session), false) => u64::from(session.parameters.rx1_delay_s).saturating_mul(1000),
             _ => JOIN_RX1_DELAY_MS,
         };
-        end_ms.saturating_add(delay_ms)
+        after(end_ms, delay_ms)
     }
 
     fn rx2_ms(&self, end_ms: u64) -> u64 {
@@ -167,7 +168,7 @@ impl Mac {
 
     /// Tells whether a window is open, or opens so soon that nothing else may be begun.
     pub(super) fn window_is_near(&self, now_ms: u64) -> bool {
-        let soon = |nominal_ms: u64| now_ms.saturating_add(GUARD_MS).saturating_add(RX_LEAD_MS) >= nominal_ms;
+        let soon = |nominal_ms: u64| after(now_ms, GUARD_MS + RX_LEAD_MS) >= nominal_ms;
         match self.transaction.map(|transaction| transaction.stage) {
             Some(Stage::OnAir | Stage::Rx1 { .. } | Stage::Rx2 { .. }) => true,
             Some(Stage::BeforeRx1 { end_ms }) => soon(self.rx1_ms(end_ms)),
@@ -228,8 +229,8 @@ impl Mac {
         }
         let airtime_ms = self.plan.airtime_ms(self.rx2(transaction).data_rate, len, false);
         let (began_ms, nominal_ms) = (now_ms.saturating_sub(airtime_ms), self.rx2_ms(end_ms));
-        began_ms.saturating_add(RX2_IN_RXC_BEFORE_MS) >= nominal_ms
-            && began_ms <= nominal_ms.saturating_add(RX2_IN_RXC_AFTER_MS)
+        after(began_ms, RX2_IN_RXC_BEFORE_MS) >= nominal_ms
+            && began_ms <= after(nominal_ms, RX2_IN_RXC_AFTER_MS)
     }
 }
 
