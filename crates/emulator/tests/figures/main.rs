@@ -5,6 +5,7 @@
 
 #[path = "../bench/mod.rs"]
 mod bench;
+mod day;
 #[path = "../image/mod.rs"]
 mod image;
 mod lives;

@@ -1,0 +1,42 @@
+//! How long a day of a Class C socket takes here.
+
+use std::time::Instant;
+
+use sockeye_host::report::Event;
+
+use crate::bench::Bench;
+use crate::image::Board;
+use crate::on_both;
+use crate::span::runs;
+
+/// Minutes between two commands; a report comes as often.
+const STEP_MIN: u64 = 20;
+
+/// How many steps the socket lives: a day, or the least where nobody asks for the whole.
+fn steps() -> u64 {
+    if runs(1) >= 100 { 24 * 60 / STEP_MIN } else { 1 }
+}
+
+fn a_class_c_day_goes_by<B: Board>() {
+    let begun = Instant::now();
+    let mut bench = Bench::<B>::new("--seed 1");
+    bench.act("load 1500W").run(60_000);
+    for _ in 0..steps() {
+        bench.act("downlink 85 080100ff").run(STEP_MIN * 60_000);
+    }
+    let count = |is: fn(&Event) -> bool| bench.events.iter().filter(|(_, event)| is(event)).count() as u64;
+    let uplinks = count(|event| matches!(event, Event::Uplink { .. }));
+    let heard = count(|event| matches!(event, Event::Downlink { .. }));
+    println!(
+        "{}: {} min of a Class C socket in {:.1} s of this computer: {uplinks} uplinks, {heard} downlinks",
+        B::NAME,
+        1 + steps() * STEP_MIN,
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(uplinks >= steps() && heard >= steps(), "{uplinks} uplinks, {heard} downlinks");
+    bench.is_clean("day");
+}
+
+on_both! {
+    a_class_c_day_goes_by
+}
