@@ -10,11 +10,16 @@ use sockeye_upgrade::BoardName;
 
 use crate::Irqs;
 use crate::bus::Bus;
+use crate::i2c;
 use crate::line::Line;
 use crate::pin::Flex;
 use crate::radio::Antenna;
 use crate::relay::Relay;
+use crate::tag;
 use crate::wiring::Wiring;
+
+/// Where requests for maintenance come from.
+pub type Port = tag::Tag;
 
 /// The name in the headers of updates.
 pub const NAME: BoardName = BoardName::new("lora-e5").expect("a name");
@@ -32,6 +37,7 @@ pub fn wire(p: Peripherals) -> Wiring {
             supply: None,
         },
         radio: Bus::new(p.SUBGHZSPI),
+        port: tag::new(i2c::Bus::new(p.I2C2, p.PB15, p.PA15), ExtiInput::new(p.PB3, p.EXTI3, Pull::Up, Irqs)),
         flash: p.FLASH,
         rng: p.RNG,
         watchdog: p.IWDG,

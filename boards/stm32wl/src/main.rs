@@ -12,6 +12,8 @@ mod bus;
 mod clocks;
 #[path = "../../handover.rs"]
 mod handover;
+#[cfg(feature = "lora-e5")]
+mod i2c;
 mod identity;
 mod line;
 #[macro_use]
@@ -23,6 +25,8 @@ mod relay;
 mod runtime;
 mod supply;
 mod system;
+#[cfg(feature = "lora-e5")]
+mod tag;
 #[path = "../../upgrade.rs"]
 mod upgrade;
 #[cfg_attr(feature = "lora-e5", path = "lora_e5.rs")]
@@ -40,7 +44,6 @@ use embassy_stm32::{bind_interrupts, peripherals, rng};
 use embassy_time::Delay;
 use sockeye_firmware::{Board, EmbassyClock, Parts};
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
-use sockeye_nfc::NoPort;
 use sockeye_settings::Region;
 
 use crate::line::Line;
@@ -50,6 +53,7 @@ use crate::system::System;
 bind_interrupts!(
     /// Who handles which interrupt.
     pub struct Irqs {
+        EXTI3 => exti::InterruptHandler<interrupt::typelevel::EXTI3>;
         EXTI0 => exti::InterruptHandler<interrupt::typelevel::EXTI0>;
         PVD_PVM => supply::InterruptHandler;
         RNG => rng::InterruptHandler<peripherals::RNG>;
@@ -90,13 +94,16 @@ impl Board for Stm32wl {
     type Supply = Supply;
     type Phy = radio::Phy;
     type Flash = BlockingAsync<Flash<'static, flash::Blocking>>;
-    type Port = NoPort;
+    type Port = variant::Port;
     type Verify = upgrade::Bootloader;
     type System = System;
     type Observer = mcu::Log;
 }
 
 // The AES unit is not used; its interrupt is.
+#[cfg(feature = "lora-e5")]
+socket!(Stm32wl, parts, AES, Priority::P15, maintenance);
+#[cfg(not(feature = "lora-e5"))]
 socket!(Stm32wl, parts, AES, Priority::P15);
 
 /// Takes the chip from reset to its parts.
@@ -118,7 +125,7 @@ fn parts() -> Parts<Stm32wl> {
         phy: radio::new(wiring.radio, wiring.antenna),
         flash: BlockingAsync::new(Flash::new_blocking(wiring.flash)),
         storage_range: memory::STORAGE,
-        port: NoPort,
+        port: wiring.port,
         upgrade: upgrade::parts(variant::NAME),
         system,
         observer: mcu::Log::begin(reset_cause),

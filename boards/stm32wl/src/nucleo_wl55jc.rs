@@ -3,6 +3,7 @@
 use embassy_stm32::Peripherals;
 use embassy_stm32::exti::ExtiInput;
 use embassy_stm32::gpio::{Level, Output, Pull, Speed};
+use sockeye_nfc::NoPort;
 use sockeye_upgrade::BoardName;
 
 use crate::Irqs;
@@ -15,6 +16,9 @@ use crate::wiring::Wiring;
 
 /// The blue LED LD1, lit by a high level.
 pub type Led = Output<'static>;
+
+/// None: with the tag the image is 436 bytes too long for its slot.
+pub type Port = NoPort;
 
 /// The name in the headers of updates.
 pub const NAME: BoardName = BoardName::new("nucleo-wl55jc").expect("a name");
@@ -34,6 +38,7 @@ pub fn wire(p: Peripherals) -> Wiring {
             supply: Some(Output::new(p.PC3, Level::Low, Speed::Low)),
         },
         radio: Bus::new(p.SUBGHZSPI),
+        port: NoPort,
         flash: p.FLASH,
         rng: p.RNG,
         watchdog: p.IWDG,

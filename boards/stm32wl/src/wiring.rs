@@ -9,7 +9,7 @@ use crate::bus::Bus;
 use crate::line::Line;
 use crate::radio::Antenna;
 use crate::relay::Relay;
-use crate::variant::Led;
+use crate::variant::{Led, Port};
 
 /// Every part that the firmware uses.
 pub struct Wiring {
@@ -25,6 +25,8 @@ pub struct Wiring {
     pub antenna: Antenna,
     /// To the radio.
     pub radio: Bus,
+    /// Where requests for maintenance come from.
+    pub port: Port,
     /// Program and records.
     pub flash: Peri<'static, FLASH>,
     /// For the seed.

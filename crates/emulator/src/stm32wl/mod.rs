@@ -4,6 +4,7 @@ mod dma;
 mod exti;
 mod flash;
 mod gpio;
+mod i2c;
 mod iwdg;
 mod rcc;
 mod rng;
@@ -21,6 +22,7 @@ use self::dma::{Dma, request};
 use self::exti::{Exti, PVD_LINE};
 use self::flash::{FlashController, Outcome};
 use self::gpio::{Pin, Port};
+use self::i2c::I2c;
 use self::iwdg::Iwdg;
 use self::rcc::{Clocked, Rcc};
 use self::rng::Rng;
@@ -63,6 +65,9 @@ const SYSTEM_BYTES: usize = 0x1_0000;
 /// Address of the 64-bit number of the chip (RM0453, IEEE 64-bit unique device ID).
 pub const EUI64: u32 = 0x1FFF_7580;
 
+/// Address of the 96-bit number of the chip (RM0453, unique device ID).
+const UID: u32 = 0x1FFF_7590;
+
 /// Numbers of interrupts (RM0453, vector table).
 mod irq {
     pub const PVD_PVM: u8 = 1;
@@ -86,6 +91,8 @@ struct Pins {
     led_lights_high: bool,
     /// Low is pressed.
     button: Pin,
+    /// The tag's GPO, which falls with each pulse.
+    gpo: Pin,
     /// The antenna switch, high to receive.
     antenna_rx: Pin,
     /// The antenna switch, high to send.
@@ -99,6 +106,7 @@ impl Pins {
         led: Pin { port: 1, number: 5 },
         led_lights_high: false,
         button: Pin { port: 0, number: 0 },
+        gpo: Pin { port: 1, number: 3 },
         antenna_rx: Pin { port: 0, number: 4 },
         antenna_tx: Pin { port: 0, number: 5 },
     };
@@ -119,6 +127,7 @@ pub struct Stm32wl {
     usart: Usart,
     dma: Dma,
     spi: Spi,
+    i2c: I2c,
     flash: FlashController,
     iwdg: Iwdg,
     rng: Rng,
@@ -128,6 +137,8 @@ pub struct Stm32wl {
     torn: u32,
     /// What the pins' lines hang on is as it was looked at last, if the button and the supply are too.
     seen: Option<(bool, bool)>,
+    /// The tag's pulses so far.
+    pulses: u64,
 }
 
 impl Chip for Stm32wl {
@@ -146,6 +157,7 @@ impl Chip for Stm32wl {
     const PROGRAMS: Programs = Programs { bootloader: 0..NOTES - FLASH, active: ACTIVE - FLASH..DFU - FLASH };
     // STM32WLE5 data sheet, reset temporisation; about.
     const POWER_UP_US: u64 = 500;
+    const HAS_TAG: bool = true;
     /// When the rail of 3.3 V has fallen to the detector's 2.9 V, of its fall to the 1.8 V that the chip needs.
     const SUPPLY_MONITOR_US: u64 = HOLD_UP_US * (3300 - 2900) / (3300 - 1800);
 
@@ -176,6 +188,8 @@ impl Chip for Stm32wl {
         let mut system = vec![0; SYSTEM_BYTES];
         // Device number, then company and kind, each as a little-endian word.
         system[(EUI64 - SYSTEM) as usize..][..8].copy_from_slice(&[h, g, f, e, d, c, b, a]);
+        system[(UID - SYSTEM) as usize..][..12]
+            .copy_from_slice(&[h, g, f, e, b'u', b'i', b'd', 0, 0, 0, 0, 1]);
         vec![
             Area { start: FLASH, contents: self.core.outside.flash.contents() },
             Area::ram(RAM, RAM_BYTES, seed),
@@ -315,12 +329,14 @@ impl Stm32wl {
             usart: Usart::new(ticks),
             dma: Dma::default(),
             spi: Spi::new(),
+            i2c: I2c::new(),
             flash: FlashController::new(&core.outside.flash, 0),
             iwdg: Iwdg::new(),
             rng,
             dbgmcu: Kept::new(&[0x00, 0x04, 0x3C, 0x40, 0x44, 0x48, 0x4C]),
             torn: 0,
             seen: None,
+            pulses: core.outside.tag.pulses(),
             core,
         }
     }
@@ -329,6 +345,7 @@ impl Stm32wl {
     fn begin(&mut self) {
         self.core.outside.radio.power_cycle();
         self.look_outside();
+        self.drive_gpo(true);
         self.exti = Exti::new(self.exti_levels());
     }
 
@@ -345,7 +362,22 @@ impl Stm32wl {
             }
             self.exti.set_levels(self.exti_levels());
         }
+        let pulses = self.core.outside.tag.pulses();
+        if self.pulses != pulses {
+            self.pulses = pulses;
+            self.drive_gpo(false);
+            self.drive_gpo(true);
+        }
         self.set_lines();
+    }
+
+    /// A pulse is shorter than the software could look.
+    fn drive_gpo(&mut self, high: bool) {
+        let gpo = self.pins.gpo;
+        if let Some(port) = self.ports.get_mut(gpo.port as usize) {
+            port.drive(gpo.number, high);
+        }
+        self.exti.set_levels(self.exti_levels());
     }
 
     fn exti_levels(&self) -> u32 {
@@ -420,6 +452,12 @@ impl Stm32wl {
         match block {
             0x4000_0000 => self.tim2.read(now, offset),
             0x4000_3000 => self.iwdg.read(offset),
+            0x4000_5800 => {
+                self.core.sync();
+                let (value, clocks) = self.i2c.read(&self.core.outside.tag, offset)?;
+                self.core.time.pass_cycles(clocks);
+                Some(value)
+            }
             0x4001_0000 => self.syscfg.read(offset),
             0x4001_3800 => self.usart.read(offset),
             0x4002_0000 => self.dma.read(offset),
@@ -468,6 +506,12 @@ impl Stm32wl {
         match block {
             0x4000_0000 => self.tim2.write(now, offset, value),
             0x4000_3000 => self.iwdg.write(now, offset, value),
+            0x4000_5800 => {
+                self.core.sync();
+                let clocks = self.i2c.write(&self.core.outside.tag, offset, value)?;
+                self.core.time.pass_cycles(clocks);
+                Some(())
+            }
             0x4001_0000 => {
                 self.syscfg.write(offset, value)?;
                 self.seen = None;
@@ -622,6 +666,7 @@ fn is_narrow_port(register: u32) -> bool {
 fn clocked(block: u32) -> Option<Clocked> {
     Some(match block {
         0x4000_0000 => Clocked::Tim2,
+        0x4000_5800 => Clocked::I2c2,
         0x4001_3800 => Clocked::Usart1,
         0x4002_0000 => Clocked::Dma1,
         0x4002_0800 => Clocked::Dmamux,

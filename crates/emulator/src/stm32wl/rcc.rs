@@ -42,6 +42,8 @@ pub enum Clocked {
     Tim2,
     /// USART 1.
     Usart1,
+    /// The bus to the tag.
+    I2c2,
     /// The bus to the radio.
     SubghzSpi,
     /// The random number generator.
@@ -170,6 +172,7 @@ impl Rcc {
             Clocked::Dma1 => (AHB1ENR, 0),
             Clocked::Dmamux => (AHB1ENR, 2),
             Clocked::Tim2 => (APB1ENR1, 0),
+            Clocked::I2c2 => (APB1ENR1, 22),
             Clocked::Usart1 => (APB2ENR, 14),
             Clocked::SubghzSpi => (APB3ENR, 0),
             Clocked::Rng => (AHB3ENR, 18),
