@@ -11,8 +11,8 @@ use embedded_hal_async::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Op
 /// 400 kHz of a clock of 48 MHz: the example of ST's reference manuals for units of this kind (RM0091, I2C timings).
 const TIMING: Timingr = Timingr(0x5033_0309);
 
-/// So often a transaction looks at the bus, some 15 ms of a processor at 48 MHz; one of 34 bytes takes 1 ms.
-const LOOKS: u32 = 80_000;
+/// So often a transaction looks at the bus, some 4 ms of a processor at 48 MHz; one of 34 bytes takes 1 ms.
+const LOOKS: u32 = 20_000;
 
 /// Flags of ISR (RM0453, I2C interrupt and status register).
 const TXIS: u32 = 1 << 1;

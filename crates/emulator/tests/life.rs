@@ -329,21 +329,9 @@ fn a_trace_names_what_the_cpu_enters_in_the_order_of_time() {
     assert!(text.contains("< back from the exception"));
 }
 
-/// Tries each on the boards that have a tag.
-macro_rules! with_a_tag {
-    ($($name:ident)*) => {
-        mod rp2040_tag {
-            $(#[test] fn $name() { super::$name::<sockeye_emulator::rp2040::Rp2040>(); })*
-        }
-    };
-}
-
-with_a_tag! {
+on_both! {
     a_phone_reads_and_writes_settings_at_the_tag
     whatever_the_bus_to_the_tag_does_the_socket_goes_on
-}
-
-on_both! {
     the_records_lie_where_the_board_has_them
     an_application_that_changes_the_bootloader_or_itself_is_told_as_a_fault
     the_relay_is_set_within_200_ms_of_power_and_once

@@ -371,16 +371,7 @@ fn an_image_that_cannot_measure_goes_back_after_five_minutes<B: Board>() {
     assert_eq!(bench.shown(), (UpgradeState::GoneBack, [0, 1]));
 }
 
-/// Tries each on the boards that have a tag.
-macro_rules! with_a_tag {
-    ($($name:ident)*) => {
-        mod rp2040 {
-            $(#[test] fn $name() { super::$name::<sockeye_emulator::rp2040::Rp2040>(); })*
-        }
-    };
-}
-
-with_a_tag! {
+on_both! {
     an_update_through_the_tag_runs_is_confirmed_and_tells_its_version
     what_is_no_newer_image_of_the_maker_for_this_board_is_refused_with_its_reason
     an_image_that_hangs_goes_back_and_the_relay_stays
