@@ -64,6 +64,11 @@ impl Time {
         self.stop_at.set(at);
     }
 
+    /// Has [`pass_cycles_or_stop`](Self::pass_cycles_or_stop) say to stop at `at` at the latest.
+    pub fn stop_by(&self, at: u64) {
+        self.stop_at.set(self.stop_at.get().min(at));
+    }
+
     /// Tells how many ticks a cycle of the CPU takes.
     #[must_use]
     pub fn ticks_per_cycle(&self) -> u64 {
