@@ -232,9 +232,11 @@ fn an_update_through_the_tag_runs_is_confirmed_and_tells_its_version<B: Board>()
     let mut bench = joined::<B>(1);
     let before = bench.active(image.len());
     assert!(before != image, "the next version is another image");
+    let stack = bench.stack();
     let told = bench.carry(&update);
     let told = told.borrow();
     assert_eq!(told.end, Some(Ok(UpgradeState::Ready)));
+    println!("{}: stack {} of {} bytes, with all checks", B::NAME, bench.stack_used(&stack), stack.len());
     println!(
         "{}: an image of {} bytes through the tag: {} writes of {} bytes in all, {} s of virtual time",
         B::NAME,

@@ -103,6 +103,21 @@ impl<B: Board> Bench<B> {
         self.events.iter().filter(|(_, event)| matches!(event, Event::Reboot { .. })).count()
     }
 
+    /// Shows the RAM that is left for the stack. Power-up leaves noise there: what is changed of it was used.
+    pub fn stack(&self) -> Vec<u8> {
+        let (end, start) =
+            (self.image.symbol("__euninit").unwrap(), self.image.symbol("_stack_start").unwrap());
+        self.socket().with_machine(|machine| machine.ram(end, (start - end) as usize).unwrap()).unwrap()
+    }
+
+    /// Tells how much of the stack was used since it was as in `before`, and that a kilobyte at least was left.
+    pub fn stack_used(&self, before: &[u8]) -> usize {
+        let untouched =
+            before.iter().zip(self.stack()).take_while(|(before, after)| *before == after).count();
+        assert!(untouched >= 1024, "{untouched} bytes left");
+        before.len() - untouched
+    }
+
     /// The image has done nothing that a chip would not have let pass, touched no register without a model, and no
     /// watchdog had to help.
     pub fn is_clean(&self, what: &str) {
