@@ -29,7 +29,9 @@ impl Socket {
                 // What else should it show: it works.
                 self.meter_watch.not_before(now_ms);
             }
-            self.ignore_first(Ignored::ImplausibleReading, self.reading_dropped || is_expected);
+            if !is_expected {
+                self.ignore_first(Ignored::ImplausibleReading, self.reading_dropped);
+            }
             self.reading_dropped = !is_expected;
             self.store_energy_if_due(now_ms);
             return;
