@@ -2,21 +2,20 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod bench;
+mod every_field;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use bench::Bench;
 use embassy_futures::block_on;
+use every_field::{bytes_of, one_by_one, others, together};
 use sockeye_host::device::Device;
 use sockeye_host::nfc::{Read, ask, look};
 use sockeye_host::report::Event;
 use sockeye_nfc::ndef::{self, Record};
 use sockeye_nfc::{Answer, Challenge, Code, Command, Guard, Keys, Request, Seal};
-use sockeye_settings::{
-    Action, Activation, ButtonLock, ChannelSet, D2dCommand, Field, Identity, Key, MAX_STORED, Password,
-    PowerRestore, Region, Settings, Threshold, Version,
-};
+use sockeye_settings::{Field, Identity, MAX_STORED, Password, Region, Settings};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::sim::Sim;
 use sockeye_virtual_hardware::st25dv::{BusFault, Cut, Phone, SharedTag};
@@ -171,7 +170,7 @@ fn a_write_that_ends_at_any_byte_changes_nothing_and_the_next_tap_works() {
     let mut bench = Bench::joined("");
     let before = bench.look();
     let mut form = [0; MAX_STORED];
-    let len = others().encode_change(Field::all(), &mut form).unwrap();
+    let len = others(bench.stored_or_default()).encode_change(Field::all(), &mut form).unwrap();
     let request = Request::Write { guard: Guard::ANY, form: &form[..len] };
     let request = message(&before, "123456", &request);
     // The head of the TLV, the message and its end, filled up to a block; and the first block again, with the length.
@@ -302,63 +301,15 @@ fn a_tag_that_is_stuck_keeps_nobody_else() {
     }
 }
 
-/// Settings that differ from the defaults in every field but the plan.
-fn others() -> Settings {
-    let mut settings = Bench::new("").stored_or_default();
-    let lorawan = &mut settings.lorawan;
-    (lorawan.join_eui, lorawan.application_port, lorawan.activation) = ([1; 8], 86, Activation::Abp);
-    (lorawan.app_key, lorawan.nwk_s_key, lorawan.app_s_key) =
-        (Key::new([6; 16]), Key::new([1; 16]), Key::new([2; 16]));
-    (lorawan.dev_addr, lorawan.version, lorawan.rx2_data_rate) = (0x2601_2345, Version::V1_0_2, 3);
-    lorawan.rx2_frequency_hz = 868_100_000;
-    lorawan.channels.frequency_hz[3] = 867_100_000;
-    lorawan.channels.enabled = ChannelSet::EMPTY.with(3);
-    (lorawan.single_channel, lorawan.confirmed, lorawan.rejoin, lorawan.rejoin_packets) =
-        (true, true, false, 7);
-    (lorawan.adr, lorawan.data_rate, lorawan.tx_power_dbm) = (false, 5, 2);
-    for (group, address) in settings.multicast.iter_mut().zip(1..) {
-        (group.enabled, group.dev_addr) = (true, address);
-        (group.nwk_s_key, group.app_s_key) = (Key::new([3; 16]), Key::new([4; 16]));
-    }
-    let general = &mut settings.general;
-    (general.reporting_interval_s, general.led, general.power_consumption) = (600, false, false);
-    general.power_restore = PowerRestore::On;
-    general.button_lock = ButtonLock { enabled: true, minutes: 0 };
-    general.overcurrent_alarm = Threshold { enabled: false, current_a: 7 };
-    general.overcurrent_protection = Threshold { enabled: true, current_a: 8 };
-    general.password = Password::new(b"000001").unwrap();
-    settings.d2d.enabled = true;
-    settings.d2d.key = Key::new([5; 16]);
-    settings.d2d.commands = (0..16).map(|code| D2dCommand { code, action: Action::On }).collect();
-    settings
-}
-
-/// The bytes of one field.
-fn bytes_of(settings: &Settings, field: Field) -> Vec<u8> {
-    let mut out = [0; 100];
-    let len = settings.encode_change([field], &mut out).unwrap();
-    out[..len].to_vec()
-}
-
 #[test]
 fn every_setting_of_chapter_3_goes_through_the_tag_into_the_flash_and_back() {
-    let wanted = others();
     let mut bench = Bench::joined("");
     let before = bench.stored_or_default();
-    // The password last: those before it are written with the old one.
-    let (last, rest): (Vec<_>, Vec<_>) = Field::all().partition(|field| *field == Field::Password);
+    let wanted = others(before.clone());
     let mut tried = 0;
-    for field in rest.into_iter().chain(last) {
-        if field == Field::Region {
-            continue;
-        }
+    for field in one_by_one() {
         assert_ne!(bytes_of(&before, field), bytes_of(&wanted, field), "{field}: the test changes nothing");
-        // Two fields hang on others: alone they would be refused.
-        let fields: &[Field] = match field {
-            Field::Channels => &[Field::ChannelFrequencies, Field::Channels],
-            _ => &[field],
-        };
-        assert_eq!(bench.change(&wanted, fields), (Code::Done, vec![]), "{field}");
+        assert_eq!(bench.change(&wanted, &together(field)), (Code::Done, vec![]), "{field}");
         // The radio's settings bring a restart.
         bench.run(10_000);
         assert_eq!(bytes_of(&bench.stored(), field), bytes_of(&wanted, field), "{field}: in flash");

@@ -1,0 +1,59 @@
+//! Every setting of the guide's chapter 3, another one than its default: for the tests that carry them through a tag, here and on
+//! the images in emulation.
+
+use sockeye_settings::{
+    Action, Activation, ButtonLock, ChannelSet, D2dCommand, Field, Key, Password, PowerRestore, Settings,
+    Threshold, Version,
+};
+
+/// Lists the fields as they can be set one after the other: the password last, as those before it are written with the old
+/// one, and without the plan, which brings others.
+pub fn one_by_one() -> Vec<Field> {
+    let (last, rest): (Vec<_>, Vec<_>) = Field::all().partition(|field| *field == Field::Password);
+    rest.into_iter().chain(last).filter(|field| *field != Field::Region).collect()
+}
+
+/// Gives what has to be written together with a field: two hang on others, and alone they would be refused.
+pub fn together(field: Field) -> Vec<Field> {
+    match field {
+        Field::Channels => vec![Field::ChannelFrequencies, Field::Channels],
+        _ => vec![field],
+    }
+}
+
+/// Makes of default settings such as differ from them in every field but the plan.
+pub fn others(mut settings: Settings) -> Settings {
+    let lorawan = &mut settings.lorawan;
+    (lorawan.join_eui, lorawan.application_port, lorawan.activation) = ([1; 8], 86, Activation::Abp);
+    (lorawan.app_key, lorawan.nwk_s_key, lorawan.app_s_key) =
+        (Key::new([6; 16]), Key::new([1; 16]), Key::new([2; 16]));
+    (lorawan.dev_addr, lorawan.version, lorawan.rx2_data_rate) = (0x2601_2345, Version::V1_0_2, 3);
+    lorawan.rx2_frequency_hz = 868_100_000;
+    lorawan.channels.frequency_hz[3] = 867_100_000;
+    lorawan.channels.enabled = ChannelSet::EMPTY.with(3);
+    (lorawan.single_channel, lorawan.confirmed, lorawan.rejoin, lorawan.rejoin_packets) =
+        (true, true, false, 7);
+    (lorawan.adr, lorawan.data_rate, lorawan.tx_power_dbm) = (false, 5, 2);
+    for (group, address) in settings.multicast.iter_mut().zip(1..) {
+        (group.enabled, group.dev_addr) = (true, address);
+        (group.nwk_s_key, group.app_s_key) = (Key::new([3; 16]), Key::new([4; 16]));
+    }
+    let general = &mut settings.general;
+    (general.reporting_interval_s, general.led, general.power_consumption) = (600, false, false);
+    general.power_restore = PowerRestore::On;
+    general.button_lock = ButtonLock { enabled: true, minutes: 0 };
+    general.overcurrent_alarm = Threshold { enabled: false, current_a: 7 };
+    general.overcurrent_protection = Threshold { enabled: true, current_a: 8 };
+    general.password = Password::new(b"000001").unwrap();
+    settings.d2d.enabled = true;
+    settings.d2d.key = Key::new([5; 16]);
+    settings.d2d.commands = (0..16).map(|code| D2dCommand { code, action: Action::On }).collect();
+    settings
+}
+
+/// Gives the bytes of one field.
+pub fn bytes_of(settings: &Settings, field: Field) -> Vec<u8> {
+    let mut out = [0; 100];
+    let len = settings.encode_change([field], &mut out).unwrap();
+    out[..len].to_vec()
+}
