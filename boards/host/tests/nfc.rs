@@ -1,20 +1,19 @@
 //! A phone at the tag of a whole socket: what it may do, what it may not, and what a phone that leaves in the middle costs.
 #![allow(missing_docs, reason = "tests")]
 
+mod at_the_tag;
 mod bench;
-mod every_field;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use at_the_tag::{bytes_of, message, one_by_one, others, sealed, together, wrapped};
 use bench::Bench;
 use embassy_futures::block_on;
-use every_field::{bytes_of, one_by_one, others, together};
 use sockeye_host::device::Device;
 use sockeye_host::nfc::{Read, ask, look};
 use sockeye_host::report::Event;
-use sockeye_nfc::ndef::{self, Record};
-use sockeye_nfc::{Answer, Challenge, Code, Command, Guard, Keys, Request, Seal};
+use sockeye_nfc::{Answer, Code, Command, Guard, Request};
 use sockeye_settings::{Field, Identity, MAX_STORED, Password, Region, Settings};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::sim::Sim;
@@ -100,26 +99,6 @@ impl Bench {
         let len = block_on(storage.load(RecordId::Settings, &mut bytes)).unwrap().unwrap();
         Settings::decode(&bytes[..len], Region::Eu868, &self.identity()).unwrap().settings
     }
-}
-
-/// A message with a request, as the tool makes it.
-fn message(read: &Read, password: &str, request: &Request<'_>) -> Vec<u8> {
-    let (sn, challenge) = (read.status.sn, read.status.challenge);
-    sealed(sn, challenge, password, request)
-}
-
-fn sealed(sn: [u8; 8], challenge: Challenge, password: &str, request: &Request<'_>) -> Vec<u8> {
-    let keys = block_on(Keys::derive(&Password::new(password.as_bytes()).unwrap(), &sn));
-    let mut bytes = vec![0; 8000];
-    let len = Seal { sn, challenge, keys: Some(&keys) }.write(request, &mut bytes).unwrap();
-    wrapped(&bytes[..len])
-}
-
-fn wrapped(request: &[u8]) -> Vec<u8> {
-    let mut message = vec![0; request.len() + ndef::RECORD_HEADER];
-    let len = ndef::message(&[(Record::Request, request)], &mut message).unwrap();
-    message.truncate(len);
-    message
 }
 
 #[test]

@@ -1,24 +1,25 @@
-//! Every setting of the guide's chapter 3 through the tag, the image and its flash, and back.
+//! A phone at the tag of an image: every setting of the guide's chapter 3 through tag and flash and back, a phone that leaves in the
+//! middle, and what is no request.
 #![allow(missing_docs, reason = "tests")]
 
+#[path = "../../../boards/host/tests/at_the_tag/mod.rs"]
+mod at_the_tag;
 mod bench;
-#[path = "../../../boards/host/tests/every_field/mod.rs"]
-mod every_field;
 mod image;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bench::Bench;
+use at_the_tag::{bytes_of, message, one_by_one, others, sealed, together, wrapped};
+use bench::{Bench, relays};
 use embassy_futures::block_on;
-use every_field::{bytes_of, one_by_one, others, together};
 use image::{Board, MemoryMap};
 use sockeye_host::nfc::{Read, ask, look};
 use sockeye_nfc::{Answer, Code, Command, Guard, Request};
 use sockeye_settings::{Field, Identity, Key, MAX_STORED, Password, Region, Settings};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::sim::Sim;
-use sockeye_virtual_hardware::st25dv::{Phone, SharedTag};
+use sockeye_virtual_hardware::st25dv::{Cut, Phone, SharedTag};
 
 /// Lets somebody with a phone do something, to its end.
 fn lets<B: Board, T: 'static, F: Future<Output = T> + 'static>(
@@ -97,10 +98,74 @@ fn every_setting_of_chapter_3_goes_through_the_tag_into_the_flash_and_back<B: Bo
     assert_eq!(stored(&bench, &identity), wanted);
     bench.act("power off").run(10_000).act("power on").run(10_000);
     assert_eq!(read(&mut bench).settings.unwrap().general.reporting_interval_s, 600);
-    assert_eq!(asked(&mut bench, b"000001", Request::Command(Command::Toggle)), Code::Done);
+    assert_eq!(asked(&mut bench, b"000001", TOGGLE), Code::Done);
+    bench.is_clean("");
+}
+
+/// Writes bytes as a phone does, and takes it away.
+fn write<B: Board>(bench: &mut Bench<B>, message: Vec<u8>, cut: Cut) {
+    lets(bench, |_, tag| async move {
+        let _ = Phone::at(&tag).leaving(cut).write_message(&message).await;
+    });
+}
+
+const TOGGLE: Request<'static> = Request::Command(Command::Toggle);
+
+fn a_write_that_ends_at_any_byte_changes_nothing_and_the_next_tap_works<B: Board>() {
+    let mut bench = Bench::<B>::joined(7, "");
+    let request = message(&read(&mut bench), "123456", &TOGGLE);
+    // The head of the TLV, the message and its end, filled up to a block; and the first block again, with the length.
+    let written = (4 + request.len() + 1).next_multiple_of(4) + 4;
+    bench.events.clear();
+    let whole = (0..written).find(|&cut| {
+        write(&mut bench, request.clone(), Cut::After(cut));
+        bench.run(4_000);
+        let is_done = read(&mut bench).status.challenge.sequence() == 1;
+        assert!(is_done || relays(&bench.events).count() == 0, "byte {cut}: {:?}", bench.events);
+        is_done
+    });
+    // All of the length has to be there; but for its last byte, which a whole block has as it had before.
+    let whole = whole.unwrap_or(written);
+    println!("{}: {whole} cuts of an RF write of {written} bytes", B::NAME);
+    assert!(whole + 2 >= written, "{whole} of {written}");
+    let moves = relays(&bench.events).count();
+    assert_eq!(moves, usize::from(whole < written));
+    assert_eq!(asked(&mut bench, b"123456", TOGGLE), Code::Done);
+    assert_eq!(relays(&bench.events).count(), moves + 1);
+    bench.is_clean("");
+}
+
+fn what_is_old_foreign_or_nonsense_is_refused_and_the_next_tap_works<B: Board>() {
+    let mut bench = Bench::<B>::joined(8, "");
+    let done = message(&read(&mut bench), "123456", &TOGGLE);
+    write(&mut bench, done.clone(), Cut::Never);
+    bench.run(5_000).events.clear();
+    let now = read(&mut bench);
+    assert_eq!(now.status.challenge.sequence(), 1);
+    let other = sealed([9; 8], now.status.challenge, "123456", &TOGGLE);
+    let long = message(&now, "123456", &Request::Write { guard: Guard::ANY, form: &[0; 2500] });
+    let noise: Vec<u8> = (0..200_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    for (what, bytes, code) in [
+        ("the last one again", done, Code::Stale),
+        ("for another device", other, Code::OtherDevice),
+        ("longer than the buffer", long, Code::TooLong),
+        ("noise", noise.clone(), Code::Malformed),
+        ("noise in our record", wrapped(&noise), Code::Malformed),
+        ("nothing", Vec::new(), Code::Malformed),
+    ] {
+        write(&mut bench, bytes, Cut::Never);
+        bench.run(8_000);
+        let read = read(&mut bench);
+        assert_eq!(Answer::parse(&read.answer).map(|answer| answer.code), Ok(code), "{what}");
+        assert_eq!(read.status.challenge, now.status.challenge, "{what}");
+    }
+    assert_eq!(relays(&bench.events).count(), 0);
+    assert_eq!(asked(&mut bench, b"123456", TOGGLE), Code::Done);
     bench.is_clean("");
 }
 
 on_both! {
+    a_write_that_ends_at_any_byte_changes_nothing_and_the_next_tap_works
+    what_is_old_foreign_or_nonsense_is_refused_and_the_next_tap_works
     every_setting_of_chapter_3_goes_through_the_tag_into_the_flash_and_back
 }

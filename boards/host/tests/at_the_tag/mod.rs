@@ -1,6 +1,10 @@
-//! Every setting of the guide's chapter 3, another one than its default: for the tests that carry them through a tag, here and on
-//! the images in emulation.
+//! What the tests of the tag bring to it, here and on the images in emulation: requests as the tool makes them, and every setting of
+//! the guide's chapter 3, another one than its default.
 
+use embassy_futures::block_on;
+use sockeye_host::nfc::Read;
+use sockeye_nfc::ndef::{self, Record};
+use sockeye_nfc::{Challenge, Keys, Request, Seal};
 use sockeye_settings::{
     Action, Activation, ButtonLock, ChannelSet, D2dCommand, Field, Key, Password, PowerRestore, Settings,
     Threshold, Version,
@@ -56,4 +60,26 @@ pub fn bytes_of(settings: &Settings, field: Field) -> Vec<u8> {
     let mut out = [0; 100];
     let len = settings.encode_change([field], &mut out).unwrap();
     out[..len].to_vec()
+}
+
+/// A message with a request, as the tool makes it.
+pub fn message(read: &Read, password: &str, request: &Request<'_>) -> Vec<u8> {
+    let (sn, challenge) = (read.status.sn, read.status.challenge);
+    sealed(sn, challenge, password, request)
+}
+
+/// The same for any device and challenge.
+pub fn sealed(sn: [u8; 8], challenge: Challenge, password: &str, request: &Request<'_>) -> Vec<u8> {
+    let keys = block_on(Keys::derive(&Password::new(password.as_bytes()).unwrap(), &sn));
+    let mut bytes = vec![0; 8000];
+    let len = Seal { sn, challenge, keys: Some(&keys) }.write(request, &mut bytes).unwrap();
+    wrapped(&bytes[..len])
+}
+
+/// A message with any bytes as its request.
+pub fn wrapped(request: &[u8]) -> Vec<u8> {
+    let mut message = vec![0; request.len() + ndef::RECORD_HEADER];
+    let len = ndef::message(&[(Record::Request, request)], &mut message).unwrap();
+    message.truncate(len);
+    message
 }
