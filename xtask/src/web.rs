@@ -159,7 +159,7 @@ pub fn test(workspace: &Workspace) -> Result<Command, Failure> {
 /// Takes the pictures of docs/ that show the page and the terminal.
 ///
 /// # Errors
-/// As [`test`], and what the browser finds wrong.
+/// As [`test()`], and what the browser finds wrong.
 pub fn pictures(workspace: &Workspace) -> Result<(), Failure> {
     process::run(browser(workspace, &workspace.root.join("docs/pictures"))?.arg("picture: "))
 }

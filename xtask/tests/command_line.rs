@@ -116,9 +116,11 @@ fn a_drive_that_is_none_is_refused_before_anything_is_built() {
 #[test]
 fn a_missing_target_says_what_installs_it() {
     let tools = bare_toolchain(&[]);
-    for (board, target) in [("stm32wl", "thumbv7em-none-eabi"), ("rp2040-sx1262", "thumbv6m-none-eabi")] {
+    for (board, what) in
+        [("stm32wl", "the source of Rust's core library"), ("rp2040-sx1262", "thumbv6m-none-eabi")]
+    {
         let args = format!("build --board {board}");
-        check_output(&args, &with_path(&args, tools.path()), &[target, "`cargo xtask setup` installs it"]);
+        check_output(&args, &with_path(&args, tools.path()), &[what, "`cargo xtask setup` installs it"]);
     }
 }
 
@@ -139,6 +141,15 @@ fn a_missing_tool_or_probe_says_what_to_do() {
     );
 }
 
+/// How an image of the STM32WL is built: without frame pointers, with a core library of its own.
+#[cfg(unix)]
+fn own_core(package: &str) -> String {
+    let target = "--target boards/stm32wl/thumbv7em-none-eabi.json -Zjson-target-spec -Zbuild-std=core";
+    let panics = "-Zpanic-immediate-abort --config profile.firmware.package.core.opt-level=3";
+    let profile = "--config 'profile.firmware.panic='\\''immediate-abort'\\'''";
+    format!("RUSTC_BOOTSTRAP=1 cargo build --profile firmware {target} {panics} {profile} {package}")
+}
+
 #[cfg(unix)]
 #[test]
 fn a_dry_run_prints_the_commands_and_needs_no_tool() {
@@ -152,8 +163,8 @@ fn a_dry_run_prints_the_commands_and_needs_no_tool() {
     check(
         "flash --board stm32wl --variant nucleo-wl55jc --dry-run",
         &[
-            "cargo build --profile firmware --package sockeye-stm32wl-bootloader --target thumbv7em-none-eabi",
-            "cargo build --profile firmware --package sockeye-stm32wl --target thumbv7em-none-eabi --no-default-features --features nucleo-wl55jc",
+            &own_core("--package sockeye-stm32wl-bootloader"),
+            &own_core("--package sockeye-stm32wl --no-default-features --features nucleo-wl55jc"),
             "probe-rs download --chip STM32WL55JCIx /nowhere/thumbv7em-none-eabi/firmware/sockeye-stm32wl-bootloader",
             "probe-rs download --chip STM32WL55JCIx /nowhere/thumbv7em-none-eabi/firmware/sockeye-stm32wl",
             "probe-rs reset --chip STM32WL55JCIx",
@@ -162,7 +173,7 @@ fn a_dry_run_prints_the_commands_and_needs_no_tool() {
     check(
         "flash --board stm32wl --application-only --dry-run",
         &[
-            "cargo build --profile firmware --package sockeye-stm32wl --target thumbv7em-none-eabi --no-default-features --features lora-e5",
+            &own_core("--package sockeye-stm32wl --no-default-features --features lora-e5"),
             "probe-rs download --chip STM32WLE5JCIx /nowhere/thumbv7em-none-eabi/firmware/sockeye-stm32wl",
             "probe-rs reset --chip STM32WLE5JCIx",
         ],
@@ -173,8 +184,8 @@ fn a_dry_run_prints_the_commands_and_needs_no_tool() {
     check(
         &format!("flash --board rp2040-sx1262 --drive {drive} --dry-run"),
         &[
-            "cargo build --profile firmware --package sockeye-rp2040-sx1262-bootloader --target thumbv6m-none-eabi",
-            "cargo build --profile firmware --package sockeye-rp2040-sx1262 --target thumbv6m-none-eabi --no-default-features",
+            "RUSTC_BOOTSTRAP=1 cargo build --profile firmware --target thumbv6m-none-eabi --package sockeye-rp2040-sx1262-bootloader",
+            "RUSTC_BOOTSTRAP=1 cargo build --profile firmware --target thumbv6m-none-eabi --package sockeye-rp2040-sx1262 --no-default-features",
             &format!(
                 "cp /nowhere/thumbv6m-none-eabi/firmware/sockeye-rp2040-sx1262.uf2 {drive}/sockeye-rp2040-sx1262.uf2"
             ),
