@@ -184,6 +184,8 @@ pub struct Core<N> {
     changes: Vec<Change>,
     packets: u16,
     relay: Option<bool>,
+    /// The level of it that was told last, since the reset.
+    relay_told: Option<bool>,
     /// Since when the relay's pin drives nothing, in ticks.
     relay_free: Option<u64>,
     /// The longest time that it drove nothing, in ticks.
@@ -209,6 +211,7 @@ impl<N: flash::Chip + Clone> Core<N> {
             changes: Vec::new(),
             packets: outside.radio.packets(),
             relay: None,
+            relay_told: None,
             relay_free: None,
             relay_gap: 0,
             led: false,
@@ -322,7 +325,8 @@ impl<N: flash::Chip + Clone> Core<N> {
         std::mem::take(&mut self.relay_gap).div_ceil(TICKS_PER_US)
     }
 
-    /// Takes the level that the relay's pin is driven to.
+    /// Takes the level that the relay's pin is driven to. The same one again, after the image has let go of the pin and set it up
+    /// anew, is no news.
     pub fn drive_relay(&mut self, on: bool) {
         if let Some(since) = self.relay_free.take() {
             self.relay_gap = self.relay_gap.max(self.time.now() - since);
@@ -331,7 +335,9 @@ impl<N: flash::Chip + Clone> Core<N> {
             self.relay = Some(on);
             self.sync();
             self.outside.circuit.change(|now_us, circuit| circuit.drive_relay(now_us, on));
-            self.changes.push(Change::Relay(on));
+            if self.relay_told.replace(on) != Some(on) {
+                self.changes.push(Change::Relay(on));
+            }
         }
     }
 
