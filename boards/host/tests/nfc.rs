@@ -4,9 +4,6 @@
 mod at_the_tag;
 mod bench;
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use at_the_tag::{bytes_of, message, one_by_one, others, sealed, together, wrapped};
 use bench::Bench;
 use embassy_futures::block_on;
@@ -35,19 +32,11 @@ impl Bench {
         &mut self,
         what: impl FnOnce(Sim, SharedTag) -> F,
     ) -> T {
-        let done = Rc::new(RefCell::new(None));
-        let (place, future) = (done.clone(), what(self.world.sim().clone(), self.tag()));
-        self.world.sim().spawn(async move {
-            let value = future.await;
-            *place.borrow_mut() = Some(value);
-        });
-        for _ in 0..1000 {
+        let sim = self.world.sim().clone();
+        let future = what(sim.clone(), self.tag());
+        at_the_tag::lets(&sim, future, || {
             self.run(100);
-            if let Some(value) = done.take() {
-                return value;
-            }
-        }
-        panic!("it takes longer than 100 s");
+        })
     }
 
     fn look(&mut self) -> Read {

@@ -5,7 +5,7 @@ use embassy_rp::i2c::{Config, I2c as Driver};
 use embassy_rp::pac;
 use embassy_rp::peripherals::{I2C0, PIN_4, PIN_5};
 use embassy_time::{Duration, Instant};
-use embedded_hal_async::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
+use embedded_hal_async::i2c::{ErrorKind, NoAcknowledgeSource};
 
 /// As much as the tag's driver asks for.
 const HERTZ: u32 = 400_000;
@@ -46,7 +46,7 @@ impl Bus {
     }
 
     /// Writes, and then reads if there is anything to read.
-    fn transact(&mut self, chip: u8, out: &[u8], into: &mut [u8]) -> Result<(), ErrorKind> {
+    pub fn transact(&mut self, chip: u8, out: &[u8], into: &mut [u8]) -> Result<(), ErrorKind> {
         // Nothing of a transaction has begun here, so a line that is low is held by something else.
         if pac::SIO.gpio_in(0).read() & LINES != LINES {
             return Err(ErrorKind::Bus);
@@ -111,29 +111,6 @@ fn steps(out: &[u8], into: &mut [u8]) -> Result<(), ErrorKind> {
         }
         if Instant::now() > end {
             return Err(ErrorKind::Other);
-        }
-    }
-}
-
-impl ErrorType for Bus {
-    type Error = ErrorKind;
-}
-
-impl I2c for Bus {
-    async fn write(&mut self, chip: u8, out: &[u8]) -> Result<(), ErrorKind> {
-        self.transact(chip, out, &mut [])
-    }
-
-    async fn write_read(&mut self, chip: u8, out: &[u8], into: &mut [u8]) -> Result<(), ErrorKind> {
-        self.transact(chip, out, into)
-    }
-
-    async fn transaction(&mut self, chip: u8, operations: &mut [Operation<'_>]) -> Result<(), ErrorKind> {
-        match operations {
-            [Operation::Write(out)] => self.transact(chip, out, &mut []),
-            [Operation::Write(out), Operation::Read(into)] => self.transact(chip, out, into),
-            // The tag's driver does no other.
-            _ => Err(ErrorKind::Other),
         }
     }
 }

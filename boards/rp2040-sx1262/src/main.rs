@@ -21,6 +21,9 @@ mod serial;
 mod system;
 #[cfg(not(feature = "serial"))]
 mod tag;
+#[cfg(not(feature = "serial"))]
+#[path = "../../tag_bus.rs"]
+mod tag_bus;
 #[path = "../../upgrade.rs"]
 mod upgrade;
 

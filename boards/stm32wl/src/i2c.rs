@@ -6,7 +6,7 @@ use embassy_stm32::pac::I2C2;
 use embassy_stm32::pac::i2c::regs::Timingr;
 use embassy_stm32::pac::i2c::vals::{Autoend, Dir};
 use embassy_stm32::{Peri, peripherals, rcc};
-use embedded_hal_async::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
+use embedded_hal_async::i2c::{ErrorKind, NoAcknowledgeSource};
 
 /// 400 kHz of a clock of 48 MHz: the example of ST's reference manuals for units of this kind (RM0091, I2C timings).
 const TIMING: Timingr = Timingr(0x5033_0309);
@@ -95,7 +95,7 @@ impl Bus {
     }
 
     /// Writes, and then reads if there is anything to read.
-    fn transact(&mut self, chip: u8, out: &[u8], into: &mut [u8]) -> Result<(), ErrorKind> {
+    pub fn transact(&mut self, chip: u8, out: &[u8], into: &mut [u8]) -> Result<(), ErrorKind> {
         // What the unit counts (NBYTES) without a reload; the tag's driver does no more than 34.
         if out.len() > 255 || into.len() > 255 {
             return Err(ErrorKind::Other);
@@ -117,28 +117,5 @@ impl Bus {
             I2C2.cr1().write(|w| w.set_pe(true));
         }
         result
-    }
-}
-
-impl ErrorType for Bus {
-    type Error = ErrorKind;
-}
-
-impl I2c for Bus {
-    async fn write(&mut self, chip: u8, out: &[u8]) -> Result<(), ErrorKind> {
-        self.transact(chip, out, &mut [])
-    }
-
-    async fn write_read(&mut self, chip: u8, out: &[u8], into: &mut [u8]) -> Result<(), ErrorKind> {
-        self.transact(chip, out, into)
-    }
-
-    async fn transaction(&mut self, chip: u8, operations: &mut [Operation<'_>]) -> Result<(), ErrorKind> {
-        match operations {
-            [Operation::Write(out)] => self.transact(chip, out, &mut []),
-            [Operation::Write(out), Operation::Read(into)] => self.transact(chip, out, into),
-            // The tag's driver does no other.
-            _ => Err(ErrorKind::Other),
-        }
     }
 }

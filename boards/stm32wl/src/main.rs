@@ -27,6 +27,9 @@ mod supply;
 mod system;
 #[cfg(feature = "lora-e5")]
 mod tag;
+#[cfg(feature = "lora-e5")]
+#[path = "../../tag_bus.rs"]
+mod tag_bus;
 #[path = "../../upgrade.rs"]
 mod upgrade;
 #[cfg_attr(feature = "lora-e5", path = "lora_e5.rs")]

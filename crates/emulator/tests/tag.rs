@@ -7,9 +7,6 @@ mod at_the_tag;
 mod bench;
 mod image;
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use at_the_tag::{bytes_of, message, one_by_one, others, sealed, together, wrapped};
 use bench::{Bench, relays};
 use embassy_futures::block_on;
@@ -26,19 +23,11 @@ fn lets<B: Board, T: 'static, F: Future<Output = T> + 'static>(
     bench: &mut Bench<B>,
     what: impl FnOnce(Sim, SharedTag) -> F,
 ) -> T {
-    let done = Rc::new(RefCell::new(None));
-    let (place, future) = (done.clone(), what(bench.world.sim().clone(), bench.outside().tag.clone()));
-    bench.world.sim().spawn(async move {
-        let value = future.await;
-        *place.borrow_mut() = Some(value);
-    });
-    for _ in 0..1000 {
+    let sim = bench.world.sim().clone();
+    let future = what(sim.clone(), bench.outside().tag.clone());
+    at_the_tag::lets(&sim, future, || {
         bench.run(100);
-        if let Some(value) = done.take() {
-            return value;
-        }
-    }
-    panic!("it takes longer than 100 s");
+    })
 }
 
 fn read<B: Board>(bench: &mut Bench<B>) -> Read {

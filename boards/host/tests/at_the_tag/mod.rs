@@ -1,6 +1,9 @@
 //! What the tests of the tag bring to it, here and on the images in emulation: requests as the tool makes them, and every setting of
 //! the guide's chapter 3, another one than its default.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use embassy_futures::block_on;
 use sockeye_host::nfc::Read;
 use sockeye_nfc::ndef::{self, Record};
@@ -9,6 +12,7 @@ use sockeye_settings::{
     Action, Activation, ButtonLock, ChannelSet, D2dCommand, Field, Key, Password, PowerRestore, Settings,
     Threshold, Version,
 };
+use sockeye_virtual_hardware::sim::Sim;
 
 /// Lists the fields as they can be set one after the other: the password last, as those before it are written with the old
 /// one, and without the plan, which brings others.
@@ -82,4 +86,21 @@ pub fn wrapped(request: &[u8]) -> Vec<u8> {
     let len = ndef::message(&[(Record::Request, request)], &mut message).unwrap();
     message.truncate(len);
     message
+}
+
+/// Lets somebody do something in a simulation, to its end; `run` lets 0.1 s of it pass.
+pub fn lets<T: 'static>(sim: &Sim, what: impl Future<Output = T> + 'static, mut run: impl FnMut()) -> T {
+    let done = Rc::new(RefCell::new(None));
+    let place = done.clone();
+    sim.spawn(async move {
+        let value = what.await;
+        *place.borrow_mut() = Some(value);
+    });
+    for _ in 0..1000 {
+        run();
+        if let Some(value) = done.take() {
+            return value;
+        }
+    }
+    panic!("it takes longer than 100 s");
 }
