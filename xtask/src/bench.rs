@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::emulate;
 use crate::failure::Failure;
 use crate::process;
+use crate::web;
 use crate::workspace::Workspace;
 
 /// Says what to measure.
@@ -30,6 +31,8 @@ enum What {
     Image,
     /// A power cut in every flash operation of a swap and of the way back, with both bootloaders on the modelled chips; half an hour
     Cuts,
+    /// How large the web page is on the wire, and how soon it can be used, in headless Chromium
+    Page,
     /// A thousand sockets on one gateway: joins, delivery, time on the air; some minutes
     Crowd,
 }
@@ -49,6 +52,7 @@ pub fn bench(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
             What::Counted => counted(workspace)?,
             What::Image => image(workspace)?,
             What::Cuts => cuts(workspace)?,
+            What::Page => process::run(web::test(workspace)?.arg("the page is small"))?,
             What::Crowd => crowd(workspace)?,
         }
     }

@@ -1,6 +1,6 @@
 //! What ends a command early, and the exit status that it becomes.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,12 +28,21 @@ impl Failure {
 
     /// Prints the sentence and gives the exit status.
     pub fn report(self) -> ExitCode {
-        let (sentence, status) = match self {
-            Self::Usage(sentence) => (sentence, USAGE),
-            Self::Failed(sentence) => (sentence, FAILED),
+        let status = match self {
+            Self::Usage(_) => USAGE,
+            Self::Failed(_) => FAILED,
             Self::Status(status) => return ExitCode::from(status),
         };
-        eprintln!("error: {sentence}");
+        eprintln!("error: {self}");
         ExitCode::from(status)
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(sentence) | Self::Failed(sentence) => f.write_str(sentence),
+            Self::Status(status) => write!(f, "exit status {status}"),
+        }
     }
 }

@@ -60,6 +60,7 @@ pub fn every(workspace: &Workspace) -> Result<Vec<Result<(), Failure>>, Failure>
         while let Some(options) = take() {
             let result =
                 command(workspace, &options).and_then(|mut command| process::run_aside(&mut command));
+            let result = result.map(|said| println!("{}: {}", options.target, executed(&said)));
             done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
         }
     };
@@ -69,6 +70,12 @@ pub fn every(workspace: &Workspace) -> Result<Vec<Result<(), Failure>>, Failure>
         }
     });
     Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Reads from what libFuzzer said how many inputs it tried.
+fn executed(said: &str) -> String {
+    let number = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+    number.map_or_else(|| "ok".to_owned(), |number| format!("{} inputs", number.trim()))
 }
 
 /// cargo-fuzz on our folders.
@@ -150,6 +157,13 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_inputs_is_found_in_what_libfuzzer_says() {
+        let said = "INFO: seed corpus\nstat::number_of_executed_units: 1428184\nstat::peak_rss_mb:              35\n";
+        assert_eq!(executed(said), "1428184 inputs");
+        assert_eq!(executed("Running"), "ok");
+    }
 
     #[test]
     fn a_time_has_a_unit() {

@@ -20,19 +20,19 @@ pub fn run(command: &mut Command) -> Result<(), Failure> {
     }
 }
 
-/// Runs a program beside others, and shows what it wrote when it is over.
+/// Runs a program beside others; gives what it wrote to standard error, and shows all of what it wrote if it fails.
 ///
 /// # Errors
 /// As for [`run`].
-pub fn run_aside(command: &mut Command) -> Result<(), Failure> {
+pub fn run_aside(command: &mut Command) -> Result<String, Failure> {
     let output = command.output().map_err(|error| cannot_start(command, &error))?;
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() {
-        Ok(())
-    } else {
-        Err(Failure::Failed(format!("`{}` failed ({})", show(command), output.status)))
+        return Ok(said.into_owned());
     }
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+    eprint!("{said}");
+    Err(Failure::Failed(format!("`{}` failed ({})", show(command), output.status)))
 }
 
 /// Runs a program and gives what it wrote to standard output.

@@ -25,7 +25,7 @@ use crate::workspace::Workspace;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Steps: setup, format, tidy, clippy (host), tests, docs, boards (clippy for each board on its target), images (release images
-and crates against their budgets), emulation (the STM32WL image on a modelled chip), web (the web page in headless Chromium), soak
+and crates against their budgets), emulation (the images on modelled chips), web (the web page in headless Chromium), soak
 (30 days of one socket at random),
 fuzz (30 s of each target, 60 s of the MAC, one on each core).
 A step that fails does not keep the others from running; the exit status is 0 when all passed.")]
@@ -67,16 +67,23 @@ impl Options {
 }
 
 /// Counts tests, and steps that are not tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Count {
     passed: u64,
     failed: u64,
+    /// What the summary tells of those that failed.
+    wrong: Vec<String>,
 }
 
 impl Count {
+    fn of(passed: u64, failed: u64) -> Self {
+        Self { passed, failed, wrong: Vec::new() }
+    }
+
     fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.wrong.extend(other.wrong);
     }
 }
 
@@ -84,10 +91,11 @@ impl From<Result<(), Failure>> for Count {
     /// Counts one check, and says what was wrong.
     fn from(result: Result<(), Failure>) -> Self {
         match result {
-            Ok(()) => Self { passed: 1, failed: 0 },
+            Ok(()) => Self::of(1, 0),
             Err(failure) => {
+                let wrong = failure.to_string();
                 failure.report();
-                Self { passed: 0, failed: 1 }
+                Self { passed: 0, failed: 1, wrong: vec![wrong] }
             }
         }
     }
@@ -137,7 +145,13 @@ fn summary(done: &[(&str, Duration, Count)]) -> (String, Count) {
             count.passed,
             count.failed
         );
-        all.add(*count);
+        all.add(count.clone());
+    }
+    // At the end, as whoever reads the end of a long text wants to know.
+    for (name, _, count) in done {
+        for wrong in &count.wrong {
+            let _ = writeln!(text, "{name}: {wrong}");
+        }
     }
     let _ = writeln!(text, "{} passed, {} failed", all.passed, all.failed);
     (text, all)
@@ -266,9 +280,12 @@ fn tests_of(workspace: &Workspace, call: &[&str]) -> Count {
 /// Runs a program that runs tests, and counts them.
 fn tests_by(command: &mut Command) -> Count {
     let mut count = Count::default();
+    let mut told = Told::default();
     let result = relay_lines(command, |line| {
         count.add(test_result(line).unwrap_or_default());
+        told.line(line);
     });
+    count.wrong = told.failed.into_iter().map(|(name, said)| name + &said).collect();
     match result {
         // A test binary that does not build or is killed fails without a line of its own.
         Err(failure) if count.failed == 0 => count.add(Err(failure).into()),
@@ -298,6 +315,39 @@ fn relay_lines(command: &mut Command, mut line: impl FnMut(&str)) -> Result<(), 
     }
 }
 
+/// How many lines of a failed test the summary shows.
+const LINES: usize = 8;
+
+/// Gathers from the lines of a test binary which tests failed, and what they said first.
+#[derive(Default)]
+struct Told {
+    /// Names, and the lines of each, indented.
+    failed: Vec<(String, String)>,
+    /// Whose lines come now, and how many more are taken.
+    now: Option<(usize, usize)>,
+}
+
+impl Told {
+    fn line(&mut self, line: &str) {
+        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.failed.push((name.to_owned(), String::new()));
+            self.now = Some((self.failed.len() - 1, LINES));
+        } else if let Some(title) = line.strip_prefix("---- ") {
+            // What it said comes after all tests have run.
+            let name = title.trim_end_matches(" ----").trim_end_matches(" stdout");
+            let place = self.failed.iter().rposition(|(failed, _)| failed == name);
+            self.now = place.map(|at| (at, LINES));
+        } else if ["test ", "failures:", "running "].iter().any(|other| line.starts_with(other)) {
+            self.now = None;
+        } else if let Some((at, left @ 1..)) = self.now
+            && let Some((_, said)) = self.failed.get_mut(at).filter(|_| !line.trim().is_empty())
+        {
+            let _ = write!(said, "\n    {line}");
+            self.now = Some((at, left - 1));
+        }
+    }
+}
+
 /// Reads the line with which a test binary ends: `test result: ok. 12 passed; 0 failed; …`.
 fn test_result(line: &str) -> Option<Count> {
     let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
@@ -307,7 +357,7 @@ fn test_result(line: &str) -> Option<Count> {
             .find_map(|part| part.trim().strip_suffix(what))
             .and_then(|number| number.trim().parse().ok())
     };
-    Some(Count { passed: number("passed")?, failed: number("failed")? })
+    Some(Count::of(number("passed")?, number("failed")?))
 }
 
 #[cfg(test)]
@@ -320,10 +370,10 @@ mod tests {
     fn the_lines_of_test_binaries_are_counted_and_others_are_not() {
         let line =
             "test result: ok. 19 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.18s";
-        assert_eq!(test_result(line), Some(Count { passed: 19, failed: 0 }));
+        assert_eq!(test_result(line), Some(Count::of(19, 0)));
         let line =
             "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s";
-        assert_eq!(test_result(line), Some(Count { passed: 3, failed: 2 }));
+        assert_eq!(test_result(line), Some(Count::of(3, 2)));
         assert_eq!(test_result("test a_test_result ... ok"), None);
         assert_eq!(test_result("test result: ok."), None);
     }
@@ -332,13 +382,67 @@ mod tests {
     fn the_summary_ends_with_the_sum_and_names_the_step_that_failed() {
         let second = Duration::from_secs(1);
         let done = [
-            ("tests", second, Count { passed: 5, failed: 0 }),
-            ("docs", second, Count { passed: 0, failed: 1 }),
+            ("tests", second, Count::of(5, 0)),
+            ("docs", second, Err(Failure::Failed("a link leads nowhere".to_owned())).into()),
         ];
         let (text, all) = summary(&done);
-        assert_eq!(all, Count { passed: 5, failed: 1 });
+        assert_eq!((all.passed, all.failed), (5, 1));
+        assert!(text.contains("\ndocs: a link leads nowhere\n"), "{text}");
         assert_eq!(text.lines().last(), Some("5 passed, 1 failed"));
         assert!(text.lines().any(|line| line.starts_with("docs     FAILED")), "{text}");
+    }
+
+    #[test]
+    fn a_test_that_failed_is_named_with_what_it_said() {
+        let mut told = Told::default();
+        // As cargo's own test binaries tell it, as those of libtest-mimic do, and as the browser's tests do.
+        for line in "\
+running 3 tests
+test a ... ok
+test b::c ... FAILED
+test d ... FAILED
+
+failures:
+
+---- b::c stdout ----
+
+thread 'b::c' panicked at src/lib.rs:4:5:
+it was red
+
+---- d stdout ----
+noise
+
+failures:
+    b::c
+    d
+
+test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s
+test chip: e ... FAILED
+
+---- chip: e ----
+hung
+test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1s
+test page ... FAILED
+one
+test other ... ok
+two"
+        .lines()
+        {
+            told.line(line);
+        }
+        let failed: Vec<_> = told.failed.iter().map(|(name, said)| (&**name, &**said)).collect();
+        assert_eq!(
+            failed,
+            [
+                ("b::c", "\n    thread 'b::c' panicked at src/lib.rs:4:5:\n    it was red"),
+                ("d", "\n    noise"),
+                ("chip: e", "\n    hung"),
+                ("page", "\n    one"),
+            ]
+        );
+        told.line("test long ... FAILED");
+        (0..100).for_each(|_| told.line("again"));
+        assert_eq!(told.failed[4].1.lines().count(), 1 + LINES);
     }
 
     #[cfg(unix)]

@@ -26,14 +26,21 @@ export async function test(name, what, { forgiven, ...options } = {}) {
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(String(error)));
   page.on("console", (message) => { if (message.type() === "error") wrong.push(message.text()); });
-  page.setDefaultTimeout(8000);
-  // What the page said stays there for seconds only; a test that fails tells all of it.
+  // Long enough for a slow machine: who waits for what comes loses nothing.
+  page.setDefaultTimeout(60_000);
+  // What the page says stays there for seconds only: it is kept, so that a slow browser misses none of it, and told when a test fails.
   const said = [];
   await page.exposeFunction("heard", (text) => { said.push(text); });
-  await page.addInitScript(() => addEventListener("DOMContentLoaded", () => {
-    const place = document.getElementById("message");
-    new MutationObserver(() => globalThis.heard(place.textContent)).observe(place, { childList: true });
-  }));
+  await page.addInitScript(() => {
+    globalThis.unheard = [];
+    addEventListener("DOMContentLoaded", () => {
+      const place = document.getElementById("message");
+      new MutationObserver(() => {
+        globalThis.heard(place.textContent);
+        globalThis.unheard.push({ text: place.textContent, bad: place.classList.contains("bad") });
+      }).observe(place, { childList: true });
+    });
+  });
   try {
     await what(page, context);
     assert.deepEqual(wrong.filter((text) => !forgiven?.test(text)), [], "errors in the page");
@@ -79,7 +86,12 @@ export async function plugIn(page, { model = "EU", region = "EU868", first = tru
 }
 
 export const tab = (page, name) => page.getByRole("tab", { name }).click();
-export const message = (page, text) => page.locator("#message", { hasText: text }).waitFor();
+
+/** Waits until the page says so, each message being heard once; a bad one is in the colour of errors. */
+export const message = (page, text, { bad } = {}) => page.waitForFunction(([part, isBad]) => {
+  const at = globalThis.unheard.findIndex((it) => it.text.includes(part) && (isBad === null || it.bad === isBad));
+  return globalThis.unheard.splice(0, at + 1).length > 0;
+}, [text, bad ?? null]);
 
 export async function password(page, text = "123456") {
   await page.getByRole("dialog").getByLabel("Password").fill(text);

@@ -60,7 +60,8 @@ function nfc() {
   };
 }
 
-/** A browser with a serial port, and a board at it that prints a log. `line` says what is wrong with the line. */
+/** A browser with a serial port, and a board at it that prints a log. `line` says what is wrong with the line; `lose` what goes
+ * wrong with the next requests, and `lost` how often the page waits in vain for now. */
 function serial() {
   const END = 0xc0, ESC = 0xdb, ESC_END = 0xdc, ESC_ESC = 0xdd;
   // CRC-16/X-25, written from docs/NFC.md and not from the program.
@@ -76,7 +77,7 @@ function serial() {
     const escaped = [...bytes, ...crc(bytes)].flatMap((byte) => ({ [END]: [ESC, ESC_END], [ESC]: [ESC, ESC_ESC] })[byte] ?? [byte]);
     return [END, ...escaped, END];
   };
-  const line = globalThis.line = { inUse: false, chosen: true, deaf: false, noisy: false, lose: [], requests: 0 };
+  const line = globalThis.line = { inUse: false, chosen: true, deaf: false, noisy: false, lose: [], lost: 0, requests: 0 };
   let incoming;
   let frame = [];
 
@@ -84,6 +85,7 @@ function serial() {
     const { call, toHex, fromHex } = await globalThis.device();
     const guarded = bytes[2] >= 0x10;
     const lost = guarded ? line.lose.shift() : undefined;
+    if (line.deaf || lost) line.lost += 1;
     if (line.deaf || lost === "request") return;
     line.requests += guarded ? 1 : 0;
     let said = framed(fromHex(call("sim_exchange", { request: toHex(bytes) }).answer));
@@ -134,11 +136,16 @@ function serial() {
 }
 
 /** Puts the mocks into a page that is not loaded yet. */
-export async function mock(page, { faster = 1 } = {}) {
+export async function mock(page) {
   for (const one of [device, nfc, serial]) await page.addInitScript(one);
-  // How long the page waits for an answer on a line: 3 s, or 15 (page/ways.js).
-  await page.addInitScript((times) => {
+  // How long the page waits for an answer on a line, 3 s or 15 (page/ways.js), is over at once where the mock lost something, and is
+  // all of it where it did not, however slow the browser is.
+  await page.addInitScript(() => {
     const real = globalThis.setTimeout;
-    globalThis.setTimeout = (what, ms, ...more) => real(what, ms === 3000 || ms === 15000 ? ms / times : ms, ...more);
-  }, faster);
+    globalThis.setTimeout = (what, ms, ...more) => {
+      const over = (ms === 3000 || ms === 15000) && globalThis.line.lost > 0;
+      if (over) globalThis.line.lost -= 1;
+      return real(what, over ? 0 : ms, ...more);
+    };
+  });
 }

@@ -50,7 +50,7 @@ export async function takePictures() {
     await page.getByRole("button", { name: "Make one to try" }).click();
     await page.getByRole("button", { name: "Upgrade", exact: true }).click();
     await password(page);
-    await page.locator("#who-detail", { hasText: "software V0.2 " }).waitFor({ timeout: 60_000 });
+    await page.locator("#who-detail", { hasText: "software V0.2 " }).waitFor();
     await page.evaluate(() => scrollTo(0, 0));
     await picture(page, "page-upgrade-dark");
   }, { ...PHONE, ...DARK });
