@@ -1,13 +1,16 @@
-//! `dist`: what is given to others: images in every form, signed updates, and what is in them. The same bytes whoever builds.
+//! `dist`: what is given to others: images in every form, signed updates, the ToolBox as a page and as a program, and what is in
+//! them. The same bytes whoever builds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
+use sha2::{Digest, Sha256};
 
-use crate::board::{Board, Choice, Variant};
+use crate::bill::{self, About, Part};
+use crate::board::{Board, Choice};
 use crate::failure::Failure;
 use crate::sign::{self, Hardware};
 use crate::workspace::Workspace;
@@ -18,7 +21,8 @@ use crate::{hex_file, image, keys, process, uf2, web};
 #[command(after_help = "\
 For every variant: NAME.elf (application), NAME-bootloader.elf, NAME.bin (application, as it lies in its slot), NAME.hex and where the chip \
 shows a drive NAME.uf2 (bootloader and application), NAME.update (signed), NAME.sbom.json (CycloneDX: what is in it). Beside them the \
-folder `toolbox`: the web page, for any web server.")]
+folder `toolbox`: the web page, for any web server; the folder `sockeye-toolbox-SYSTEM`: the ToolBox as a program for a computer like \
+this one; and SHA256SUMS, of all that this call made.")]
 pub struct Options {
     /// Only this board, in all its variants
     #[arg(long)]
@@ -26,6 +30,9 @@ pub struct Options {
     /// Only the web page
     #[arg(long, conflicts_with = "board")]
     page: bool,
+    /// Only the ToolBox as a program
+    #[arg(long, conflicts_with_all = ["board", "page"])]
+    program: bool,
     /// The file of the secret key; the development key, which everybody has, if not given
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -47,6 +54,7 @@ struct Place {
 struct Wanted {
     boards: Vec<Board>,
     page: bool,
+    program: bool,
     key: [u8; 32],
 }
 
@@ -56,7 +64,7 @@ struct Wanted {
 /// A board that is not there, an image that does not build, a key that is none, bytes that differ.
 pub fn dist(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let boards: Vec<Board> = match &options.board {
-        None if options.page => Vec::new(),
+        None if options.page || options.program => Vec::new(),
         None => Board::all(&workspace.root)?,
         Some(name) => vec![Board::choose(&workspace.root, &Choice { board: name.clone(), variant: None })?.0],
     };
@@ -64,18 +72,23 @@ pub fn dist(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
         Some(file) => keys::read(file)?,
         None => keys::read(&workspace.root.join("boards/development.key"))?,
     };
-    let wanted = Wanted { boards, page: options.board.is_none(), key };
+    let wanted = Wanted {
+        page: options.board.is_none() && !options.program,
+        program: options.board.is_none() && !options.page,
+        boards,
+        key,
+    };
     if options.check {
         return check(workspace, &wanted);
     }
-    if options.key.is_none() && !options.page {
+    if options.key.is_none() && !wanted.boards.is_empty() {
         println!("signed with the development key, which everybody has: not for a product");
     }
     let target = workspace.target_dir()?;
     let out = options.out.clone().unwrap_or_else(|| target.join("dist"));
     let place = Place { root: workspace.root.clone(), target: target.join("dist-build") };
     for file in make(&place, &wanted, &out)? {
-        println!("{}", workspace.short(&file));
+        println!("{}", workspace.short(&out.join(file)));
     }
     Ok(())
 }
@@ -83,27 +96,31 @@ pub fn dist(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
 /// Builds in two folders with names of different lengths, and compares file by file.
 fn check(workspace: &Workspace, wanted: &Wanted) -> Result<(), Failure> {
     let base = workspace.target_dir()?.join("dist-check");
+    let folders = ["one", "the-other-one/of-the-two"].map(|name| base.join(name));
+    // Both before the first build: somebody may go on working meanwhile.
+    for folder in &folders {
+        copy_sources(&workspace.root, &folder.join("source"))?;
+    }
     let mut made = Vec::new();
-    for name in ["one", "the-other-one/of-the-two"] {
-        let root = base.join(name).join("source");
-        copy_sources(&workspace.root, &root)?;
-        let place = Place { target: base.join(name).join("built"), root };
-        made.push(make(&place, wanted, &base.join(name).join("dist"))?);
+    for folder in folders {
+        let place = Place { target: folder.join("built"), root: folder.join("source") };
+        let out = folder.join("dist");
+        made.push((make(&place, wanted, &out)?, out));
         // A build takes some hundred MB.
         let _ = fs::remove_dir_all(&place.target);
     }
-    let [one, other] = made.as_slice() else { return Ok(()) };
-    let read = |file: &PathBuf| fs::read(file).map_err(|error| Failure::file(file, error));
+    let [(names, one), (other_names, other)] = made.as_slice() else { return Ok(()) };
+    let read = |file: PathBuf| fs::read(&file).map_err(|error| Failure::file(&file, error));
     let mut differ = Vec::new();
-    for (one, other) in one.iter().zip(other) {
-        let same = read(one)? == read(other)?;
-        let name = one.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        println!("{name:<40} {}", if same { "same" } else { "DIFFERS" });
+    for name in names {
+        let same = other_names.contains(name) && read(one.join(name))? == read(other.join(name))?;
+        let name = name.display().to_string();
+        println!("{name:<56} {}", if same { "same" } else { "DIFFERS" });
         if !same {
             differ.push(name);
         }
     }
-    if differ.is_empty() && !one.is_empty() {
+    if differ.is_empty() && !names.is_empty() && names.len() == other_names.len() {
         let _ = fs::remove_dir_all(&base);
         return Ok(());
     }
@@ -125,8 +142,9 @@ fn copy_sources(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes all that is wanted, and returns the names of the files within the folder.
 fn make(place: &Place, wanted: &Wanted, out: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let Wanted { boards, page, key } = wanted;
+    let Wanted { boards, page, program, key } = wanted;
     for folder in [out, &place.target] {
         fs::create_dir_all(folder).map_err(|error| Failure::file(folder, error))?;
     }
@@ -150,9 +168,8 @@ fn make(place: &Place, wanted: &Wanted, out: &Path) -> Result<Vec<PathBuf>, Fail
             cargo.args(["--features", &variant.features.join(",")]);
             let elf = build(place, board, cargo, &board.about.package)?;
             let mut add = |ending: &str, bytes: &[u8]| {
-                let file = out.join(format!("{}{ending}", variant.update_name()));
-                files.push(file.clone());
-                fs::write(&file, bytes).map_err(|error| Failure::file(&file, error))
+                let name = format!("{}{ending}", variant.update_name());
+                write(out, name.into(), bytes, &mut files)
             };
             let flat = sign::flat(board, &elf).map_err(Failure::Failed)?;
             let mut segments = Vec::new();
@@ -169,15 +186,98 @@ fn make(place: &Place, wanted: &Wanted, out: &Path) -> Result<Vec<PathBuf>, Fail
             if let Some(kind) = &board.uf2 {
                 add(".uf2", &uf2::blocks(&segments, kind.family).map_err(Failure::Failed)?)?;
             }
-            let parts = bill(place, board, variant, version)?;
-            add(".sbom.json", format!("{parts:#}\n").as_bytes())?;
+            let application = Part { package: &board.about.package, features: variant.features.join(",") };
+            let bootloader = board.about.bootloader.as_deref();
+            let bootloader = bootloader.map(|package| Part { package, features: String::new() });
+            let parts: Vec<_> = [application].into_iter().chain(bootloader).collect();
+            let [major, minor] = version;
+            let about = About {
+                kind: "firmware",
+                name: format!("sockeye {}", variant.update_name()),
+                version: format!("{major:x}.{minor:x}"),
+            };
+            let bill = bill::of(&place.root, &board.about.target, &about, &parts)?;
+            add(".sbom.json", format!("{bill:#}\n").as_bytes())?;
         }
     }
     if *page {
-        let cargo = cargo(place, web::TARGET)?;
-        files.extend(web::make(cargo, &place.root, &place.target, &out.join("toolbox"))?);
+        let folder = out.join("toolbox");
+        for file in web::make(cargo(place, web::TARGET)?, &place.root, &place.target, &folder)? {
+            files.push(Path::new("toolbox").join(file.file_name().unwrap_or_default()));
+        }
     }
+    if *program {
+        make_program(place, out, &mut files)?;
+    }
+    let mut sums = String::new();
+    for name in &files {
+        let file = out.join(name);
+        let bytes = fs::read(&file).map_err(|error| Failure::file(&file, error))?;
+        sums.push_str(&sum_line(name, &bytes));
+    }
+    write(out, "SHA256SUMS".into(), sums.as_bytes(), &mut files)?;
     Ok(files)
+}
+
+/// Writes a file of that name within the folder, and lists it.
+fn write(out: &Path, name: PathBuf, bytes: &[u8], files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let file = out.join(&name);
+    fs::write(&file, bytes).map_err(|error| Failure::file(&file, error))?;
+    files.push(name);
+    Ok(())
+}
+
+/// Writes a line as `sha256sum --check` reads it, on every system with strokes between folders.
+fn sum_line(name: &Path, bytes: &[u8]) -> String {
+    let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let name: Vec<_> = name.iter().map(|part| part.to_string_lossy()).collect();
+    format!("{digits}  {}\n", name.join("/"))
+}
+
+/// The package that is the ToolBox as a program; its program has the same name.
+const PROGRAM: &str = "sockeye-toolbox";
+
+/// Makes the ToolBox as a program for this computer, in a folder with its licences and with what is in it.
+fn make_program(place: &Place, out: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let target = host(place)?;
+    let mut cargo = cargo(place, &target)?;
+    cargo.args(["build", "--quiet", "--profile", "tool", "--package", PROGRAM, "--target", &target]);
+    process::run(&mut cargo)?;
+    let folder = PathBuf::from(format!("{PROGRAM}-{target}"));
+    fs::create_dir_all(out.join(&folder)).map_err(|error| Failure::file(&out.join(&folder), error))?;
+    let program = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
+    for (name, from) in [
+        (program.as_str(), place.target.join(&target).join("tool").join(&program)),
+        ("README.md", place.root.join("crates/toolbox/INSTALL.md")),
+        ("LICENSE-APACHE", place.root.join("LICENSE-APACHE")),
+        ("LICENSE-MIT", place.root.join("LICENSE-MIT")),
+    ] {
+        let name = folder.join(name);
+        // With its mode: it is a program.
+        fs::copy(&from, out.join(&name)).map_err(|error| Failure::file(&from, error))?;
+        files.push(name);
+    }
+    let about = About { kind: "application", name: PROGRAM.to_owned(), version: package_version(place)? };
+    let part = Part { package: PROGRAM, features: "cli".to_owned() };
+    let bill = bill::of(&place.root, &target, &about, &[part])?;
+    let name = folder.join(format!("{PROGRAM}.sbom.json"));
+    write(out, name, format!("{bill:#}\n").as_bytes(), files)
+}
+
+/// Asks the compiler what this computer is.
+fn host(place: &Place) -> Result<String, Failure> {
+    let said = process::output(Command::new("rustc").current_dir(&place.root).arg("-vV"))?;
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| Failure::Failed("`rustc -vV` names no host".to_owned()))
+}
+
+/// Asks cargo for the version of the program.
+fn package_version(place: &Place) -> Result<String, Failure> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let id = process::output(cargo.current_dir(&place.root).args(["pkgid", "--package", PROGRAM]))?;
+    // `path+file:///some/where/crates/toolbox#sockeye-toolbox@0.1.0`
+    let version = id.trim().rsplit(['@', '#']).next().unwrap_or_default();
+    Ok(version.to_owned())
 }
 
 /// Makes a call of cargo that builds for a board.
@@ -218,72 +318,24 @@ fn build(place: &Place, board: &Board, mut cargo: Command, package: &str) -> Res
     fs::read(&elf).map_err(|error| Failure::file(&elf, error))
 }
 
-/// Lists the packages that an image is made of, as CycloneDX 1.5 has it. Without time and serial number: they would differ.
-fn bill(place: &Place, board: &Board, variant: &Variant, version: [u8; 2]) -> Result<Value, Failure> {
-    let mut packages = Vec::new();
-    let applications = [(&board.about.package, variant.features.join(","))];
-    let bootloader = board.about.bootloader.iter().map(|package| (package, String::new()));
-    for (package, features) in applications.into_iter().chain(bootloader) {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(&place.root).args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
-        cargo.args(["--format", "{p}|{l}", "--no-dedupe", "--target", &board.about.target]);
-        cargo.args(["--package", package, "--no-default-features", "--features", &features]);
-        packages.extend(process::output(&mut cargo)?.lines().filter_map(component));
-    }
-    packages.sort();
-    packages.dedup();
-    let components: Vec<Value> = packages
-        .iter()
-        .map(|(name, version, license)| {
-            json!({
-                "type": "library",
-                "name": name,
-                "version": version,
-                "purl": format!("pkg:cargo/{name}@{version}"),
-                "licenses": [{ "expression": license }],
-            })
-        })
-        .collect();
-    let [major, minor] = version;
-    Ok(json!({
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
-        "version": 1,
-        "metadata": { "component": {
-            "type": "firmware",
-            "name": format!("sockeye {}", variant.update_name()),
-            "version": format!("{major:x}.{minor:x}"),
-        } },
-        "components": components,
-    }))
-}
-
-/// Reads a line such as `name v1.2.3 (proc-macro)|MIT`.
-fn component(line: &str) -> Option<(String, String, String)> {
-    let (package, license) = line.split_once('|')?;
-    let mut words = package.split(' ');
-    let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
-    // What cargo's older form writes with a stroke is an alternative.
-    Some((name.to_owned(), version.to_owned(), license.trim().replace('/', " OR ").replace("  ", " ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_cargos_tree_becomes_a_component() {
-        let check = |line: &str, expected: Option<[&str; 3]>| {
-            let found = component(line);
-            assert_eq!(found, expected.map(|[a, b, c]| (a.to_owned(), b.to_owned(), c.to_owned())), "{line}");
-        };
-        check("aes v0.8.4|MIT OR Apache-2.0", Some(["aes", "0.8.4", "MIT OR Apache-2.0"]));
-        check("paste v1.0.15 (proc-macro)|MIT/Apache-2.0", Some(["paste", "1.0.15", "MIT OR Apache-2.0"]));
-        check(
-            "sockeye-radio v0.1.0 (/some/where)|MIT OR Apache-2.0",
-            Some(["sockeye-radio", "0.1.0", "MIT OR Apache-2.0"]),
-        );
-        check("", None);
+    fn a_sum_is_what_sha256sum_reads() {
+        // FIPS 180-2, B.1: the hash of "abc".
+        let line = sum_line(&Path::new("folder").join("a file"), b"abc");
+        let digits = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(line, format!("{digits}  folder/a file\n"));
+    }
+
+    #[test]
+    fn the_program_has_this_computers_name_and_a_version() {
+        let root = Workspace::find().unwrap().root;
+        let place = Place { target: root.join("target"), root };
+        assert!(host(&place).unwrap().contains(std::env::consts::ARCH), "{:?}", host(&place));
+        assert_eq!(package_version(&place).unwrap(), env!("CARGO_PKG_VERSION"));
     }
 
     #[test]

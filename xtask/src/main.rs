@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bill;
 mod board;
 mod build;
 mod crates;
