@@ -144,7 +144,7 @@ impl Tool {
     fn write(&mut self, values: &Map<String, Value>) -> Answer {
         let device = self.device()?;
         let present = device.settings.as_ref().ok_or(Error::NotRead)?;
-        let (wanted, named) = typed(present, values)?;
+        let (wanted, named) = typed(present, device.status.model, values)?;
         wanted.validate(device.status.model).map_err(TemplateError::Rule)?;
         let fields = device.changed(&wanted, &named);
         self.write_fields(&wanted, &fields)
@@ -163,7 +163,7 @@ impl Tool {
     fn template_of(&self, values: Option<&Map<String, Value>>) -> Answer {
         let device = self.device()?;
         let present = device.settings.as_ref().ok_or(Error::NotRead)?;
-        let (settings, named) = typed(present, values.unwrap_or(&Map::new()))?;
+        let (settings, named) = typed(present, device.status.model, values.unwrap_or(&Map::new()))?;
         settings.validate(device.status.model).map_err(TemplateError::Rule)?;
         let mut template = Template::of(&settings, device.status.model, Secrets::Include);
         template.retain(|field| named.contains(&field) || !(field.is_secret() || field == Field::DevAddr));
@@ -258,11 +258,15 @@ impl Tool {
 }
 
 /// Makes settings of present ones and of what was typed.
-fn typed(present: &Settings, values: &Map<String, Value>) -> Result<(Settings, Vec<Field>), Error> {
+fn typed(
+    present: &Settings,
+    model: Model,
+    values: &Map<String, Value>,
+) -> Result<(Settings, Vec<Field>), Error> {
     let (mut wanted, mut named) = (present.clone(), Vec::new());
     let mut set = |key: &str, value: &Value| -> Result<(), Error> {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        named.push(set_text(&mut wanted, key, &text)?);
+        named.push(set_text(&mut wanted, model, key, &text)?);
         Ok(())
     };
     // The plan first: it resets what hangs on it.

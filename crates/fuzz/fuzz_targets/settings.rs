@@ -45,7 +45,7 @@ fuzz_target!(|bytes: &[u8]| {
     let present = Settings::default_for(region, &identity);
     if let Some((key, value)) = text.split_once('=') {
         let mut typed = present.clone();
-        if let Ok(field) = template::set_text(&mut typed, key, value) {
+        if let Ok(field) = template::set_text(&mut typed, model, key, value) {
             assert_eq!(template::text_of(&typed, field) == "…", field.is_secret());
         }
     }

@@ -3,6 +3,7 @@
 //! The ranges are not written down here a second time: they are what [`Settings::validate`] answers to a number that
 //! cannot be.
 
+use core::fmt;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -89,6 +90,45 @@ pub enum Kind {
     },
 }
 
+impl fmt::Display for Kind {
+    /// Writes what may be typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("on or off"),
+            Self::Number { min, max, unit: "" } => write!(f, "a whole number from {min} to {max}"),
+            Self::Number { min, max, unit } => write!(f, "a whole number from {min} to {max} {unit}"),
+            Self::Choice(choices) => match choices.as_slice() {
+                [all @ .., last] if !all.is_empty() => write!(f, "{} or {last}", all.join(", ")),
+                all => f.write_str(&all.join(", ")),
+            },
+            Self::Hex { digits } => write!(f, "{digits} hexadecimal digits"),
+            Self::Frequency { min_hz, max_hz, step_hz: 1 } => {
+                write!(f, "a frequency of {min_hz} to {max_hz} Hz")
+            }
+            Self::Frequency { min_hz, max_hz, step_hz } => {
+                write!(f, "a frequency of {min_hz} to {max_hz} Hz in steps of {step_hz}")
+            }
+            Self::Channels { first, last } => {
+                write!(f, "a list of {first} to {last} such as {first}-{last}, All or Null")
+            }
+            Self::Frequencies { range_hz: Some((min, max)) } => {
+                write!(f, "a list of up to 16 frequencies of {min} to {max} Hz, 0 for none")
+            }
+            Self::Frequencies { range_hz: None } => f.write_str("fixed by the plan"),
+            Self::Lock { max_minutes } => {
+                write!(f, "off, on, or a whole number of minutes: 1min to {max_minutes}min")
+            }
+            Self::Threshold { min_a, max_a } => {
+                write!(f, "off, on, or a whole number of amperes: {min_a}A to {max_a}A")
+            }
+            Self::Password => f.write_str("six digits"),
+            Self::Commands { max } => {
+                write!(f, "a list of up to {max} commands such as 1510=on,1511=off,1512=toggle")
+            }
+        }
+    }
+}
+
 impl Field {
     /// Describes the field for a socket of this model on this channel plan.
     pub fn describe(self, region: Region, model: Model) -> Description {
@@ -108,7 +148,7 @@ fn kind(field: Field, region: Region, model: Model) -> Kind {
         }
         Slot::Byte(_) | Slot::Signed(_) | Slot::Number(_) => {
             let (min, max) = range(field, &settings, model);
-            Kind::Number { min, max, unit: unit(field) }
+            Kind::Number { min, max, unit: field.unit() }
         }
         Slot::Eui(_) => Kind::Hex { digits: 16 },
         Slot::Key(_) => Kind::Hex { digits: 32 },
@@ -147,14 +187,6 @@ fn range(field: Field, settings: &Settings, model: Model) -> (i64, i64) {
         }
     }
     (0, i64::from(u32::MAX))
-}
-
-fn unit(field: Field) -> &'static str {
-    match field {
-        Field::ReportingIntervalS => "s",
-        Field::TxPowerDbm => "dBm",
-        _ => "",
-    }
 }
 
 /// Returns settings to try values on.

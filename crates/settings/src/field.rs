@@ -199,6 +199,18 @@ impl Field {
         }
     }
 
+    /// Returns the unit of the field's number as it is typed, or nothing.
+    pub(crate) const fn unit(self) -> &'static str {
+        match self {
+            Self::ReportingIntervalS => "s",
+            Self::TxPowerDbm => "dBm",
+            Self::Rx2FrequencyHz | Self::ChannelFrequencies => "Hz",
+            Self::OvercurrentAlarm | Self::OvercurrentProtection => "A",
+            Self::ButtonLock => "min",
+            _ => "",
+        }
+    }
+
     /// Makes an error of this field.
     pub(crate) const fn breaks(self, reason: Reason) -> Error {
         Error { field: self, reason }
@@ -284,7 +296,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.field)?;
         match self.reason {
-            Reason::OutOfRange { value, min, max } => write!(f, "{value} is not within {min} to {max}"),
+            Reason::OutOfRange { value, min, max } => {
+                let unit = self.field.unit();
+                let blank = if unit.is_empty() { "" } else { " " };
+                write!(f, "{value} is not within {min} to {max}{blank}{unit}")
+            }
             Reason::OffPlan { frequency_hz, region } => {
                 write!(f, "{frequency_hz} Hz is not a frequency of {region}")
             }

@@ -115,17 +115,17 @@ fn a_number_outside_its_range_is_refused_with_field_and_range() {
     check(
         |it| it.lorawan.tx_power_dbm = 17,
         Field::TxPowerDbm,
-        "lorawan.tx_power_dbm: 17 is not within 0 to 16",
+        "lorawan.tx_power_dbm: 17 is not within 0 to 16 dBm",
     );
     check(
         |it| it.lorawan.tx_power_dbm = -1,
         Field::TxPowerDbm,
-        "lorawan.tx_power_dbm: -1 is not within 0 to 16",
+        "lorawan.tx_power_dbm: -1 is not within 0 to 16 dBm",
     );
     for (interval_s, sentence) in [
-        (59, "general.reporting_interval_s: 59 is not within 60 to 64800"),
-        (64_801, "general.reporting_interval_s: 64801 is not within 60 to 64800"),
-        (u32::MAX, "general.reporting_interval_s: 4294967295 is not within 60 to 64800"),
+        (59, "general.reporting_interval_s: 59 is not within 60 to 64800 s"),
+        (64_801, "general.reporting_interval_s: 64801 is not within 60 to 64800 s"),
+        (u32::MAX, "general.reporting_interval_s: 4294967295 is not within 60 to 64800 s"),
     ] {
         check(|it| it.general.reporting_interval_s = interval_s, Field::ReportingIntervalS, sentence);
     }
@@ -133,18 +133,18 @@ fn a_number_outside_its_range_is_refused_with_field_and_range() {
         check(
             |it| it.general.overcurrent_alarm = Threshold { enabled, current_a: 11 },
             Field::OvercurrentAlarm,
-            "general.overcurrent_alarm: 11 is not within 1 to 10",
+            "general.overcurrent_alarm: 11 is not within 1 to 10 A",
         );
         check(
             |it| it.general.overcurrent_protection = Threshold { enabled, current_a: 0 },
             Field::OvercurrentProtection,
-            "general.overcurrent_protection: 0 is not within 1 to 10",
+            "general.overcurrent_protection: 0 is not within 1 to 10 A",
         );
     }
     check(
         |it| it.general.button_lock.minutes = 0x8000,
         Field::ButtonLock,
-        "general.button_lock: 32768 is not within 0 to 32767",
+        "general.button_lock: 32768 is not within 0 to 32767 min",
     );
 }
 

@@ -178,11 +178,11 @@ fn a_broken_rule_is_refused_by_name() {
     for (fields, sentence) in [
         (
             r#""general": { "reporting_interval_s": 59 }"#,
-            "general.reporting_interval_s: 59 is not within 60 to 64800",
+            "general.reporting_interval_s: 59 is not within 60 to 64800 s",
         ),
         (
             r#""general": { "overcurrent_alarm": { "current_a": 17 } }"#,
-            "general.overcurrent_alarm: 17 is not within 1 to 16",
+            "general.overcurrent_alarm: 17 is not within 1 to 16 A",
         ),
         (r#""lorawan": { "application_port": 300 }"#, "lorawan.application_port: 300 is outside its range"),
         (

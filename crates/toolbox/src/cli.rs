@@ -1,6 +1,7 @@
 //! The command line: its options, and what it ends with.
 
 use std::fs;
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -221,18 +222,37 @@ impl Link for Nowhere {
 /// Reads the command line, does what it says, and returns the exit status.
 #[must_use]
 pub fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        // Who asked for JSON gets it, for wrong usage too.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") => {
+            return end(&Failure::Here(sentence(&error.to_string())), true);
+        }
+        Err(error) => error.exit(),
+    };
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if options.json {
-                println!("{}", failure.json());
-            } else {
-                eprintln!("error: {failure}");
-            }
-            ExitCode::from(if failure.is_usage() { 2 } else { 1 })
-        }
+        Err(failure) => end(&failure, options.json),
     }
+}
+
+/// Tells why a call ends, and returns its status.
+fn end(failure: &Failure, json: bool) -> ExitCode {
+    if json {
+        // Whoever reads may have stopped doing so.
+        let _ = writeln!(stdout(), "{}", failure.json());
+    } else {
+        eprintln!("error: {failure}");
+    }
+    ExitCode::from(if failure.is_usage() { 2 } else { 1 })
+}
+
+/// Makes one sentence of clap's page about wrong usage.
+fn sentence(page: &str) -> String {
+    let lines = page.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let what: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+    let what = what.join(" ");
+    what.strip_prefix("error: ").unwrap_or(&what).to_owned()
 }
 
 fn run(options: &Options) -> Result<(), Failure> {

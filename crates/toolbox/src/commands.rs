@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sockeye_host::interrupt::Interrupt;
 use sockeye_nfc::{Command as Act, Request, Status, Upgrade, UpgradeState};
-use sockeye_settings::describe::{self, Kind};
+use sockeye_settings::describe;
 use sockeye_settings::template::{Secrets, Template, differences, set_text, text_of};
 use sockeye_settings::{Field, Model, Password, Region, Settings};
 
@@ -61,18 +61,13 @@ impl Failure {
 
     /// Returns the object that stands for it with `--json`.
     pub(crate) fn json(&self) -> Value {
-        match self {
-            Self::Session(error) => json!({
-                "event": "error",
-                "kind": error.kind(),
-                "what": error.to_string(),
-                "wait_s": error.wait_s(),
-            }),
-            Self::Here(what) => json!({ "event": "error", "kind": "usage", "what": what }),
-            Self::Interrupted(_) => {
-                json!({ "event": "error", "kind": "interrupted", "what": self.to_string() })
-            }
-        }
+        let (kind, field, wait_s) = match self {
+            Self::Session(error) => (error.kind(), error.field(), error.wait_s()),
+            Self::Here(_) => ("usage", None, None),
+            Self::Interrupted(_) => ("interrupted", None, None),
+        };
+        let what = self.to_string();
+        json!({ "event": "error", "kind": kind, "what": what, "field": field, "wait_s": wait_s })
     }
 }
 
@@ -178,7 +173,7 @@ impl<L: Link> Bench<L> {
         let (device, present) = self.device()?;
         let (mut wanted, mut named) = (present.clone(), Vec::new());
         for (key, value) in assignments {
-            named.push(set_text(&mut wanted, key, value)?);
+            named.push(set_text(&mut wanted, device.status.model, key, value)?);
         }
         let rule = sockeye_settings::template::Error::Rule;
         wanted.validate(device.status.model).map_err(rule)?;
@@ -222,7 +217,7 @@ impl<L: Link> Bench<L> {
                 let (device, mut saved) = self.device()?;
                 let mut named = Vec::new();
                 for (key, value) in settings {
-                    named.push(set_text(&mut saved, key, value)?);
+                    named.push(set_text(&mut saved, device.status.model, key, value)?);
                 }
                 let rule = sockeye_settings::template::Error::Rule;
                 saved.validate(device.status.model).map_err(rule)?;
@@ -438,30 +433,16 @@ fn print_settings(settings: &Settings) {
 
 fn print_fields(region: Region, model: Model, json: bool) {
     if json {
-        println!("{}", describe::to_json(region, model));
+        let all: Vec<Map<String, Value>> =
+            serde_json::from_str(&describe::to_json(region, model)).unwrap_or_default();
+        for field in all {
+            let event = Map::from_iter([("event".to_owned(), json!("field"))]);
+            println!("{}", Value::Object(event.into_iter().chain(field).collect()));
+        }
         return;
     }
     for field in Field::all() {
         let about = field.describe(region, model);
-        let range = match about.kind {
-            Kind::Flag => "on or off".to_owned(),
-            Kind::Number { min, max, unit } => format!("{min} to {max} {unit}").trim_end().to_owned(),
-            Kind::Choice(choices) => choices.join(", "),
-            Kind::Hex { digits } => format!("{digits} hexadecimal digits"),
-            Kind::Frequency { min_hz, max_hz, step_hz: 1 } => format!("{min_hz} to {max_hz} Hz"),
-            Kind::Frequency { min_hz, max_hz, step_hz } => {
-                format!("{min_hz} to {max_hz} Hz in steps of {step_hz}")
-            }
-            Kind::Channels { first, last } => format!("a list of {first} to {last}, All or Null"),
-            Kind::Frequencies { range_hz: Some((min, max)) } => {
-                format!("up to 16 frequencies of {min} to {max} Hz, 0 for none")
-            }
-            Kind::Frequencies { range_hz: None } => "fixed by the plan".to_owned(),
-            Kind::Lock { max_minutes } => format!("off, on, or 1 to {max_minutes} min"),
-            Kind::Threshold { min_a, max_a } => format!("off, on, or {min_a} to {max_a} A"),
-            Kind::Password => "six digits".to_owned(),
-            Kind::Commands { max } => format!("up to {max}, as 1510=on,1511=off,1512=toggle"),
-        };
-        println!("{}\n    {}: {}\n    {range}", field.name(), about.label, about.help);
+        println!("{}\n    {}: {}\n    {}", field.name(), about.label, about.help, about.kind);
     }
 }

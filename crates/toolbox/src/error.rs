@@ -88,7 +88,12 @@ impl Error {
             Self::Setting(refusal) => Field::from_tag(refusal.tag).map(|field| field.name().to_owned()),
             Self::Settings(T::Rule(error)) => Some(error.field.name().to_owned()),
             Self::Settings(T::ChannelList(_)) => Some(Field::Channels.name().to_owned()),
-            Self::Settings(T::Kind { path, .. } | T::OutOfRange { path, .. } | T::Missing { path }) => {
+            Self::Settings(
+                T::Kind { path, .. }
+                | T::Typed { path, .. }
+                | T::OutOfRange { path, .. }
+                | T::Missing { path },
+            ) => {
                 let field = Field::all().find(|field| path.starts_with(field.name()));
                 field.map(|field| field.name().to_owned())
             }

@@ -90,12 +90,12 @@ fn set_writes_several_settings_or_none() {
     for (args, part) in [
         (
             ["set", "led=on", "reporting_interval_s=59"],
-            "general.reporting_interval_s: 59 is not within 60 to 64800",
+            "general.reporting_interval_s: 59 is not within 60 to 64800 s",
         ),
-        (["set", "led=on", "overcurrent_alarm=17A"], "general.overcurrent_alarm: 17 is not within 1 to 16"),
+        (["set", "led=on", "overcurrent_alarm=17A"], "general.overcurrent_alarm: 17 is not within 1 to 16 A"),
         (["set", "led=on", "lde=on"], "lde: there is no such field"),
         (["set", "led=on", "enabled=on"], "enabled: there are several"),
-        (["set", "led=on", "tx_power_dbm=loud"], "lorawan.tx_power_dbm: expected a whole number"),
+        (["set", "led=on", "tx_power_dbm=loud"], "`loud` is not a whole number from 0 to 16 dBm"),
     ] {
         check(&mut device, &args, 2, part);
         let said = check(&mut device, &["read"], 0, "general.led = off");

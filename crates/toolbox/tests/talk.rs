@@ -33,7 +33,7 @@ fn set(line: &mut Line, assignments: &[(&str, &str)]) {
     let mut wanted = known.settings.clone().unwrap();
     let fields: Vec<_> = assignments
         .iter()
-        .map(|(key, value)| sockeye_settings::template::set_text(&mut wanted, key, value).unwrap())
+        .map(|(key, value)| sockeye_settings::template::set_text(&mut wanted, Model::Eu, key, value).unwrap())
         .collect();
     let (guard, form) = known.change(&wanted, &fields).unwrap();
     talk.act(&Request::Write { guard, form: &form }).unwrap();

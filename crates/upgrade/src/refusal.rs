@@ -98,7 +98,7 @@ impl core::fmt::Display for Refusal {
             Self::Hash => "the image arrived damaged: begin again",
             Self::Offset { wanted } => return write!(f, "the device goes on at byte {wanted}"),
             Self::Flash => "the device's flash refused",
-            Self::NothingBegun => "no upgrade is under way: begin with the header",
+            Self::NothingBegun => "no upgrade is under way",
             Self::RestartPending => "an image is complete and waits for the restart",
             Self::Unconfirmed => "the running image is still being checked: try again in a minute",
             Self::SupplyLost => "the device loses its supply",

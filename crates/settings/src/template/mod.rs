@@ -14,6 +14,7 @@ use std::vec::Vec;
 use serde_json::{Map, Value};
 
 use crate::channels::ListError;
+use crate::describe::Kind;
 use crate::field::Field;
 use crate::{Model, Region, Settings};
 
@@ -60,6 +61,15 @@ pub enum Error {
         /// What is expected.
         expected: &'static str,
     },
+    /// What was typed cannot be a value of this field.
+    Typed {
+        /// The path of the field.
+        path: String,
+        /// What it may be.
+        expected: Kind,
+        /// What was typed; none for what is secret.
+        typed: Option<String>,
+    },
     /// The number is outside its range by far.
     OutOfRange {
         /// The path of the field.
@@ -105,6 +115,12 @@ impl core::fmt::Display for Error {
                 write!(f, "{path}: there is no such field; there are {}", known.join(", "))
             }
             Self::Kind { path, expected } => write!(f, "{path}: expected {expected}"),
+            Self::Typed { path, expected, typed: Some(typed) } => {
+                write!(f, "{path}: `{typed}` is not {expected}")
+            }
+            Self::Typed { path, expected, typed: None } => {
+                write!(f, "{path}: what was typed is not {expected}")
+            }
             Self::OutOfRange { path, value } => write!(f, "{path}: {value} is outside its range"),
             Self::ChannelList(error) => write!(f, "lorawan.channels: {error}"),
             Self::OtherModel { template, device } => {

@@ -7,32 +7,65 @@ use std::vec::Vec;
 use serde_json::{Value, json};
 
 use super::{Error, json as form};
+use crate::describe::Kind;
+use crate::field::Reason;
 use crate::value::Slot;
-use crate::{Field, Settings};
+use crate::{Field, Model, Region, Settings};
 
 /// Sets one field by its name and a value as people type it; the rules between fields are checked later, on the whole
 /// ([`Settings::validate`]).
 ///
 /// `key` is a field's path or as much of its end as is unlike that of all others (`led`,
 /// `group_1.enabled`, `overcurrent_alarm.current_a`). Flags are `on`, `off`, `yes`, `no`, `true` or `false`; a threshold is
-/// `off`, `on` or `12A`; a button lock `off`, `on` or `30min`; lists are separated by commas, device-to-device commands
-/// being `1510=on,1511=off`. What begins with a bracket is taken as JSON.
+/// `off`, `on` or `12A`; a button lock `off`, `on` or `30min`; any number may have its unit behind it; lists are separated by
+/// commas, device-to-device commands being `1510=on,1511=off`. What begins with a bracket is taken as JSON.
 ///
 /// Setting the region takes its defaults for all that hangs on the plan ([`Settings::change_region`]).
 ///
 /// # Errors
-/// No field of this name, several of it, or a value of the wrong kind.
-pub fn set_text(settings: &mut Settings, key: &str, text: &str) -> Result<Field, Error> {
+/// No field of this name, several of it, or a value of the wrong kind: then nothing is set. What a socket of this model may
+/// have there is in the error.
+pub fn set_text(settings: &mut Settings, model: Model, key: &str, text: &str) -> Result<Field, Error> {
     let (field, part) = find(key)?;
-    let value = value_from(settings, field, part, text.trim());
+    let text = text.trim();
+    let json = json_of(text);
+    let is_json = json.is_some();
+    let value = json.unwrap_or_else(|| value_from(settings, field, part, text));
+    let mut changed = settings.clone();
+    form::set(&mut changed, field, value).map_err(|error| match error {
+        // Who writes JSON is answered in its words, and a channel list tells where it is wrong.
+        error @ Error::ChannelList(_) => error,
+        error if is_json => error,
+        _ => refused(field, part, text, settings.lorawan.region, model),
+    })?;
     if field == Field::Region {
-        let mut changed = settings.clone();
-        form::set(&mut changed, field, value)?;
         settings.change_region(changed.lorawan.region);
     } else {
-        form::set(settings, field, value)?;
+        *settings = changed;
     }
     Ok(field)
+}
+
+/// Makes the error that tells what may be typed.
+fn refused(field: Field, part: Option<&str>, text: &str, region: Region, model: Model) -> Error {
+    let whole = field.describe(region, model).kind;
+    let number = |min: i64, max: i64| Kind::Number { min, max, unit: field.unit() };
+    if let Kind::Frequencies { range_hz: None } = whole {
+        return Error::Rule(field.breaks(Reason::FixedPlan { region }));
+    }
+    let expected = match (part, &whole) {
+        (Some("enabled"), _) => Kind::Flag,
+        (Some(_), Kind::Threshold { min_a, max_a }) => number((*min_a).into(), (*max_a).into()),
+        (Some(_), Kind::Lock { max_minutes }) => number(0, (*max_minutes).into()),
+        _ => whole,
+    };
+    let path = part.map_or_else(|| field.name().to_string(), |part| format!("{field}.{part}"));
+    Error::Typed { path, expected, typed: (!field.is_secret()).then(|| text.to_string()) }
+}
+
+/// Reads what is typed as JSON.
+fn json_of(text: &str) -> Option<Value> {
+    text.starts_with(['[', '{', '"']).then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 /// Returns a field as people read it; a secret one as dots, so that it cannot be read.
@@ -113,11 +146,7 @@ fn find(key: &str) -> Result<(Field, Option<&str>), Error> {
 
 /// Makes of what was typed what a template would have.
 fn value_from(settings: &mut Settings, field: Field, part: Option<&str>, text: &str) -> Value {
-    if text.starts_with(['[', '{', '"'])
-        && let Ok(value) = serde_json::from_str(text)
-    {
-        return value;
-    }
+    let number = |text: &str| number(without(text, field.unit()));
     if let Some(part) = part {
         return json!({ part: if part == "enabled" { flag(text) } else { number(text) } });
     }
@@ -127,11 +156,11 @@ fn value_from(settings: &mut Settings, field: Field, part: Option<&str>, text: &
         Slot::Byte(_) | Slot::Signed(_) | Slot::Number(_) => number(text),
         Slot::Threshold(_) => match flag(text) {
             Value::Bool(enabled) => json!({ "enabled": enabled }),
-            _ => json!({ "enabled": true, "current_a": number(without(text, "A")) }),
+            _ => json!({ "enabled": true, "current_a": number(text) }),
         },
         Slot::ButtonLock(_) => match flag(text) {
             Value::Bool(enabled) => json!({ "enabled": enabled, "minutes": 0 }),
-            _ => json!({ "enabled": true, "minutes": number(without(text, "min")) }),
+            _ => json!({ "enabled": true, "minutes": number(text) }),
         },
         Slot::Frequencies(_) => words(text).map(number).collect(),
         Slot::Commands(_) => words(text)
@@ -144,9 +173,10 @@ fn value_from(settings: &mut Settings, field: Field, part: Option<&str>, text: &
     }
 }
 
-/// Takes a unit off the end of a number.
+/// Takes a unit off the end of a number, whatever its case.
 fn without<'a>(text: &'a str, unit: &str) -> &'a str {
-    text.strip_suffix(unit).unwrap_or(text).trim_end()
+    let split = text.len().checked_sub(unit.len()).and_then(|at| text.split_at_checked(at));
+    split.filter(|(_, end)| end.eq_ignore_ascii_case(unit)).map_or(text, |(number, _)| number.trim_end())
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
