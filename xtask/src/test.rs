@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -26,7 +27,7 @@ use crate::workspace::Workspace;
 #[command(after_help = "\
 Steps: setup, format, tidy, clippy (host), tests, docs, boards (clippy for each board on its target), images (release images
 and crates against their budgets), emulation (the images on modelled chips), web (the web page in headless Chromium), soak
-(30 days of one socket at random),
+(30 days of one socket at random) beside
 fuzz (30 s of each target, 60 s of the MAC, one on each core).
 A step that fails does not keep the others from running; the exit status is 0 when all passed.")]
 pub struct Options {
@@ -106,27 +107,44 @@ impl From<Result<(), Failure>> for Count {
 /// # Errors
 /// When anything failed.
 pub fn test(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
-    let mut done: Vec<(&str, Duration, Count)> = Vec::new();
-    for step in Step::value_variants().iter().copied().filter(|step| options.wants(*step)) {
-        let (name, run): (&str, fn(&Workspace) -> Count) = match step {
-            Step::Setup => ("setup", |workspace| setup::setup(workspace).into()),
-            Step::Format => ("format", format),
-            Step::Tidy => ("tidy", |workspace| tidy::check(workspace).into()),
-            Step::Clippy => ("clippy", clippy),
-            Step::Tests => ("tests", tests),
-            Step::Docs => ("docs", docs),
-            Step::Boards => ("boards", boards),
-            Step::Images => ("images", images),
-            Step::Emulation => ("emulation", emulation),
-            Step::Web => ("web", web),
-            Step::Soak => ("soak", |workspace| soak::soak(workspace, &soak::Options::one()).into()),
-            Step::Fuzz => ("fuzz", fuzz_all),
-        };
-        println!("== {name}");
+    let timed = |run: fn(&Workspace) -> Count| {
         let start = Instant::now();
         let count = run(workspace);
-        done.push((name, start.elapsed(), count));
-    }
+        (start.elapsed(), count)
+    };
+    let mut done: Vec<(&str, Duration, Count)> = Vec::new();
+    thread::scope(|scope| {
+        let mut soaking = None;
+        for step in Step::value_variants().iter().copied().filter(|step| options.wants(*step)) {
+            let (name, run): (&str, fn(&Workspace) -> Count) = match step {
+                Step::Setup => ("setup", |workspace| setup::setup(workspace).into()),
+                Step::Format => ("format", format),
+                Step::Tidy => ("tidy", |workspace| tidy::check(workspace).into()),
+                Step::Clippy => ("clippy", clippy),
+                Step::Tests => ("tests", tests),
+                Step::Docs => ("docs", docs),
+                Step::Boards => ("boards", boards),
+                Step::Images => ("images", images),
+                Step::Emulation => ("emulation", emulation),
+                Step::Web => ("web", web),
+                Step::Soak => ("soak", |workspace| soak::soak(workspace, &soak::Options::one()).into()),
+                Step::Fuzz => ("fuzz", fuzz_all),
+            };
+            println!("== {name}");
+            if step == Step::Soak && options.wants(Step::Fuzz) {
+                // Beside the next step, which lasts as long as it is told to.
+                soaking = Some((name, scope.spawn(move || timed(run))));
+            } else {
+                let (time, count) = timed(run);
+                done.push((name, time, count));
+            }
+        }
+        if let Some((name, soak)) = soaking {
+            let failed = |_| (Duration::ZERO, Err(Failure::Failed("the step panicked".to_owned())).into());
+            let (time, count) = soak.join().unwrap_or_else(failed);
+            done.push((name, time, count));
+        }
+    });
     let (text, all) = summary(&done);
     print!("{text}");
     if all.failed == 0 && all.passed > 0 { Ok(()) } else { Err(Failure::Status(1)) }
