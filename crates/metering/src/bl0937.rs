@@ -12,7 +12,7 @@ use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::delay::DelayNs;
 
 use crate::calibration::{PulseEnergy, Values};
-use crate::{Calibration, EnergyMeter, Error, Reading};
+use crate::{Calibration, Correction, EnergyMeter, Error, Reading};
 
 #[cfg(test)]
 mod tests;
@@ -247,6 +247,10 @@ where
     C: FnMut() -> u64,
 {
     type Error = Error<E>;
+
+    fn correct(&mut self, correction: &Correction) {
+        self.meter.calibration.correct(correction);
+    }
 
     /// Polls until a reading is complete: 100 ms and more.
     ///

@@ -20,7 +20,7 @@ use embedded_io_async::{Read, Write};
 
 use crate::LineFrequency;
 use crate::calibration::PulseEnergy;
-use crate::{Calibration, EnergyMeter, Error, Reading};
+use crate::{Calibration, Correction, EnergyMeter, Error, Reading};
 
 mod packet;
 #[cfg(test)]
@@ -94,11 +94,6 @@ impl<S: Read + Write, D: DelayNs> Bl0942<S, D> {
     pub fn with_address(mut self, address: u8) -> Self {
         self.address = address & 3;
         self
-    }
-
-    /// Changes the calibration, from the next reading on.
-    pub fn set_calibration(&mut self, calibration: Calibration) {
-        self.calibration = calibration;
     }
 
     /// Gives the serial line and the delay back.
@@ -242,6 +237,18 @@ async fn request<S: Read + Write>(serial: &mut S, bytes: [u8; 2]) -> Result<(), 
 impl<S: Read + Write, D: DelayNs> EnergyMeter for Bl0942<S, D> {
     type Error = Error<S::Error>;
 
+    fn set_line_frequency(&mut self, line: LineFrequency) {
+        self.mode = match line {
+            LineFrequency::Hz50 => MODE_50_HZ,
+            LineFrequency::Hz60 => MODE_50_HZ | MODE_60_HZ_BIT,
+        };
+        self.is_set_up = false;
+    }
+
+    fn correct(&mut self, correction: &Correction) {
+        self.calibration.correct(correction);
+    }
+
     /// Takes a reading; sets the chip up before the first one, and after the chip lost its pulse count.
     ///
     /// # Errors
@@ -251,14 +258,6 @@ impl<S: Read + Write, D: DelayNs> EnergyMeter for Bl0942<S, D> {
     /// # Cancel safety
     /// A dropped reading loses nothing: what the chip still sends is thrown away before the next request,
     /// and its pulse count goes on.
-    fn set_line_frequency(&mut self, line: LineFrequency) {
-        self.mode = match line {
-            LineFrequency::Hz50 => MODE_50_HZ,
-            LineFrequency::Hz60 => MODE_50_HZ | MODE_60_HZ_BIT,
-        };
-        self.is_set_up = false;
-    }
-
     async fn read(&mut self) -> Result<Reading, Self::Error> {
         if !self.is_set_up {
             self.set_up().await?;

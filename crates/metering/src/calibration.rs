@@ -1,7 +1,8 @@
 //! From a chip's counts to units, in integers.
 
-use crate::Reading;
 use crate::bl0942::Counts;
+use crate::correction::corrected;
+use crate::{Correction, Reading};
 
 /// The analogue parts in front of a meter chip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,21 +92,17 @@ impl Calibration {
         }
     }
 
-    /// Corrects the gains, as the meter shows `shown` where the reference meter shows `truth` (voltage,
-    /// current and power count). `None` when one of them is 0 or off by more than 20 %: that is a wrong
-    /// part or a wrong reading, not a tolerance.
-    #[must_use]
-    pub fn corrected(&self, shown: &Reading, truth: &Reading) -> Option<Self> {
-        let current = |gain| scaled(gain, truth.current_ma, shown.current_ma);
-        let power = |gain| scaled(gain, truth.power_mw, shown.power_mw);
-        Some(Self {
-            voltage_q24: scaled(self.voltage_q24, truth.voltage_mv, shown.voltage_mv)?,
-            current_q24: current(self.current_q24)?,
-            fast_current_q24: current(self.fast_current_q24)?,
-            power_q24: power(self.power_q24)?,
-            pulse_nwh: power(self.pulse_nwh)?,
-            creep_ma: self.creep_ma,
-        })
+    /// Corrects the gains by what this one meter is off.
+    pub fn correct(&mut self, correction: &Correction) {
+        for (gain, ppm) in [
+            (&mut self.voltage_q24, correction.voltage_ppm()),
+            (&mut self.current_q24, correction.current_ppm()),
+            (&mut self.fast_current_q24, correction.current_ppm()),
+            (&mut self.power_q24, correction.power_ppm()),
+            (&mut self.pulse_nwh, correction.power_ppm()),
+        ] {
+            *gain = corrected(*gain, ppm);
+        }
     }
 
     /// Turns a BL0942's counts into a reading; `energy_uwh` is taken as it is.
@@ -177,15 +174,6 @@ const fn ratio(numerator: u128, denominator: u128) -> u32 {
     if value > u32::MAX as u128 { u32::MAX } else { value as u32 }
 }
 
-fn scaled(gain: u32, truth: u32, shown: u32) -> Option<u32> {
-    let (truth, shown) = (u64::from(truth), u64::from(shown));
-    let within = truth.abs_diff(shown).checked_mul(5)? <= shown;
-    if !within {
-        return None;
-    }
-    u32::try_from(u64::from(gain).checked_mul(truth)?.checked_div(shown)?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,39 +243,6 @@ mod tests {
     fn a_current_that_only_the_fast_register_shows_yet_is_kept() {
         let switched_on = TYPICAL.reading(&Counts { i_fast_rms: 91_190, ..Counts::default() }, 0);
         assert_eq!((switched_on.current_ma, switched_on.fast_current_ma), (0, 1000));
-    }
-
-    #[test]
-    fn a_correction_makes_the_meter_show_the_truth() {
-        let raw = counts(251_213, 3_653_090, 143_290);
-        let shown = TYPICAL.reading(&raw, 0);
-        let truth = Reading { voltage_mv: 225_000, current_ma: 1080, power_mw: 240_000, ..shown };
-        let corrected = TYPICAL.corrected(&shown, &truth).unwrap();
-        let now = corrected.reading(&raw, 0);
-        for (now, truth) in [
-            (now.voltage_mv, truth.voltage_mv),
-            (now.current_ma, truth.current_ma),
-            (now.power_mw, truth.power_mw),
-        ] {
-            assert!(now.abs_diff(truth) <= truth / 10_000, "{now} for {truth}");
-        }
-        assert!(corrected.pulse_nwh > TYPICAL.pulse_nwh);
-    }
-
-    #[test]
-    fn a_correction_by_more_than_20_percent_is_refused() {
-        let shown =
-            Reading { voltage_mv: 230_000, current_ma: 1000, power_mw: 230_000, ..Reading::default() };
-        for (truth, refused) in [
-            (Reading { voltage_mv: 276_000, ..shown }, false),
-            (Reading { voltage_mv: 276_001, ..shown }, true),
-            (Reading { current_ma: 799, ..shown }, true),
-            (Reading { power_mw: 0, ..shown }, true),
-        ] {
-            assert_eq!(TYPICAL.corrected(&shown, &truth).is_none(), refused, "{truth:?}");
-        }
-        let nothing = Reading::default();
-        assert_eq!(TYPICAL.corrected(&nothing, &nothing), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a meter gives, and what may go wrong with it.
 
+use crate::Correction;
+
 /// One reading of the meter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -51,6 +53,9 @@ pub trait EnergyMeter {
     fn set_line_frequency(&mut self, line: LineFrequency) {
         let _ = line;
     }
+
+    /// Corrects the readings from the next one on. To be called once: a second correction would come on top of the first.
+    fn correct(&mut self, correction: &Correction);
 }
 
 /// The line frequency that a meter is set up for.
@@ -122,6 +127,7 @@ mod tests {
         impl EnergyMeter for Meter {
             type Error = Error<()>;
             async fn read(&mut self) -> Result<Reading, Error<()>>;
+            fn correct(&mut self, correction: &Correction);
         }
     }
 
