@@ -1,6 +1,7 @@
 //! The small records that the firmware keeps besides settings and MAC state, and where each lies.
 
 use sockeye_lorawan_mac::Record;
+use sockeye_metering::Correction;
 use sockeye_settings::Identity;
 use sockeye_state_machine::DelayTask;
 use sockeye_storage::RecordId;
@@ -25,6 +26,7 @@ pub(crate) fn mac_record(record: Record) -> RecordId {
 #[derive(Default)]
 pub(crate) struct Copies {
     identity: Option<[u8; Identity::STORED_LEN]>,
+    calibration: Option<[u8; Correction::STORED_LEN]>,
     maintenance: Option<[u8; sockeye_nfc::RECORD]>,
     #[cfg(feature = "certification")]
     certification_off: Option<[u8; 1]>,
@@ -35,6 +37,7 @@ impl Copies {
     pub(crate) fn note(&mut self, id: RecordId, bytes: &[u8]) {
         match id {
             RecordId::Identity => self.identity = bytes.try_into().ok(),
+            RecordId::Calibration => self.calibration = bytes.try_into().ok(),
             RecordId::Maintenance => self.maintenance = bytes.try_into().ok(),
             #[cfg(feature = "certification")]
             RecordId::CertificationOff => self.certification_off = bytes.try_into().ok(),
@@ -43,15 +46,16 @@ impl Copies {
     }
 
     /// How many there may be.
-    pub(crate) const COUNT: u8 = 3;
+    pub(crate) const COUNT: u8 = 4;
 
     /// Gives one of them by its number, from 0.
     pub(crate) fn get(&self, number: u8) -> Option<(RecordId, &[u8])> {
         match number {
             0 => Some((RecordId::Identity, self.identity.as_ref()?)),
             1 => Some((RecordId::Maintenance, self.maintenance.as_ref()?)),
+            2 => Some((RecordId::Calibration, self.calibration.as_ref()?)),
             #[cfg(feature = "certification")]
-            2 => Some((RecordId::CertificationOff, self.certification_off.as_ref()?)),
+            3 => Some((RecordId::CertificationOff, self.certification_off.as_ref()?)),
             _ => None,
         }
     }

@@ -262,6 +262,7 @@ impl<B: Board> Service<B> {
     async fn factory_reset(&mut self) {
         let kept = [
             RecordId::Identity,
+            RecordId::Calibration,
             RecordId::MacCounters,
             RecordId::MacMulticast,
             RecordId::RelayState,

@@ -3,7 +3,7 @@
 use embassy_futures::join::join4;
 use sockeye_d2d_agent::{self as d2d, Agent};
 use sockeye_lorawan_mac as mac;
-use sockeye_metering::{EnergyMeter, LineFrequency};
+use sockeye_metering::{Correction, EnergyMeter, LineFrequency};
 use sockeye_nfc::{MAX_ANSWER, Session};
 use sockeye_settings::{Identity, Region, Settings};
 use sockeye_state_machine::{Boot, DelayTask, Effects, ResetCause, Socket};
@@ -92,6 +92,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
         true => LineFrequency::Hz60,
         false => LineFrequency::Hz50,
     });
+    meter.correct(&stored.correction);
     let settings = stored.settings.unwrap_or_else(|| Settings::default_for(parts.region, &identity));
     let restored = mac::Restored {
         session: stored.session.as_deref(),
@@ -214,6 +215,7 @@ fn resume_air_time(mac: &mut mac::Mac, retained: &'static Retained, cause: Reset
 /// What the flash held.
 struct Stored {
     identity: Option<Identity>,
+    correction: Correction,
     settings: Option<Settings>,
     session: Option<mac::RecordBytes>,
     counters: Option<mac::RecordBytes>,
@@ -236,6 +238,7 @@ impl Stored {
     const fn new() -> Self {
         Self {
             identity: None,
+            correction: Correction::NONE,
             settings: None,
             session: None,
             counters: None,
@@ -267,6 +270,11 @@ impl Stored {
             RecordId::Identity => {
                 self.identity = Identity::decode(bytes).ok();
                 self.identity.is_none().then_some("the stored identity is of no use")
+            }
+            RecordId::Calibration => {
+                let correction = Correction::decode(bytes).ok();
+                self.correction = correction.unwrap_or_default();
+                correction.is_none().then_some("the stored calibration is of no use")
             }
             RecordId::Settings => {
                 let known = self.identity.as_ref().unwrap_or(fallback);

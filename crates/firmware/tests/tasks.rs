@@ -4,7 +4,7 @@
 mod bench;
 
 use bench::{Bench, current, identity};
-use sockeye_metering::LineFrequency;
+use sockeye_metering::{Correction, LineFrequency};
 use sockeye_settings::{Identity, Key, Model, PowerRestore, Region, Settings};
 use sockeye_state_machine::{Cause, ResetCause, TripCause};
 use sockeye_storage::RecordId;
@@ -42,6 +42,30 @@ fn the_meter_is_set_up_for_the_mains_of_the_model() {
         bench.start(ResetCause::PowerOn);
         bench.run_ms(200);
         assert_eq!(bench.line_frequency.get(), Some(line), "{model:?}");
+    }
+}
+
+#[test]
+fn the_meter_is_corrected_by_the_stored_calibration_and_by_none_that_is_of_no_use() {
+    let correction = Correction::new(-20_000, 1_200, -18_000).unwrap();
+    let stored = correction.encode();
+    let mut spoilt = stored;
+    spoilt[4] = 0x7F;
+    for (record, corrected, told) in [
+        (None, Correction::default(), false),
+        (Some(&stored[..]), correction, false),
+        (Some(&spoilt[..]), Correction::default(), true),
+        (Some(&stored[..12]), Correction::default(), true),
+    ] {
+        let mut bench = Bench::new();
+        if let Some(record) = record {
+            bench = bench.stored(&[(RecordId::Calibration, record)]);
+        }
+        bench.start(ResetCause::PowerOn);
+        bench.run_ms(200);
+        assert_eq!(bench.correction.get(), Some(corrected), "{record:?}");
+        let error = "Error { what: \"the stored calibration is of no use\" }";
+        assert_eq!(bench.when(error).is_some(), told, "{record:?}");
     }
 }
 
@@ -195,9 +219,11 @@ fn a_long_press_forgets_the_settings_and_keeps_identity_counters_and_the_relay_a
     let mut bytes = [0; 1024];
     let length = settings.encode(&mut bytes).unwrap();
     let own = identity().encode();
+    let calibration = Correction::new(1, 2, 3).unwrap().encode();
     let bench = Bench::new().stored(&[
         (RecordId::Settings, &bytes[..length]),
         (RecordId::Identity, &own),
+        (RecordId::Calibration, &calibration),
         (RecordId::Energy, &7_000_000_u64.to_le_bytes()),
     ]);
     bench.start(ResetCause::PowerOn);
@@ -212,6 +238,7 @@ fn a_long_press_forgets_the_settings_and_keeps_identity_counters_and_the_relay_a
     assert_eq!(bench.load(RecordId::Settings), None);
     assert_eq!(bench.load(RecordId::Energy), None);
     assert_eq!(bench.load(RecordId::Identity), Some(own.to_vec()));
+    assert_eq!(bench.load(RecordId::Calibration), Some(calibration.to_vec()));
     assert_eq!(bench.load(RecordId::RelayState), Some(vec![0]));
     assert_eq!(bench.load(RecordId::MacCounters), Some(counters));
 }
@@ -230,11 +257,16 @@ fn a_socket_whose_stored_state_is_lost_stays_off() {
 }
 
 #[test]
-fn a_flash_that_loses_its_records_while_the_socket_runs_loses_neither_identity_nor_wrong_passwords() {
+fn a_flash_that_loses_its_records_while_the_socket_runs_loses_no_identity_calibration_or_wrong_passwords() {
     let own = Identity { model: Model::Us, app_key: Key::new([9; 16]), ..identity() }.encode();
     // A challenge, and five wrong passwords.
     let session = [1, 2, 3, 4, 5, 6, 7, 8, 5];
-    let bench = Bench::new().stored(&[(RecordId::Identity, &own), (RecordId::Maintenance, &session)]);
+    let calibration = Correction::new(1, 2, 3).unwrap().encode();
+    let bench = Bench::new().stored(&[
+        (RecordId::Identity, &own),
+        (RecordId::Calibration, &calibration),
+        (RecordId::Maintenance, &session),
+    ]);
     bench.start(ResetCause::PowerOn);
     bench.run_ms(60_000);
     for _ in 0..2 {
@@ -243,6 +275,7 @@ fn a_flash_that_loses_its_records_while_the_socket_runs_loses_neither_identity_n
         bench.button.hold(100_000);
         bench.run_ms(5_000);
         assert_eq!(bench.load(RecordId::Identity).as_deref(), Some(&own[..]));
+        assert_eq!(bench.load(RecordId::Calibration).as_deref(), Some(&calibration[..]));
         assert_eq!(bench.load(RecordId::Maintenance).as_deref(), Some(&session[..]));
     }
 }
@@ -256,5 +289,7 @@ fn a_flash_that_loses_its_records_gets_none_that_it_never_had() {
     bench.button.hold(100_000);
     bench.run_ms(5_000);
     assert!(bench.load(RecordId::RelayState).is_some());
-    assert_eq!((bench.load(RecordId::Identity), bench.load(RecordId::Maintenance)), (None, None));
+    for id in [RecordId::Identity, RecordId::Calibration, RecordId::Maintenance] {
+        assert_eq!(bench.load(id), None, "{id:?}");
+    }
 }

@@ -50,6 +50,8 @@ const VERSION: u8 = 1;
 const WHOLE_PPM: i32 = 1_000_000;
 
 impl Correction {
+    /// Changes nothing.
+    pub const NONE: Self = Self { voltage_ppm: 0, current_ppm: 0, power_ppm: 0 };
     /// The most that a quantity is corrected by, up or down: 20 %. Shunt, divider and chip together are within some percent.
     pub const MAX_PPM: i32 = 200_000;
     /// How far the power may be from voltage times current: 3 %. At 5 % each reading would be dropped as one that cannot be

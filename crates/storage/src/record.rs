@@ -24,6 +24,8 @@ pub enum RecordId {
     D2dSenders = 9,
     /// The challenge of the next maintenance request, and how many wrong passwords there were.
     Maintenance = 11,
+    /// What this socket's meter is off. Written in the factory.
+    Calibration = 12,
     /// Certification was ended by the tester, for good.
     #[cfg(feature = "certification")]
     CertificationOff = 10,
@@ -31,8 +33,9 @@ pub enum RecordId {
 
 impl RecordId {
     /// All records.
-    pub const ALL: [Self; if cfg!(feature = "certification") { 11 } else { 10 }] = [
+    pub const ALL: [Self; if cfg!(feature = "certification") { 12 } else { 11 }] = [
         Self::Identity,
+        Self::Calibration,
         Self::Settings,
         Self::MacSession,
         Self::MacCounters,
@@ -45,6 +48,9 @@ impl RecordId {
         #[cfg(feature = "certification")]
         Self::CertificationOff,
     ];
+
+    /// The highest number of all.
+    pub(crate) const LAST_KEY: u8 = Self::Calibration as u8;
 
     /// Tells the number under which the record is stored, 1 or more.
     #[must_use]
@@ -66,6 +72,7 @@ impl RecordId {
             Self::MacMulticast => "mac_multicast",
             Self::D2dSenders => "d2d_senders",
             Self::Maintenance => "maintenance",
+            Self::Calibration => "calibration",
             #[cfg(feature = "certification")]
             Self::CertificationOff => "certification_off",
         }

@@ -286,7 +286,7 @@ impl<F: NorFlash> Storage<F> {
     /// program's data. The first store of all may have been cut, and leaves one page.
     async fn find_log(&mut self) -> Result<(), Error<F::Error>> {
         let map = self.map.as_mut().ok_or(Error::Layout)?;
-        for key in 0..=RecordId::ALL.len() as u8 {
+        for key in 0..=RecordId::LAST_KEY {
             if map.fetch_item::<&[u8]>(&mut self.buffer, &key).await.map_err(sort)?.is_some() {
                 return Ok(());
             }

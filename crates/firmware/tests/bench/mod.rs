@@ -15,7 +15,7 @@ use sockeye_firmware::{
     control, radio, run, service,
 };
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
-use sockeye_metering::{EnergyMeter, LineFrequency, Reading};
+use sockeye_metering::{Correction, EnergyMeter, LineFrequency, Reading};
 use sockeye_nfc::{Arrival, Port, Shown};
 use sockeye_settings::{Identity, Key, Model, Region};
 use sockeye_state_machine::ResetCause;
@@ -57,6 +57,7 @@ pub struct Bench {
     pub frame_came: Notify,
     pub reading: Rc<Cell<Reading>>,
     pub line_frequency: Rc<Cell<Option<LineFrequency>>>,
+    pub correction: Rc<Cell<Option<Correction>>>,
     pub relay: Rc<Cell<Option<bool>>>,
     pub button: VirtualButton,
     pub feeds: Rc<Cell<u32>>,
@@ -90,6 +91,7 @@ impl Bench {
             frame: Rc::default(),
             frame_came: Notify::new(),
             line_frequency: Rc::default(),
+            correction: Rc::default(),
             reading: Rc::new(Cell::new(current(0))),
             relay: Rc::default(),
             feeds: Rc::default(),
@@ -310,6 +312,10 @@ impl EnergyMeter for Bench {
 
     fn set_line_frequency(&mut self, line: LineFrequency) {
         self.line_frequency.set(Some(line));
+    }
+
+    fn correct(&mut self, correction: &Correction) {
+        self.correction.set(Some(*correction));
     }
 }
 
