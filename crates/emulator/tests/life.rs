@@ -3,9 +3,12 @@
 
 mod bench;
 mod image;
+#[path = "../../../boards/host/tests/meter_off/mod.rs"]
+mod meter_off;
 
 use bench::Bench;
 use image::{Board, MemoryMap};
+use meter_off::{Shown, calibrate, put_parts};
 use sockeye_emulator::chip::{Call, Chip, Programs};
 use sockeye_emulator::machine::Machine;
 use sockeye_emulator::memory::Memory;
@@ -127,6 +130,25 @@ fn it_joins_and_sends_basic_information_and_a_report_of_what_it_measures<B: Boar
         "{report:x?}"
     );
     bench.is_clean("");
+}
+
+fn a_meter_that_is_2_percent_off_is_right_by_its_calibration<B: Board>() {
+    let mut bench = Bench::<B>::joined(4, "");
+    put_parts(&bench.outside().circuit);
+    let mut shown = |calibrated: bool| {
+        if calibrated {
+            bench.act("power off").run(10_000);
+            calibrate(&bench.outside().flash, MemoryMap::of::<B>().part("storage"));
+            bench.act("power on").run(30_000);
+        }
+        bench.act("load 3000W").run(3_000);
+        bench.events.clear();
+        bench.act("downlink 85 ff28ff").run(10_000);
+        bench.is_clean("");
+        Shown::last(&bench.events)
+    };
+    let (without, with) = (shown(false), shown(true));
+    assert!(without.is_off() && with.is_true(), "{without:?}, {with:?}");
 }
 
 fn a_downlink_switches_the_relay_within_10_ms_of_its_end<B: Board>() {
@@ -333,6 +355,7 @@ on_both! {
     a_phone_reads_and_writes_settings_at_the_tag
     whatever_the_bus_to_the_tag_does_the_socket_goes_on
     the_records_lie_where_the_board_has_them
+    a_meter_that_is_2_percent_off_is_right_by_its_calibration
     an_application_that_changes_the_bootloader_or_itself_is_told_as_a_fault
     the_relay_is_set_within_200_ms_of_power_and_once
     it_joins_and_sends_basic_information_and_a_report_of_what_it_measures

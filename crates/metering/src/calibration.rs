@@ -93,6 +93,7 @@ impl Calibration {
     }
 
     /// Corrects the gains by what this one meter is off.
+    #[inline(never)]
     pub fn correct(&mut self, correction: &Correction) {
         for (gain, ppm) in [
             (&mut self.voltage_q24, correction.voltage_ppm()),

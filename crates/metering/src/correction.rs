@@ -52,9 +52,10 @@ const WHOLE_PPM: i32 = 1_000_000;
 impl Correction {
     /// Changes nothing.
     pub const NONE: Self = Self { voltage_ppm: 0, current_ppm: 0, power_ppm: 0 };
-    /// The most that a quantity is corrected by, up or down: 20 %. Shunt, divider and chip together are within some percent.
-    pub const MAX_PPM: i32 = 200_000;
-    /// How far the power may be from voltage times current: 3 %. At 5 % each reading would be dropped as one that cannot be
+    /// The most that a quantity is corrected by, up or down: 10 %. Shunt, divider and chip together are within some percent, and
+    /// the limits of the protection move with the current.
+    pub const MAX_PPM: i32 = 100_000;
+    /// How far the power may be from voltage and current together: 3 %. At 5 % each reading would be dropped as one that cannot be
     /// (`Plausibility`), and the socket would go without protection.
     pub const MAX_DISAGREEMENT_PPM: i32 = 30_000;
     /// Length of the stored form in bytes: its version, then voltage, current and power, little endian.
@@ -72,9 +73,8 @@ impl Correction {
                 return Err(CorrectionError::OutOfRange { quantity, ppm });
             }
         }
-        // (1 + v)·(1 + i) - 1, at most 440,000; the product in steps of 1000 ppm · 1000 ppm = 1 ppm: 40,000 at the most.
-        let both = (voltage_ppm / 1000).saturating_mul(current_ppm / 1000);
-        let expected_ppm = voltage_ppm.saturating_add(current_ppm).saturating_add(both);
+        // Without the product of the two, which is 1 % at the most.
+        let expected_ppm = voltage_ppm.saturating_add(current_ppm);
         if power_ppm.abs_diff(expected_ppm) > Self::MAX_DISAGREEMENT_PPM.unsigned_abs() {
             return Err(CorrectionError::Disagree { expected_ppm, power_ppm });
         }
@@ -126,7 +126,7 @@ impl Correction {
 #[inline(never)] // Once, not at each of its five calls: 100 bytes.
 pub(crate) fn corrected(gain: u32, ppm: i32) -> u32 {
     let whole = u64::from(WHOLE_PPM.unsigned_abs());
-    // At most 1.2 million, times 32 bits: below 2^53.
+    // At most 1.1 million, times 32 bits: below 2^53.
     let factor = u64::from(WHOLE_PPM.saturating_add(ppm).unsigned_abs());
     let product = u64::from(gain).saturating_mul(factor);
     u32::try_from(product.saturating_add(whole / 2) / whole).unwrap_or(u32::MAX)
@@ -214,25 +214,25 @@ mod tests {
         const MOST: i32 = Correction::MAX_PPM;
         for (voltage, current, power, said) in [
             (0, 0, 0, None),
-            (MOST, -MOST, -40_000, None),
+            (MOST, -MOST, 30_000, None),
             (
                 -MOST,
                 -MOST,
                 -MOST,
                 Some(
-                    "power: -200000 ppm, but voltage and current make it -360000 ppm; they may be 30000 ppm apart",
+                    "power: -100000 ppm, but voltage and current make it -200000 ppm; they may be 30000 ppm apart",
                 ),
             ),
-            (MOST + 1, 0, 0, Some("voltage: +200001 ppm is outside -200000 to +200000 ppm")),
-            (0, -MOST - 1, 0, Some("current: -200001 ppm is outside -200000 to +200000 ppm")),
-            (0, 0, i32::MIN, Some("power: -2147483648 ppm is outside -200000 to +200000 ppm")),
-            (10_000, 10_000, 50_100, None),
+            (MOST + 1, 0, 0, Some("voltage: +100001 ppm is outside -100000 to +100000 ppm")),
+            (0, -MOST - 1, 0, Some("current: -100001 ppm is outside -100000 to +100000 ppm")),
+            (0, 0, i32::MIN, Some("power: -2147483648 ppm is outside -100000 to +100000 ppm")),
+            (10_000, 10_000, 50_000, None),
             (
                 10_000,
                 10_000,
-                50_101,
+                50_001,
                 Some(
-                    "power: +50101 ppm, but voltage and current make it +20100 ppm; they may be 30000 ppm apart",
+                    "power: +50001 ppm, but voltage and current make it +20000 ppm; they may be 30000 ppm apart",
                 ),
             ),
         ] {
@@ -273,7 +273,7 @@ mod tests {
         }
 
         #[test]
-        fn law_a_gain_is_corrected_to_half_a_step_and_never_wraps(gain: u32, ppm in -200_000..=200_000_i32) {
+        fn law_a_gain_is_corrected_to_half_a_step_and_never_wraps(gain: u32, ppm in -100_000..=100_000_i32) {
             let exact = f64::from(gain) * (1.0 + f64::from(ppm) / 1e6);
             let now = corrected(gain, ppm);
             prop_assert!((f64::from(now) - exact.min(f64::from(u32::MAX))).abs() <= 0.5 + 1e-6);
@@ -283,7 +283,7 @@ mod tests {
         }
 
         #[test]
-        fn law_a_greater_correction_never_shows_less(gain: u32, ppm in -200_000..=200_000_i32, more in 0..1000_i32) {
+        fn law_a_greater_correction_never_shows_less(gain: u32, ppm in -100_000..=100_000_i32, more in 0..1000_i32) {
             prop_assert!(corrected(gain, ppm) <= corrected(gain, ppm + more));
         }
 

@@ -191,6 +191,12 @@ impl Bl0942 {
         self
     }
 
+    /// Puts other parts around the chip, as each socket's are a little off.
+    pub fn set_parts(&mut self, now_us: u64, parts: FrontEnd) {
+        self.parts = parts;
+        self.set_flow(now_us, self.flow);
+    }
+
     /// Resets the chip as a dip of its supply does: registers, measured values and pulse count begin anew.
     pub fn reset(&mut self, now_us: u64) {
         self.advance(now_us);

@@ -63,6 +63,16 @@ fn the_counts_are_those_of_the_data_sheet_for_the_usual_parts() {
 }
 
 #[test]
+fn other_parts_bring_other_counts_for_the_same_flow() {
+    let mut chip = chip();
+    chip.set_flow(0, TEN_AMPERES);
+    chip.set_parts(1_000_000, FrontEnd { shunt_uohm: 1020, ..FrontEnd::TYPICAL });
+    chip.advance(2_000_000);
+    let counts = chip.counts();
+    assert_eq!((counts.i_rms, counts.v_rms, counts.watt), (2_562_377, 3_653_168, 1_462_482));
+}
+
+#[test]
 fn rms_values_come_after_400_ms_and_the_fast_current_after_a_line_cycle() {
     let mut chip = chip();
     chip.advance(1_210_000);
