@@ -5,6 +5,7 @@ mod bench;
 mod bill;
 mod board;
 mod build;
+mod calibration;
 mod crates;
 mod dist;
 mod emulate;

@@ -8,19 +8,20 @@ use std::process::Command;
 
 use clap::Args;
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
+use sockeye_metering::Correction;
 use sockeye_settings::{Identity, Key, Model};
 use sockeye_storage::{RecordId, Storage};
 
 use crate::board::{Board, Choice};
 use crate::failure::Failure;
 use crate::workspace::Workspace;
-use crate::{flash, hex_file, keys, process};
+use crate::{calibration, flash, hex_file, keys, process};
 
 /// Says who the socket is.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The records' whole range is written: settings, session and counters that a socket has there are gone, so that its network has to \
-forget its DevNonces too. The application key is written to the chip and to FILE, and shown nowhere.")]
+forget its DevNonces too, and a calibration has to be given again. The application key is written to the chip and to FILE, and shown nowhere.")]
 pub struct Options {
     #[command(flatten)]
     choice: Choice,
@@ -39,6 +40,11 @@ pub struct Options {
     /// The hardware version
     #[arg(long, value_name = "V", default_value = "1.4", value_parser = crate::sign::hardware_version)]
     hardware: [u8; 2],
+    /// What the meter is off: `voltage=+1200ppm,current=-300ppm,power=800ppm`, within 100000 ppm, or what a socket without calibration
+    /// shows and what is true: `voltage=228.7/230.0`. The energy follows the power, which is within 30000 ppm of voltage and current
+    /// together. What is not named is right
+    #[arg(long, value_name = "WHAT=PPM,…", value_parser = calibration::parse, allow_hyphen_values = true)]
+    calibration: Option<Correction>,
     /// Writes the block to this file as Intel HEX, and no chip
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -71,7 +77,7 @@ pub fn provision(workspace: &Workspace, options: &Options) -> Result<(), Failure
         app_key: Key::new(app_key(&options.app_key)?),
         hardware_version: options.hardware,
     };
-    let block = block(&board, &identity)?;
+    let block = block(&board, &identity, options.calibration.as_ref())?;
     let origin =
         u32::try_from(board.memory.storage_origin).map_err(|error| Failure::Failed(error.to_string()))?;
     let hex = hex_file::write(&[(origin, &block)]).map_err(Failure::Failed)?;
@@ -89,6 +95,14 @@ pub fn provision(workspace: &Workspace, options: &Options) -> Result<(), Failure
             println!("{}\n{}", process::show(&download), process::show(&reset));
         }
         println!("{} bytes at {origin:#010x}", block.len());
+        if let Some(calibration) = &options.calibration {
+            println!(
+                "calibration: voltage {:+} ppm, current {:+} ppm, power {:+} ppm",
+                calibration.voltage_ppm(),
+                calibration.current_ppm(),
+                calibration.power_ppm()
+            );
+        }
         return Ok(());
     }
     if options.out.is_none() {
@@ -113,18 +127,28 @@ fn app_key(text: &str) -> Result<[u8; 16], Failure> {
     })
 }
 
-/// Makes the records' range of a board's flash, with an identity in it, by the code that the device reads it with.
+/// Makes the records' range of a board's flash, with an identity in it, and what the meter is off if that is known, by the code that the device reads it with.
 ///
 /// # Errors
 /// A memory map that does not work.
-pub fn block(board: &Board, identity: &Identity) -> Result<Vec<u8>, Failure> {
+pub fn block(
+    board: &Board,
+    identity: &Identity,
+    correction: Option<&Correction>,
+) -> Result<Vec<u8>, Failure> {
+    let identity = identity.encode();
+    let correction = correction.map(Correction::encode);
+    let records: Vec<(RecordId, &[u8])> = [(RecordId::Identity, &identity[..])]
+        .into_iter()
+        .chain(correction.as_ref().map(|bytes| (RecordId::Calibration, &bytes[..])))
+        .collect();
     let length =
         u32::try_from(board.memory.storage_length).map_err(|error| Failure::Failed(error.to_string()))?;
     let bytes = vec![0xFF; length as usize];
     let bytes = match (board.memory.erase_size, board.memory.write_size) {
-        (2048, 8) => store::<2048, 8>(bytes, 0..length, identity),
-        (4096, 1) => store::<4096, 1>(bytes, 0..length, identity),
-        (4096, 4) => store::<4096, 4>(bytes, 0..length, identity),
+        (2048, 8) => store::<2048, 8>(bytes, 0..length, &records),
+        (4096, 1) => store::<4096, 1>(bytes, 0..length, &records),
+        (4096, 4) => store::<4096, 4>(bytes, 0..length, &records),
         (erase, write) => Err(format!("no flash with pages of {erase} bytes and words of {write} is known")),
     };
     let name = &board.about.name;
@@ -134,12 +158,13 @@ pub fn block(board: &Board, identity: &Identity) -> Result<Vec<u8>, Failure> {
 fn store<const ERASE: usize, const WRITE: usize>(
     bytes: Vec<u8>,
     range: Range<u32>,
-    identity: &Identity,
+    records: &[(RecordId, &[u8])],
 ) -> Result<Vec<u8>, String> {
     let mut flash = Ram::<ERASE, WRITE>(bytes);
     let mut storage = Storage::new(&mut flash, range);
-    embassy_futures::block_on(storage.store(RecordId::Identity, &identity.encode()))
-        .map_err(|error| format!("{error:?}"))?;
+    for (id, record) in records {
+        embassy_futures::block_on(storage.store(*id, record)).map_err(|error| format!("{error:?}"))?;
+    }
     Ok(flash.0)
 }
 
@@ -184,8 +209,23 @@ impl<const ERASE: usize, const WRITE: usize> NorFlash for Ram<ERASE, WRITE> {
 mod tests {
     use super::*;
 
+    /// Reads a record as the device does.
+    fn load(board: &Board, block: &[u8], id: RecordId) -> Option<Vec<u8>> {
+        fn load<const ERASE: usize, const WRITE: usize>(block: &[u8], id: RecordId) -> Option<Vec<u8>> {
+            let mut out = [0; 64];
+            let mut storage = Storage::new(Ram::<ERASE, WRITE>(block.to_vec()), 0..block.len() as u32);
+            let length = embassy_futures::block_on(storage.load(id, &mut out)).unwrap();
+            length.map(|length| out[..length].to_vec())
+        }
+        match (board.memory.erase_size, board.memory.write_size) {
+            (2048, 8) => load::<2048, 8>(block, id),
+            (4096, 1) => load::<4096, 1>(block, id),
+            _ => load::<4096, 4>(block, id),
+        }
+    }
+
     #[test]
-    fn the_device_reads_the_identity_that_was_written() {
+    fn the_device_reads_the_identity_and_the_calibration_that_were_written() {
         let identity = Identity {
             sn: [1, 2, 3, 4, 5, 6, 7, 8],
             dev_eui: [8; 8],
@@ -193,27 +233,17 @@ mod tests {
             app_key: Key::new([9; 16]),
             hardware_version: [1, 0x20],
         };
+        let correction = Correction::new(1200, -300, 800).unwrap();
         for board in Board::all(&Workspace::find().unwrap().root).unwrap() {
-            let block = block(&board, &identity).unwrap();
-            assert_eq!(block.len() as u64, board.memory.storage_length);
-            let mut out = [0; 64];
-            let mut load = |length: usize| {
-                let range = 0..block.len() as u32;
-                let loaded = match board.memory.erase_size {
-                    2048 => embassy_futures::block_on(
-                        Storage::new(Ram::<2048, 8>(block.clone()), range).load(RecordId::Identity, &mut out),
-                    ),
-                    _ if board.memory.write_size == 1 => embassy_futures::block_on(
-                        Storage::new(Ram::<4096, 1>(block.clone()), range).load(RecordId::Identity, &mut out),
-                    ),
-                    _ => embassy_futures::block_on(
-                        Storage::new(Ram::<4096, 4>(block.clone()), range).load(RecordId::Identity, &mut out),
-                    ),
-                };
-                assert_eq!(loaded.unwrap(), Some(length));
-            };
-            load(Identity::STORED_LEN);
-            assert_eq!(Identity::decode(&out).unwrap(), identity, "{}", board.about.name);
+            let name = &board.about.name;
+            for correction in [None, Some(correction)] {
+                let block = block(&board, &identity, correction.as_ref()).unwrap();
+                assert_eq!(block.len() as u64, board.memory.storage_length);
+                let read = load(&board, &block, RecordId::Identity).unwrap();
+                assert_eq!(Identity::decode(&read), Ok(identity), "{name}");
+                let read = load(&board, &block, RecordId::Calibration);
+                assert_eq!(read.map(|bytes| Correction::decode(&bytes).unwrap()), correction, "{name}");
+            }
         }
     }
 

@@ -90,6 +90,23 @@ fn an_identity_that_is_none_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn a_calibration_that_cannot_be_is_refused_with_its_range() {
+    let rest = "--sn 0123456789abcdef --dev-eui 0011223344556677 --app-key 00112233445566778899aabbccddeeff --dry-run";
+    for (calibration, said) in [
+        ("voltage=250000ppm", "voltage: +250000 ppm is outside -100000 to +100000 ppm"),
+        ("current=-50000ppm", "voltage and current make it -50000 ppm; they may be 30000 ppm apart"),
+        ("watts=1ppm", "choose of: voltage, current, power"),
+    ] {
+        check(&format!("provision --board stm32wl --calibration {calibration} {rest}"), &[said]);
+    }
+    let args = format!("provision --board stm32wl --calibration voltage=228.7/230.0,power=800ppm {rest}");
+    let output = xtask(&args).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("calibration: voltage +5684 ppm, current +0 ppm, power +800 ppm"), "{said}");
+}
+
+#[test]
 fn a_key_that_is_none_signs_nothing() {
     check("sign --board stm32wl --key Cargo.toml", &["Cargo.toml holds no key"]);
 }
