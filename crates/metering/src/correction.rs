@@ -46,9 +46,6 @@ pub enum CorrectionError {
 /// The version of the stored form.
 const VERSION: u8 = 1;
 
-/// The whole, in ppm.
-const WHOLE_PPM: i32 = 1_000_000;
-
 impl Correction {
     /// Changes nothing.
     pub const NONE: Self = Self { voltage_ppm: 0, current_ppm: 0, power_ppm: 0 };
@@ -125,11 +122,10 @@ impl Correction {
 /// Corrects a gain; the greatest value where the result does not fit.
 #[inline(never)] // Once, not at each of its five calls: 100 bytes.
 pub(crate) fn corrected(gain: u32, ppm: i32) -> u32 {
-    let whole = u64::from(WHOLE_PPM.unsigned_abs());
     // At most 1.1 million, times 32 bits: below 2^53.
-    let factor = u64::from(WHOLE_PPM.saturating_add(ppm).unsigned_abs());
+    let factor = u64::from(1_000_000_i32.saturating_add(ppm).unsigned_abs());
     let product = u64::from(gain).saturating_mul(factor);
-    u32::try_from(product.saturating_add(whole / 2) / whole).unwrap_or(u32::MAX)
+    u32::try_from(product.saturating_add(500_000) / 1_000_000).unwrap_or(u32::MAX)
 }
 
 impl fmt::Display for Quantity {
