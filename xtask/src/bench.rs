@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::emulate;
 use crate::failure::Failure;
 use crate::process;
+use crate::sign;
 use crate::web;
 use crate::workspace::Workspace;
 
@@ -31,6 +32,9 @@ enum What {
     Image,
     /// A power cut in every flash operation of a swap and of the way back, with both bootloaders on the modelled chips; half an hour
     Cuts,
+    /// An image of 100 KB and more through the tag, into the simulated socket and into the images of both chips: how many writes of a
+    /// phone, and how long; some minutes
+    Tag,
     /// How large the web page is on the wire, and how soon it can be used, in headless Chromium
     Page,
     /// A thousand sockets on one gateway: joins, delivery, time on the air; some minutes
@@ -52,6 +56,7 @@ pub fn bench(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
             What::Counted => counted(workspace)?,
             What::Image => image(workspace)?,
             What::Cuts => cuts(workspace)?,
+            What::Tag => tag(workspace)?,
             What::Page => process::run(web::test(workspace)?.arg("the page is small"))?,
             What::Crowd => crowd(workspace)?,
         }
@@ -160,6 +165,16 @@ fn image(workspace: &Workspace) -> Result<(), Failure> {
 fn cuts(workspace: &Workspace) -> Result<(), Failure> {
     let mut cargo = emulation(workspace, "swap")?;
     process::run(cargo.args(["--", "--ignored", "--nocapture", "any_operation"]))
+}
+
+fn tag(workspace: &Workspace) -> Result<(), Failure> {
+    let shown = ["--", "--nocapture", "runs_is_confirmed"];
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--quiet", "--package", "sockeye-host", "--test", "upgrade"]);
+    process::run(cargo.args(shown))?;
+    // What is carried in; the images themselves take its place.
+    emulate::BOARDS.iter().try_for_each(|board| sign::next(workspace, board))?;
+    process::run(emulation(workspace, "upgrade")?.args(shown))
 }
 
 /// Builds the images of all boards, and gives the command that runs a test of the emulator with optimisation.

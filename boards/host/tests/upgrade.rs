@@ -116,7 +116,11 @@ fn an_image_by_the_tag_runs_is_confirmed_and_shows_its_version() {
         bench.run(100);
     }
     let took_ms = bench.world.now_ms() - begun_ms;
-    println!("an image of 100 KB by the tag: {} requests, {} s", upload.borrow().requests, took_ms / 1000);
+    let writes = upload.borrow().requests;
+    println!(
+        "simulated socket: an image of 102400 bytes through the tag: {writes} writes, {} s of virtual time",
+        took_ms / 1000
+    );
     let (code, upgrade) = upload.borrow().outcome.unwrap();
     assert_eq!((code, upgrade.state), (Code::Done, UpgradeState::Ready));
     bench.run(58_000);

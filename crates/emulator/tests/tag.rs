@@ -12,7 +12,7 @@ use bench::{Bench, relays};
 use embassy_futures::block_on;
 use image::{Board, MemoryMap};
 use sockeye_host::nfc::{Read, ask, look};
-use sockeye_nfc::{Answer, Code, Command, Guard, Request};
+use sockeye_nfc::{Answer, Code, Command, Guard, Request, Status};
 use sockeye_settings::{Field, Identity, Key, MAX_STORED, Password, Region, Settings};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::sim::Sim;
@@ -53,23 +53,27 @@ fn stored<B: Board>(bench: &Bench<B>, identity: &Identity) -> Settings {
     Settings::decode(&bytes[..len], Region::Eu868, identity).unwrap().settings
 }
 
+/// The identity as far as a status tells it.
+fn identity(read: &Read) -> Identity {
+    let Status { sn, dev_eui, model, hardware_version, .. } = read.status;
+    Identity { sn, dev_eui, model, app_key: Key::DEFAULT, hardware_version }
+}
+
+/// Fields of settings as a request has them.
+fn form(settings: &Settings, fields: impl IntoIterator<Item = Field>) -> &'static [u8] {
+    let mut form = [0; MAX_STORED];
+    let len = settings.encode_change(fields, &mut form).unwrap();
+    Vec::leak(form[..len].to_vec())
+}
+
 fn every_setting_of_chapter_3_goes_through_the_tag_into_the_flash_and_back<B: Board>() {
     let mut bench = Bench::<B>::joined(6, "");
-    let status = read(&mut bench).status;
-    let identity = Identity {
-        sn: status.sn,
-        dev_eui: status.dev_eui,
-        model: status.model,
-        app_key: Key::DEFAULT,
-        hardware_version: status.hardware_version,
-    };
+    let identity = identity(&read(&mut bench));
     let before = Settings::default_for(Region::Eu868, &identity);
     let wanted = others(before.clone());
     let mut tried = 0;
     for field in one_by_one() {
-        let mut form = [0; MAX_STORED];
-        let len = wanted.encode_change(together(field), &mut form).unwrap();
-        let request = Request::Write { guard: Guard::ANY, form: Vec::leak(form[..len].to_vec()) };
+        let request = Request::Write { guard: Guard::ANY, form: form(&wanted, together(field)) };
         assert_eq!(asked(&mut bench, b"123456", request), Code::Done, "{field}");
         // The radio's settings bring a restart.
         bench.run(10_000);
@@ -124,6 +128,58 @@ fn a_write_that_ends_at_any_byte_changes_nothing_and_the_next_tap_works<B: Board
     bench.is_clean("");
 }
 
+/// Breaks a write of all settings off, at every so many bytes and at each of the last ones.
+fn all_settings_or_none_are_written<B: Board>(step: usize) {
+    let mut bench = Bench::<B>::joined(9, "");
+    // One that is written whole, so that the flash has a record to compare.
+    let mut dark = Settings::default_for(Region::Eu868, &identity(&read(&mut bench)));
+    dark.general.led = false;
+    let led = form(&dark, [Field::Led]);
+    let led = Request::Write { guard: Guard::ANY, form: led };
+    assert_eq!(asked(&mut bench, b"123456", led), Code::Done);
+    bench.run(10_000);
+    let shown = read(&mut bench);
+    let identity = identity(&shown);
+    let before = stored(&bench, &identity);
+    let wanted = others(before.clone());
+    let all = Request::Write { guard: Guard::ANY, form: form(&wanted, one_by_one()) };
+    let request = message(&shown, "123456", &all);
+    let written = (4 + request.len() + 1).next_multiple_of(4) + 4;
+    bench.events.clear();
+    let mut cuts = 0;
+    for cut in (0..written - 8).step_by(step).chain(written - 8..written) {
+        write(&mut bench, request.clone(), Cut::After(cut));
+        bench.run(4_000);
+        let now = read(&mut bench);
+        if now.status.challenge != shown.status.challenge {
+            // The last byte of the length is 0, as it was.
+            assert!(cut + 2 >= written, "done after {cut} of {written} bytes");
+            break;
+        }
+        assert!(now.settings == shown.settings, "byte {cut}");
+        assert!(stored(&bench, &identity) == before, "byte {cut}: in flash");
+        cuts += 1;
+    }
+    println!("{}: {cuts} cuts of an RF write of all settings, {written} bytes", B::NAME);
+    assert!(cuts * step + 8 >= written, "{cuts} cuts");
+    assert_eq!(relays(&bench.events).count(), 0, "{:?}", bench.events);
+    bench.run(10_000);
+    if stored(&bench, &identity) == before {
+        assert_eq!(asked(&mut bench, b"123456", all), Code::Done);
+        bench.run(10_000);
+    }
+    assert!(stored(&bench, &identity) == wanted);
+    bench.is_clean("");
+}
+
+fn a_write_of_all_settings_that_ends_early_changes_nothing<B: Board>() {
+    all_settings_or_none_are_written::<B>(97);
+}
+
+fn a_write_of_all_settings_that_ends_at_any_byte_changes_nothing<B: Board>() {
+    all_settings_or_none_are_written::<B>(1);
+}
+
 fn what_is_old_foreign_or_nonsense_is_refused_and_the_next_tap_works<B: Board>() {
     let mut bench = Bench::<B>::joined(8, "");
     let done = message(&read(&mut bench), "123456", &TOGGLE);
@@ -155,6 +211,9 @@ fn what_is_old_foreign_or_nonsense_is_refused_and_the_next_tap_works<B: Board>()
 
 on_both! {
     a_write_that_ends_at_any_byte_changes_nothing_and_the_next_tap_works
+    a_write_of_all_settings_that_ends_early_changes_nothing
+    #[ignore = "every byte of it: minutes"]
+    a_write_of_all_settings_that_ends_at_any_byte_changes_nothing
     what_is_old_foreign_or_nonsense_is_refused_and_the_next_tap_works
     every_setting_of_chapter_3_goes_through_the_tag_into_the_flash_and_back
 }
