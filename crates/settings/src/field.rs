@@ -302,7 +302,15 @@ impl fmt::Display for Error {
                 write!(f, "{value} is not within {min} to {max}{blank}{unit}")
             }
             Reason::OffPlan { frequency_hz, region } => {
-                write!(f, "{frequency_hz} Hz is not a frequency of {region}")
+                write!(f, "{frequency_hz} Hz is not a frequency of {region}")?;
+                // The channels of a plan may have gaps.
+                if self.field != Field::Rx2FrequencyHz {
+                    return Ok(());
+                }
+                match region.rx2_range_hz() {
+                    (min, max, 1) => write!(f, ", which has {min} to {max} Hz"),
+                    (min, max, step) => write!(f, ", which has {min} to {max} Hz in steps of {step}"),
+                }
             }
             Reason::FixedPlan { region } => write!(f, "{region} fixes the frequencies of its channels"),
             Reason::NothingToSendOn => {

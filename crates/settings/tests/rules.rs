@@ -153,7 +153,7 @@ fn a_frequency_outside_the_plan_is_refused() {
     check(
         |it| it.lorawan.rx2_frequency_hz = 915_000_000,
         Field::Rx2FrequencyHz,
-        "lorawan.rx2_frequency_hz: 915000000 Hz is not a frequency of EU868",
+        "lorawan.rx2_frequency_hz: 915000000 Hz is not a frequency of EU868, which has 863000000 to 870000000 Hz",
     );
     check(
         |it| it.lorawan.channels.frequency_hz[5] = 868_650_000,
@@ -170,7 +170,7 @@ fn a_frequency_outside_the_plan_is_refused() {
         Region::Us915,
         |it| it.lorawan.rx2_frequency_hz = 923_400_000,
         Field::Rx2FrequencyHz,
-        "lorawan.rx2_frequency_hz: 923400000 Hz is not a frequency of US915",
+        "lorawan.rx2_frequency_hz: 923400000 Hz is not a frequency of US915, which has 923300000 to 927500000 Hz in steps of 600000",
     );
     check_in(
         Region::Us915,

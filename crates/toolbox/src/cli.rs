@@ -1,10 +1,12 @@
 //! The command line: its options, and what it ends with.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sockeye_settings::{Model, Password, Region};
 
@@ -31,8 +33,8 @@ pub struct Options {
     #[command(flatten)]
     pub(crate) way: Way,
     /// The password for writing: six digits; a new socket has 123456
-    #[arg(long, global = true, env = "SOCKEYE_PASSWORD", hide_env_values = true, value_parser = password, default_value = "123456", hide_default_value = true)]
-    pub(crate) password: Password,
+    #[arg(long, global = true, env = "SOCKEYE_PASSWORD", hide_env_values = true, value_parser = given, default_value = "123456", hide_default_value = true)]
+    pub(crate) password: Given,
     /// Prints JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -77,8 +79,8 @@ pub enum Command {
     /// Changes the password
     Password {
         /// The new one: six digits
-        #[arg(value_parser = password)]
-        new: Password,
+        #[arg(value_parser = given)]
+        new: Given,
     },
     /// Resets to factory defaults; needs --yes
     Reset {
@@ -191,8 +193,22 @@ fn version(text: &str) -> Result<[u8; 2], String> {
     parts.ok_or_else(|| "expected a version such as 0.2 or 1.14".to_owned())
 }
 
-fn password(text: &str) -> Result<Password, String> {
-    Password::new(text.as_bytes()).ok_or_else(|| "the password is six digits".to_owned())
+/// What was given as a password: none if it cannot be one. clap would print what it refuses.
+#[derive(Debug, Clone, Copy)]
+pub struct Given(Option<Password>);
+
+impl Given {
+    /// Returns the password.
+    ///
+    /// # Errors
+    /// [`Error::PasswordForm`].
+    pub(crate) fn password(self) -> Result<Password, Error> {
+        self.0.ok_or(Error::PasswordForm)
+    }
+}
+
+fn given(text: &str) -> Result<Given, Infallible> {
+    Ok(Given(Password::new(text.as_bytes())))
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -224,11 +240,17 @@ impl Link for Nowhere {
 pub fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
-        // Who asked for JSON gets it, for wrong usage too.
-        Err(error) if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") => {
-            return end(&Failure::Here(sentence(&error.to_string())), true);
-        }
-        Err(error) => error.exit(),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+            _ => {
+                let args: Vec<_> = std::env::args().collect();
+                // Who asked for JSON gets it, for wrong usage too.
+                let is_json = args.iter().any(|arg| arg == "--json");
+                return end(&Failure::Here(sentence(&error.to_string(), &args)), is_json);
+            }
+        },
     };
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -248,11 +270,18 @@ fn end(failure: &Failure, json: bool) -> ExitCode {
 }
 
 /// Makes one sentence of clap's page about wrong usage.
-fn sentence(page: &str) -> String {
-    let lines = page.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+fn sentence(page: &str, args: &[String]) -> String {
+    let is_over = |line: &&str| line.starts_with("Usage:") || line.starts_with("For more information");
+    let lines = page.lines().map(str::trim).take_while(|line| !is_over(line));
     let what: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
     let what = what.join(" ");
-    what.strip_prefix("error: ").unwrap_or(&what).to_owned()
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    // It takes what follows for a command.
+    let file = args.iter().skip_while(|arg| *arg != "--sim").nth(1);
+    match file.filter(|file| what.starts_with(&format!("unrecognized subcommand '{file}'"))) {
+        Some(file) => format!("{what}; the file of a simulated socket is written --sim={file}"),
+        None => format!("{what}; `sockeye-toolbox --help` says what there is"),
+    }
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
@@ -260,6 +289,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     if matches!(command, Command::Fields { .. } | Command::SimUpdate { .. }) {
         return Bench { talk: Talk::new(Nowhere, None), json: *json }.run(command);
     }
+    let password = password.password()?;
     if let Some(file) = &way.sim {
         let simulated = plug_in(way, file.as_deref()).map_err(Failure::Here)?;
         let keep = |socket: &Simulated| match file {
@@ -269,7 +299,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         };
         // Where it cannot be kept nothing is done with it.
         keep(&simulated)?;
-        let mut bench = Bench { talk: Talk::new(simulated, Some(*password)), json: *json };
+        let mut bench = Bench { talk: Talk::new(simulated, Some(password)), json: *json };
         let result = bench.run(command);
         // Also after a refusal: a wrong password is counted.
         let mut simulated = bench.talk.into_link();
@@ -282,9 +312,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     match &way.port {
         Some(port) => {
             let link = Serial::open(port, way.baud).map_err(Error::from)?;
-            Bench { talk: Talk::new(link, Some(*password)), json: *json }.run(command)
+            Bench { talk: Talk::new(link, Some(password)), json: *json }.run(command)
         }
-        None => Bench { talk: Talk::new(Nowhere, Some(*password)), json: *json }.run(command),
+        None => Bench { talk: Talk::new(Nowhere, Some(password)), json: *json }.run(command),
     }
 }
 

@@ -96,7 +96,7 @@ impl<L: Link> Bench<L> {
             Command::Read => return self.read(),
             Command::Set { settings } => return self.set(settings),
             Command::Template(command) => return self.template(command),
-            Command::Password { new } => return self.password(*new),
+            Command::Password { new } => return self.password(new.password()?),
             Command::Upgrade { file } => return self.upgrade(file),
             Command::SimUpdate { file, version, does } => {
                 let update = simulated_update(*version, (*does).into());
@@ -411,10 +411,9 @@ fn print_status(status: &Status) {
         let state = upgrade.get("state").and_then(Value::as_str).unwrap_or_default().replace('_', " ");
         let refused = upgrade.get("refused").and_then(Value::as_str);
         let why = refused.map_or(String::new(), |why| format!(": {why}"));
-        row(
-            "Upgrade",
-            format!("{state}, {} of {} bytes{why}", status.upgrade.received, status.upgrade.total),
-        );
+        let Upgrade { received, total, .. } = status.upgrade;
+        let bytes = if total > 0 { format!(", {received} of {total} bytes") } else { String::new() };
+        row("Upgrade", format!("{state}{bytes}{why}"));
     }
     if status.wait_s > 0 {
         row("Password", format!("wrong ones were tried: wait {} s", status.wait_s));

@@ -42,7 +42,7 @@ impl Serial<Box<dyn SerialPort>> {
                     "; on Linux your user has to be in the group dialout".to_owned()
                 }
                 (_, true) => "; no serial port is there".to_owned(),
-                (_, false) => format!("; there are {}", ports.join(", ")),
+                (_, false) => format!("; the serial ports here: {}", ports.join(", ")),
             };
             LinkError::NoDevice(format!("cannot open {name}: {}{there}", error.description))
         })?;

@@ -33,6 +33,28 @@ fn a_socket_keeps_what_was_written_from_call_to_call() {
 }
 
 #[test]
+fn wrong_usage_is_one_sentence_that_says_what_to_do_and_tells_no_password() {
+    for (args, sentence) in [
+        (
+            &["--sim", "my.socket", "read"][..],
+            "unrecognized subcommand 'my.socket'; the file of a simulated socket is written --sim=my.socket",
+        ),
+        (&["fly"], "unrecognized subcommand 'fly'; `sockeye-toolbox --help` says what there is"),
+        (
+            &["--sim", "set", "led"],
+            "invalid value 'led' for '<KEY=VALUE>...': expected KEY=VALUE, as led=off; `sockeye-toolbox --help` says what there is",
+        ),
+        (&["--sim", "--password", "12345x", "relay", "on"], "the password is six digits"),
+        (&["--sim", "password", "12345x"], "the password is six digits"),
+        (&["--sim", "set", "password=12345x"], "general.password: what was typed is not six digits"),
+    ] {
+        let program = Command::new(env!("CARGO_BIN_EXE_sockeye-toolbox")).args(args).output().unwrap();
+        assert_eq!(String::from_utf8(program.stderr).unwrap(), format!("error: {sentence}\n"), "{args:?}");
+        assert_eq!(program.status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
 fn wrong_passwords_are_counted_across_power_cuts() {
     let folder = tempfile::tempdir().unwrap();
     let socket = &folder.path().join("socket");
