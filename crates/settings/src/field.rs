@@ -304,13 +304,15 @@ impl fmt::Display for Error {
             Reason::OffPlan { frequency_hz, region } => {
                 write!(f, "{frequency_hz} Hz is not a frequency of {region}")?;
                 // The channels of a plan may have gaps.
-                if self.field != Field::Rx2FrequencyHz {
-                    return Ok(());
+                #[cfg(feature = "std")]
+                if self.field == Field::Rx2FrequencyHz {
+                    let (min, max, step) = region.rx2_range_hz();
+                    write!(f, ", which has {min} to {max} Hz")?;
+                    if step > 1 {
+                        write!(f, " in steps of {step}")?;
+                    }
                 }
-                match region.rx2_range_hz() {
-                    (min, max, 1) => write!(f, ", which has {min} to {max} Hz"),
-                    (min, max, step) => write!(f, ", which has {min} to {max} Hz in steps of {step}"),
-                }
+                Ok(())
             }
             Reason::FixedPlan { region } => write!(f, "{region} fixes the frequencies of its channels"),
             Reason::NothingToSendOn => {
