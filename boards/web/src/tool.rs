@@ -19,6 +19,8 @@ pub struct Tool {
     client: Client,
     update: Option<Update>,
     upload: Upload,
+    /// What was asked last is a piece of it.
+    uploads: bool,
     deframer: Deframer,
     frame: Vec<u8>,
     simulated: Vec<Simulated>,
@@ -87,6 +89,12 @@ impl Tool {
             "obeyed" => {
                 let status = self.device()?.status;
                 let yes = status.challenge.sequence() == self.obeyed_before.wrapping_add(1);
+                if yes && self.uploads {
+                    // Obeyed, and perhaps refused by the upgrade itself.
+                    let upgrade = status.upgrade;
+                    let came = if upgrade.refused == 0 { Ok(Some(upgrade)) } else { Err(Error::Upgrade(upgrade)) };
+                    self.upload.take(came)?;
+                }
                 Ok(json!({ "yes": yes, "upgrade": upgrade_json(&status.upgrade) }))
             }
             "take_settings" => {
@@ -99,10 +107,15 @@ impl Tool {
             }
             "is_for_us" => Ok(json!({ "yes": self.client.is_for_us(&bytes("answer")?) })),
             "take" => {
-                let upgrade = self.client.take(&bytes("answer")?)?;
+                let mut came = self.client.take(&bytes("answer")?);
+                if self.uploads {
+                    came = self.upload.take(came);
+                }
+                let upgrade = came?;
                 Ok(json!({ "upgrade": upgrade.map(|upgrade| upgrade_json(&upgrade)) }))
             }
             "command" => {
+                self.uploads = false;
                 let command = text("command").and_then(command).ok_or(Refused::Question("command"))?;
                 Ok(request(&self.client.request(&Request::Command(command))?))
             }
@@ -119,7 +132,10 @@ impl Tool {
             }
             "update_open" => self.update_open(bytes("file")?),
             "update_next" => self.update_next(question.get("upgrade")),
-            "update_abort" => Ok(request(&self.client.request(&Request::UpgradeAbort)?)),
+            "update_abort" => {
+                self.uploads = false;
+                Ok(request(&self.client.request(&Request::UpgradeAbort)?))
+            }
             "frame" => Ok(json!({ "bytes": hex(&framed(&bytes("bytes")?).collect::<Vec<_>>()) })),
             "deframe" => Ok(self.deframe(&bytes("bytes")?)),
             other => self.simulate(other, question),
@@ -155,6 +171,7 @@ impl Tool {
         if fields.is_empty() {
             return Ok(json!({ "fields": names }));
         }
+        self.uploads = false;
         let (guard, form): (Guard, Vec<u8>) = self.device()?.change(wanted, fields)?;
         let bytes = self.client.request(&Request::Write { guard, form: &form })?;
         Ok(json!({ "fields": names, "request": hex(&bytes) }))
@@ -200,7 +217,9 @@ impl Tool {
         let status = self.device()?.status;
         let upgrade = said.and_then(upgrade_from).unwrap_or(status.upgrade);
         let update = self.update.as_ref().ok_or(Refused::Question("no update is open"))?;
-        match self.upload.next(update, &status, &upgrade) {
+        let next = self.upload.next(update, &status, &upgrade);
+        self.uploads = next.is_some();
+        match next {
             Some(next) => Ok(request(&self.client.request(&next)?)),
             None => Ok(json!({ "done": true })),
         }

@@ -90,6 +90,38 @@ fn a_refusal_names_kind_and_field() {
 }
 
 #[test]
+fn an_upgrade_goes_on_where_the_socket_says_after_a_power_cut() {
+    let mut tool = Tool::default();
+    let id = read(&mut tool, "EU", "EU868");
+    ask(&mut tool, &json!({ "do": "password", "password": "123456" }));
+    let file = ask(&mut tool, &json!({ "do": "sim_update", "version": "0020" }))["file"].take();
+    ask(&mut tool, &json!({ "do": "update_open", "file": file }));
+    let (mut upgrade, mut most, mut went_back) = (Value::Null, 0, false);
+    for requests in 0..1000 {
+        if requests == 10 {
+            for (line, ms) in [("power off", 10_000), ("power on", 10_000)] {
+                ask(&mut tool, &json!({ "do": "sim_do", "id": id, "line": line }));
+                ask(&mut tool, &json!({ "do": "sim_run", "id": id, "ms": ms }));
+            }
+        }
+        look(&mut tool, &id);
+        let next = ask(&mut tool, &json!({ "do": "update_next", "upgrade": upgrade }));
+        if next["done"] == true {
+            assert_eq!((&upgrade["state"], went_back), (&json!("ready"), true));
+            return;
+        }
+        let answer = exchange(&mut tool, &id, &next["request"]);
+        let taken = ask(&mut tool, &json!({ "do": "take", "answer": answer }));
+        assert!(taken["error"].is_null(), "{taken}");
+        upgrade = taken["upgrade"].clone();
+        let received = upgrade["received"].as_u64().unwrap();
+        went_back |= received < most;
+        most = most.max(received);
+    }
+    panic!("no end: {upgrade}");
+}
+
+#[test]
 fn fields_have_the_ranges_of_model_and_band() {
     let fields = ask(&mut Tool::default(), &json!({ "do": "fields", "region": "US915", "model": "UK" }));
     let field =

@@ -287,7 +287,7 @@ impl<L: Link> Bench<L> {
         // The first Ctrl-C stops between two pieces, so that a simulated socket is kept; the second ends the program.
         let interrupt = Interrupt::catch().ok();
         while let Some(request) = upload.next(&update, &status, &upgrade) {
-            if let Some(now) = self.talk.act(&request)? {
+            if let Some(now) = upload.take(self.talk.act(&request))? {
                 upgrade = now;
             }
             progress.show(&upgrade);

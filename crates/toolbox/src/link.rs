@@ -99,8 +99,15 @@ impl<L: Link> Talk<L> {
             // Was it obeyed, and the answer lost? Then the socket counted it, and takes it for an old one now.
             Err(Error::Refused(Code::Stale)) => {
                 let after = self.status()?;
-                let counted = after.challenge.sequence() == before.challenge.sequence().wrapping_add(1);
-                if counted { Ok(Some(after.upgrade)) } else { Err(Error::Refused(Code::Stale)) }
+                if after.challenge.sequence() != before.challenge.sequence().wrapping_add(1) {
+                    return Err(Error::Refused(Code::Stale));
+                }
+                let upgrade = after.upgrade;
+                // Obeyed, and refused by the upgrade itself.
+                if is_of_upgrade(request) && upgrade.refused != 0 {
+                    return Err(Error::Upgrade(upgrade));
+                }
+                Ok(Some(upgrade))
             }
             other => other,
         }
@@ -116,4 +123,15 @@ impl<L: Link> Talk<L> {
             }
         }
     }
+}
+
+/// Tells whether what the socket says of its upgrade is about this request.
+const fn is_of_upgrade(request: &Request<'_>) -> bool {
+    matches!(
+        request,
+        Request::UpgradeBegin { .. }
+            | Request::UpgradeChunk { .. }
+            | Request::UpgradeFinish
+            | Request::UpgradeAbort
+    )
 }

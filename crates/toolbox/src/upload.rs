@@ -1,12 +1,15 @@
 //! An image on its way into a socket, piece by piece.
 
 use sockeye_nfc::{HEADER, Request, Status, TAG, Upgrade, UpgradeState};
-use sockeye_upgrade::{HEADER_LEN, Header};
+use sockeye_upgrade::{HEADER_LEN, Header, Refusal};
 
 use crate::error::Error;
 
 /// What stands before the bytes of a piece: its offset.
 const OFFSET: usize = 4;
+
+/// How often a socket may send the tool back before it has come further than ever: each restart of its takes one.
+const SETBACKS: u8 = 8;
 
 /// A file with a signed update: its header, and the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +60,10 @@ impl Update {
 pub struct Upload {
     begun: bool,
     finished: bool,
+    /// The most that the socket has had.
+    furthest: u32,
+    /// How often it has sent the tool back since.
+    setbacks: u8,
 }
 
 impl Upload {
@@ -89,5 +96,32 @@ impl Upload {
         let piece = if room >= 256 { room / 256 * 256 } else { room / 8 * 8 }.max(1);
         let end = from.saturating_add(piece).min(image.len());
         Some(Request::UpgradeChunk { offset: upgrade.received, data: image.get(from..end)? })
+    }
+
+    /// Takes what came of the request that was made last, and returns how the upgrade stands, if the socket said so.
+    ///
+    /// A socket that has restarted meanwhile, as after a power cut, has less than it had and refuses the piece that comes next:
+    /// then the next request is what it wants.
+    ///
+    /// # Errors
+    /// What came, if it is any other error, or if the socket sends the tool back again and again.
+    pub fn take(&mut self, came: Result<Option<Upgrade>, Error>) -> Result<Option<Upgrade>, Error> {
+        let (said, error) = match came {
+            Ok(said) => (said, None),
+            Err(error @ Error::Upgrade(said)) => (Some(said), Some(error)),
+            Err(error) => return Err(error),
+        };
+        let Some(upgrade) = said else { return Ok(None) };
+        if upgrade.received > self.furthest {
+            (self.furthest, self.setbacks) = (upgrade.received, 0);
+        }
+        let Some(error) = error else { return Ok(said) };
+        match Refusal::from_code(upgrade.refused, upgrade.received) {
+            Some(Refusal::Offset { .. }) => self.finished = false,
+            Some(Refusal::NothingBegun) => (self.begun, self.finished) = (false, false),
+            _ => return Err(error),
+        }
+        self.setbacks = self.setbacks.saturating_add(1);
+        if self.setbacks > SETBACKS { Err(error) } else { Ok(said) }
     }
 }

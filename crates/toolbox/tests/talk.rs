@@ -163,7 +163,7 @@ fn upload(line: &mut Line, update: &Update, steps: usize) -> Result<(Option<u32>
     let (mut upload, mut upgrade, mut first) = (Upload::default(), status.upgrade, None);
     for _ in 0..steps {
         let Some(request) = upload.next(update, &status, &upgrade) else { break };
-        upgrade = talk.act(&request)?.unwrap();
+        upgrade = upload.take(talk.act(&request))?.unwrap();
         first = first.or(Some(upgrade.received));
     }
     Ok((first, upgrade))
@@ -181,6 +181,87 @@ fn an_upgrade_goes_on_where_it_was_interrupted_over_a_line_that_loses() {
     assert_eq!((end.state, end.refused), (UpgradeState::Ready, 0), "the whole image has its hash");
     line.socket.run_ms(30_000);
     assert_eq!(talk(&mut line).status().unwrap().software_version, [0, 0x20]);
+}
+
+/// Takes the supply away until the capacitor is empty, and gives it back.
+fn cut_power(line: &mut Line) {
+    for act in ["power off", "power on"] {
+        line.socket.stimulate(act).unwrap();
+        line.socket.run_ms(10_000);
+    }
+}
+
+#[test]
+fn an_upgrade_goes_on_where_the_socket_says_after_power_cuts() {
+    let update = update();
+    let mut line = eu();
+    let status = talk(&mut line).status().unwrap();
+    let (mut upload, mut upgrade, mut requests, mut back) = (Upload::default(), status.upgrade, 0, 0);
+    while let Some(request) = upload.next(&update, &status, &upgrade) {
+        requests += 1;
+        assert!(requests < 1000, "{upgrade:?}");
+        // Before the second piece, in the middle twice in a row, and before the end.
+        let cuts = match (&request, requests) {
+            (_, 3) => 1,
+            (_, 20) => 2,
+            (Request::UpgradeFinish, _) if back == 2 => 1,
+            _ => 0,
+        };
+        for _ in 0..cuts {
+            cut_power(&mut line);
+        }
+        let came = talk(&mut line).act(&request);
+        back += usize::from(matches!(&came, Err(Error::Upgrade(said)) if said.refused == 9));
+        upgrade = upload.take(came).unwrap().unwrap();
+    }
+    assert_eq!((upgrade.state, upgrade.refused), (UpgradeState::Ready, 0), "the whole image has its hash");
+    assert_eq!(back, 3, "after each start it goes on a page before");
+}
+
+#[test]
+fn an_upload_that_the_socket_has_forgotten_begins_again() {
+    let update = update();
+    let mut line = eu();
+    let (_, upgrade) = upload(&mut line, &update, 5).unwrap();
+    let (mut upload, status) = (Upload::default(), eu_status());
+    // The header; then somebody else gives the upgrade up.
+    let begin = upload.next(&update, &status, &upgrade).unwrap();
+    let upgrade = upload.take(talk(&mut line).act(&begin)).unwrap().unwrap();
+    talk(&mut line).act(&Request::UpgradeAbort).unwrap();
+    let piece = upload.next(&update, &status, &upgrade).unwrap();
+    assert!(matches!(piece, Request::UpgradeChunk { .. }));
+    let upgrade = upload.take(talk(&mut line).act(&piece)).unwrap().unwrap();
+    let again = upload.next(&update, &status, &upgrade).unwrap();
+    assert!(matches!(again, Request::UpgradeBegin { .. }), "{again:?}");
+}
+
+#[test]
+fn a_socket_that_always_wants_another_piece_ends_the_upload() {
+    let mut upload = Upload::default();
+    let back = |received| Upgrade { state: UpgradeState::Receiving, refused: 9, received, total: 100_000 };
+    let goes_on = |upload: &mut Upload, received| upload.take(Err(Error::Upgrade(back(received)))).is_ok();
+    let times = (0..100).take_while(|_| goes_on(&mut upload, 2048)).count();
+    assert_eq!(times, 8);
+    // It has come further meanwhile.
+    assert!(goes_on(&mut upload, 4096));
+    let refused = Error::Upgrade(Upgrade { refused: 8, ..back(4096) });
+    assert_eq!(upload.take(Err(refused.clone())), Err(refused), "what is refused for another reason is");
+}
+
+#[test]
+fn what_a_socket_refused_is_no_success_because_its_answer_was_lost() {
+    let mut bytes = simulated_update([0, 0x20], Conduct::Well);
+    *bytes.last_mut().unwrap() ^= 1;
+    let spoilt = Update::parse(bytes).unwrap();
+    let mut line = eu();
+    let (_, upgrade) = upload(&mut line, &spoilt, 2).unwrap();
+    // The header and the other pieces.
+    let steps = upgrade.total.div_ceil(upgrade.received) as usize;
+    assert_eq!(upload(&mut line, &spoilt, steps).unwrap().1.received, upgrade.total);
+    // The header once more, and the end.
+    line.faults = vec![Fault::None, Fault::AnswerLost];
+    let refused = upload(&mut line, &spoilt, 1000).unwrap_err();
+    assert_eq!(refused.to_string(), "the image arrived damaged: begin again");
 }
 
 #[test]
