@@ -92,7 +92,8 @@ impl Tool {
                 if yes && self.uploads {
                     // Obeyed, and perhaps refused by the upgrade itself.
                     let upgrade = status.upgrade;
-                    let came = if upgrade.refused == 0 { Ok(Some(upgrade)) } else { Err(Error::Upgrade(upgrade)) };
+                    let came =
+                        if upgrade.refused == 0 { Ok(Some(upgrade)) } else { Err(Error::Upgrade(upgrade)) };
                     self.upload.take(came)?;
                 }
                 Ok(json!({ "yes": yes, "upgrade": upgrade_json(&status.upgrade) }))

@@ -4,6 +4,8 @@
 
 mod bench;
 mod image;
+#[path = "figures/span.rs"]
+mod span;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,14 +15,16 @@ use embedded_storage::nor_flash::ReadNorFlash;
 use image::{Board, MemoryMap};
 use sockeye_host::program::{describe, signed};
 use sockeye_host::report::Event;
-use sockeye_nfc::UpgradeState;
 use sockeye_nfc::ndef::{self, Record};
+use sockeye_nfc::{Request, Status, Upgrade, UpgradeState};
 use sockeye_settings::Password;
 use sockeye_toolbox::{Client, Error, Update, Upload};
 use sockeye_upgrade::{HEADER_LEN, Header, Image, Refusal, sign};
 use sockeye_virtual_hardware::bl0942::Fault;
+use sockeye_virtual_hardware::flash::Cut;
 use sockeye_virtual_hardware::sim::Sim;
 use sockeye_virtual_hardware::st25dv::{Phone, SharedTag};
+use span::{Random, runs};
 
 /// How often the phone looks for an answer, in µs.
 const LOOK_US: u64 = 500_000;
@@ -28,8 +32,8 @@ const LOOK_US: u64 = 500_000;
 /// How long it waits for one, in µs.
 const PATIENCE_US: u64 = 20_000_000;
 
-/// Refused: the piece does not begin where it should (docs/UPGRADE.md).
-const OFFSET: u8 = 9;
+/// What came of a request.
+type Came = Result<Option<Upgrade>, Error>;
 
 /// What came of an upload so far.
 #[derive(Debug, Default)]
@@ -45,62 +49,80 @@ struct Told {
     end: Option<Result<UpgradeState, Error>>,
 }
 
-/// A phone that is held to the tag until the socket has all of an update, or refuses it.
-async fn carry(sim: Sim, tag: SharedTag, update: Update, told: Rc<RefCell<Told>>) {
-    let mut phone = Phone::at(&tag);
-    let mut client = Client::default();
-    client.set_password(Some(Password::DEFAULT));
-    let mut upload = Upload::default();
-    let mut upgrade = None;
-    told.borrow_mut().from_ms = sim.now_us() / 1000;
-    loop {
-        let status = loop {
-            let message = phone.read_message().await.unwrap_or_default();
+/// A phone that somebody holds to the tag, with the ToolBox on it.
+struct Hand {
+    sim: Sim,
+    phone: Phone,
+    client: Client,
+    told: Rc<RefCell<Told>>,
+}
+
+impl Hand {
+    fn new(sim: &Sim, tag: &SharedTag) -> Self {
+        let mut client = Client::default();
+        client.set_password(Some(Password::DEFAULT));
+        Self { sim: sim.clone(), phone: Phone::at(tag), client, told: Rc::default() }
+    }
+
+    /// Reads the status, as soon as there is one.
+    async fn status(&mut self) -> Status {
+        loop {
+            let message = self.phone.read_message().await.unwrap_or_default();
             match ndef::find(&message, Record::Status) {
-                Some(found) => break client.see_status(found.payload).unwrap(),
-                None => sim.sleep_us(LOOK_US).await,
+                Some(found) => return self.client.see_status(found.payload).unwrap(),
+                None => self.sim.sleep_us(LOOK_US).await,
             }
-        };
-        let now = upgrade.unwrap_or(status.upgrade);
-        let Some(request) = upload.next(&update, &status, &now) else {
-            told.borrow_mut().end = Some(Ok(now.state));
-            return;
-        };
-        let request = client.request(&request).unwrap();
+        }
+    }
+
+    /// Has something done, and gives what came of it; nothing if no answer came.
+    async fn ask(&mut self, request: &Request<'_>) -> Option<Came> {
+        let request = self.client.request(request).unwrap();
         let mut message = vec![0; request.len() + ndef::RECORD_HEADER];
         let len = ndef::message(&[(Record::Request, &request)], &mut message).unwrap();
         message.truncate(len);
-        while phone.write_message(&message).await.is_err() {
-            sim.sleep_us(LOOK_US).await;
+        while self.phone.write_message(&message).await.is_err() {
+            self.sim.sleep_us(LOOK_US).await;
         }
-        told.borrow_mut().writes += 1;
-        told.borrow_mut().bytes += message.len();
-        let asked_us = sim.now_us();
-        let answer = loop {
-            sim.sleep_us(LOOK_US).await;
-            let message = phone.read_message().await.unwrap_or_default();
+        self.told.borrow_mut().writes += 1;
+        self.told.borrow_mut().bytes += message.len();
+        let asked_us = self.sim.now_us();
+        while self.sim.now_us() <= asked_us + PATIENCE_US {
+            self.sim.sleep_us(LOOK_US).await;
+            let message = self.phone.read_message().await.unwrap_or_default();
             if let Some(found) = ndef::find(&message, Record::Answer)
-                && client.is_for_us(found.payload)
+                && self.client.is_for_us(found.payload)
             {
-                break Some(client.take(found.payload));
+                return Some(self.client.take(found.payload));
             }
-            if sim.now_us() > asked_us + PATIENCE_US {
-                break None;
-            }
-        };
-        let Some(answer) = answer else {
-            // The socket was away. It says itself from where on.
-            (upload, upgrade) = (Upload::default(), None);
-            continue;
-        };
-        told.borrow_mut().until_ms = sim.now_us() / 1000;
-        match answer {
-            Ok(said) => upgrade = said.or(upgrade),
-            // After a power cut it goes on a page before the last one, and says so.
-            Err(Error::Upgrade(said)) if said.refused == OFFSET => upgrade = Some(said),
-            Err(error) => {
-                told.borrow_mut().end = Some(Err(error));
+        }
+        None
+    }
+
+    /// Is there until the socket has all of an update, or refuses it.
+    async fn carry(mut self, update: Update) {
+        let mut upload = Upload::default();
+        let mut upgrade = None;
+        self.told.borrow_mut().from_ms = self.sim.now_us() / 1000;
+        loop {
+            let status = self.status().await;
+            let now = upgrade.unwrap_or(status.upgrade);
+            let Some(request) = upload.next(&update, &status, &now) else {
+                self.told.borrow_mut().end = Some(Ok(now.state));
                 return;
+            };
+            let Some(came) = self.ask(&request).await else {
+                // The socket was away. Whoever holds the phone begins again, and the socket says where.
+                (upload, upgrade) = (Upload::default(), None);
+                continue;
+            };
+            self.told.borrow_mut().until_ms = self.sim.now_us() / 1000;
+            match upload.take(came) {
+                Ok(said) => upgrade = said.or(upgrade),
+                Err(error) => {
+                    self.told.borrow_mut().end = Some(Err(error));
+                    return;
+                }
             }
         }
     }
@@ -116,6 +138,7 @@ fn joined<B: Board>(seed: u64) -> Bench<B> {
 
 /// What is done to a socket to upgrade it, and what it shows of that.
 trait Upgrades {
+    fn hand(&self) -> Hand;
     fn hold_phone(&self, update: &Update) -> Rc<RefCell<Told>>;
     fn carry(&mut self, update: &Update) -> Rc<RefCell<Told>>;
     fn causes(&self) -> Vec<&'static str>;
@@ -127,11 +150,15 @@ trait Upgrades {
 }
 
 impl<B: Board> Upgrades for Bench<B> {
+    fn hand(&self) -> Hand {
+        Hand::new(self.world.sim(), &self.outside().tag)
+    }
+
     /// Somebody holds a phone to the tag.
     fn hold_phone(&self, update: &Update) -> Rc<RefCell<Told>> {
-        let told = Rc::new(RefCell::new(Told::default()));
-        let tag = self.outside().tag.clone();
-        self.world.sim().spawn(carry(self.world.sim().clone(), tag, update.clone(), told.clone()));
+        let hand = self.hand();
+        let told = hand.told.clone();
+        self.world.sim().spawn(hand.carry(update.clone()));
         told
     }
 
@@ -317,6 +344,152 @@ fn what_is_no_newer_image_of_the_maker_for_this_board_is_refused_with_its_reason
     bench.is_clean("");
 }
 
+/// What a socket says when a header comes by the tag, a piece, and the request to restart into that.
+fn answers<B: Board>(bench: &mut Bench<B>, update: &Update, image: &[u8]) -> [Came; 3] {
+    let came = Rc::new(RefCell::new(Vec::new()));
+    let (mut hand, to) = (bench.hand(), came.clone());
+    let (header, image) = (update.header().to_bytes(), image.to_vec());
+    bench.world.sim().spawn(async move {
+        for request in [
+            Request::UpgradeBegin { header: &header },
+            Request::UpgradeChunk { offset: 0, data: &image },
+            Request::UpgradeFinish,
+        ] {
+            hand.status().await;
+            let answer = hand.ask(&request).await.expect("the socket is there");
+            to.borrow_mut().push(answer);
+        }
+    });
+    while came.borrow().len() < 3 {
+        bench.run(1_000);
+        assert!(bench.now_us() < 400_000_000, "{came:?}");
+    }
+    came.take().try_into().unwrap()
+}
+
+fn an_update_cut_short_is_refused_with_its_reason<B: Board>() {
+    let (image, update) = next::<B>();
+    // The file: the tool sends none of it.
+    for there in [0, HEADER_LEN - 1, HEADER_LEN, HEADER_LEN + 1024, HEADER_LEN + image.len() - 1] {
+        let file = image::update::<B>()[..there].to_vec();
+        let error = Update::parse(file).unwrap_err();
+        assert_eq!(error.kind(), "update_file", "{there} bytes: {error}");
+    }
+    let mut bench = joined::<B>(6);
+    let before = bench.active(image.len());
+    let refused = |came: &Came| match came {
+        Err(Error::Upgrade(said)) => Refusal::from_code(said.refused, said.received),
+        other => panic!("{other:?}"),
+    };
+    let short = &image[..1024];
+    // A tool that says it were all: the socket wants the rest.
+    let [begun, taken, end] = answers(&mut bench, &update, short);
+    assert_eq!(begun.unwrap().unwrap().total as usize, image.len());
+    assert_eq!(taken.unwrap().unwrap().received, 1024);
+    assert_eq!(refused(&end), Some(Refusal::Offset { wanted: 1024 }));
+    // A header that tells of less: that is not what the maker signed.
+    let mut header = update.header().to_bytes();
+    header[28..32].copy_from_slice(&1024_u32.to_le_bytes());
+    let told_less = whole(&Header::parse(&header).unwrap(), short);
+    // The refusals at the end are about the first upgrade, which goes on waiting for its rest.
+    let [begun, ..] = answers(&mut bench, &told_less, short);
+    assert_eq!(refused(&begun), Some(Refusal::Signature));
+    // A maker's slip: a header of the length that is there, with the hash of the whole.
+    let mut about = made::<B>(&image, |_| {}).header().image();
+    about.len = 1024;
+    let [begun, taken, end] = answers(&mut bench, &whole(&signed(&about), short), short);
+    assert_eq!((begun.unwrap().unwrap().total, taken.unwrap().unwrap().received), (1024, 1024));
+    assert_eq!(refused(&end), Some(Refusal::Hash));
+    // And more than the header tells of: the socket has its pieces of 160 bytes as far as they fit.
+    let [_, too_much, end] = answers(&mut bench, &made::<B>(short, |_| {}), &image[..1032]);
+    assert_eq!(refused(&too_much), Some(Refusal::Length));
+    assert_eq!(refused(&end), Some(Refusal::Offset { wanted: 960 }));
+    bench.run(30_000);
+    assert!(bench.causes().is_empty() && bench.levels().is_empty(), "{:#?}", bench.events);
+    assert!(bench.active(image.len()) == before);
+    bench.is_clean("");
+}
+
+/// The supply goes. Either it falls as it does, and the socket stops in time; or at once, inside an operation on the flash.
+fn cut_power<B: Board>(bench: &mut Bench<B>, random: &mut Random) -> bool {
+    let is_torn = random.below(2) == 0;
+    if is_torn {
+        let (after, seed) = (random.below(40), random.below(u64::MAX >> 11));
+        bench.outside().flash.cut_after(after, Cut::Inside { seed });
+        let mut waited = 0;
+        while bench.outside().flash.is_powered() && waited < 3_000 {
+            bench.run(1);
+            waited += 1;
+        }
+    }
+    bench.act("power off").run(5_000 + random.below(5_000));
+    assert!(bench.socket().with_machine(|_| ()).is_none(), "the supply is still there");
+    bench.outside().flash.power_on();
+    bench.act("power on");
+    is_torn
+}
+
+/// Uploads with so many cuts each, at random moments; and so many in the swap.
+fn upload_with_cuts<B: Board>(seed: u64, cuts: u64, in_swap: u64) -> u64 {
+    let (image, update) = next::<B>();
+    let mut random = Random::new(seed);
+    let mut bench = joined::<B>(10 + seed);
+    let told = bench.hold_phone(&update);
+    let mut torn = 0;
+    for cut in 0..cuts {
+        // Most of an upload without a cut takes some five minutes; a part of it is done between two cuts.
+        bench.run(5_000 + random.below(240_000 / cuts));
+        assert!(told.borrow().end.is_none(), "cut {cut}: {told:?}");
+        torn += u64::from(cut_power(&mut bench, &mut random));
+        let is_start = |(_, event): &(u64, Event)| matches!(event, Event::Relay { cause: "power_up", .. });
+        bench.run(3_000);
+        assert_eq!(
+            bench.events.iter().filter(|it| is_start(it)).count() as u64,
+            cut + 1,
+            "{:#?}",
+            bench.events
+        );
+    }
+    let mut waited_ms = 0;
+    while bench.causes().is_empty() {
+        bench.run(100);
+        waited_ms += 100;
+        assert!(waited_ms < 900_000, "{told:?} {:#?}", bench.events);
+    }
+    assert_eq!(told.borrow().end, Some(Ok(UpgradeState::Ready)));
+    assert_eq!(bench.causes(), ["upgrade"], "{:#?}", bench.events);
+    bench.events.clear();
+    for _ in 0..in_swap {
+        // The whole swap takes 6 s and more.
+        bench.run(500 + random.below(1_000));
+        assert!(bench.levels().is_empty(), "the swap is over");
+        bench.act("power off").run(10_000);
+        bench.act("power on");
+    }
+    bench.run(120_000);
+    assert!(bench.active(image.len()) == image, "the active slot has the update");
+    assert_eq!(bench.shown(), (UpgradeState::Confirmed, update.version()), "{:#?}", bench.events);
+    bench.is_clean("");
+    torn
+}
+
+fn an_upgrade_goes_on_after_power_cuts_in_the_upload_and_in_the_swap<B: Board>() {
+    upload_with_cuts::<B>(1, 3, 2);
+}
+
+/// `SOCKEYE_RUNS` cuts in all, ten in each upload.
+fn a_hundred_cuts_in_uploads_end_in_the_update<B: Board>() {
+    let uploads = runs(100).div_ceil(10);
+    let torn: u64 = (1..=uploads).map(|seed| upload_with_cuts::<B>(seed, 10, 3)).sum();
+    println!(
+        "{}: {} power cuts at random moments of {uploads} uploads through the tag, {torn} of them inside a flash operation, and {} in \
+         the swaps: each ended in the update, confirmed",
+        B::NAME,
+        uploads * 10,
+        uploads * 3
+    );
+}
+
 /// Puts code in place of what a function of the next version begins with.
 fn broken<B: Board>(function: &str, code: &[u8]) -> Vec<u8> {
     let (mut image, _) = next::<B>();
@@ -377,6 +550,10 @@ fn an_image_that_cannot_measure_goes_back_after_five_minutes<B: Board>() {
 on_both! {
     an_update_through_the_tag_runs_is_confirmed_and_tells_its_version
     what_is_no_newer_image_of_the_maker_for_this_board_is_refused_with_its_reason
+    an_update_cut_short_is_refused_with_its_reason
+    an_upgrade_goes_on_after_power_cuts_in_the_upload_and_in_the_swap
+    #[ignore = "minutes"]
+    a_hundred_cuts_in_uploads_end_in_the_update
     an_image_that_hangs_goes_back_and_the_relay_stays
     an_image_that_cannot_measure_goes_back_after_five_minutes
 }

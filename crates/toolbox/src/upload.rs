@@ -8,7 +8,7 @@ use crate::error::Error;
 /// What stands before the bytes of a piece: its offset.
 const OFFSET: usize = 4;
 
-/// How often a socket may send the tool back before it has come further than ever: each restart of its takes one.
+/// How often a socket may send the tool back before it has come further than ever: a restart of its takes one.
 const SETBACKS: u8 = 8;
 
 /// A file with a signed update: its header, and the image.
@@ -100,8 +100,8 @@ impl Upload {
 
     /// Takes what came of the request that was made last, and returns how the upgrade stands, if the socket said so.
     ///
-    /// A socket that has restarted meanwhile, as after a power cut, has less than it had and refuses the piece that comes next:
-    /// then the next request is what it wants.
+    /// A socket that has restarted meanwhile, as after a power cut, has less than it had and refuses the piece that comes next;
+    /// so it does with a piece that its flash has not taken. Then the next request is what it wants.
     ///
     /// # Errors
     /// What came, if it is any other error, or if the socket sends the tool back again and again.
@@ -117,8 +117,10 @@ impl Upload {
         }
         let Some(error) = error else { return Ok(said) };
         match Refusal::from_code(upgrade.refused, upgrade.received) {
-            Some(Refusal::Offset { .. }) => self.finished = false,
-            Some(Refusal::NothingBegun) => (self.begun, self.finished) = (false, false),
+            Some(Refusal::Offset { .. } | Refusal::Flash | Refusal::NothingBegun) => {
+                self.begun = upgrade.state == UpgradeState::Receiving;
+                self.finished = false;
+            }
             _ => return Err(error),
         }
         self.setbacks = self.setbacks.saturating_add(1);

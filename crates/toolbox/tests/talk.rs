@@ -238,14 +238,19 @@ fn an_upload_that_the_socket_has_forgotten_begins_again() {
 #[test]
 fn a_socket_that_always_wants_another_piece_ends_the_upload() {
     let mut upload = Upload::default();
-    let back = |received| Upgrade { state: UpgradeState::Receiving, refused: 9, received, total: 100_000 };
-    let goes_on = |upload: &mut Upload, received| upload.take(Err(Error::Upgrade(back(received)))).is_ok();
-    let times = (0..100).take_while(|_| goes_on(&mut upload, 2048)).count();
-    assert_eq!(times, 8);
-    // It has come further meanwhile.
-    assert!(goes_on(&mut upload, 4096));
-    let refused = Error::Upgrade(Upgrade { refused: 8, ..back(4096) });
-    assert_eq!(upload.take(Err(refused.clone())), Err(refused), "what is refused for another reason is");
+    let back = |refused, received| {
+        let upgrade = Upgrade { state: UpgradeState::Receiving, refused, received, total: 100_000 };
+        Err(Error::Upgrade(upgrade))
+    };
+    // Not that piece; the flash has not taken it; none is under way (docs/UPGRADE.md).
+    for (refused, received) in [(9, 2048), (10, 4096), (11, 6144)] {
+        let times = (0..100).take_while(|_| upload.take(back(refused, received)).is_ok()).count();
+        assert_eq!(times, 8, "{refused}; a socket that has come further begins anew");
+    }
+    let mut upload = Upload::default();
+    for refused in (0..=255).filter(|code| ![9, 10, 11].contains(code)) {
+        assert_eq!(upload.take(back(refused, 0)), back(refused, 0));
+    }
 }
 
 #[test]

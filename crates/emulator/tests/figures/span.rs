@@ -1,4 +1,5 @@
 //! How often a figure is taken, and what came out.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 /// How often a figure is taken where nobody says otherwise.
 pub fn runs(default: u64) -> u64 {
