@@ -62,13 +62,7 @@ pub struct Image {
 pub fn build(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let (board, variant) = Board::choose(&workspace.root, &options.choice)?;
     let variant = if options.log { variant.with_log() } else { variant };
-    let mut image = make_as(workspace, &board, &variant, options.version_as)?;
-    // All variants are built in one place; who builds one on purpose finds it when another has been built.
-    if options.log || options.choice.variant.is_some() {
-        let kept = image.elf.with_file_name(format!("{}-{}", board.about.package, variant.name));
-        fs::copy(&image.elf, &kept).map_err(|error| Failure::file(&kept, error))?;
-        image.elf = kept;
-    }
+    let image = make_as(workspace, &board, &variant, options.version_as)?;
     println!("{}", workspace.short(&image.elf));
     let bootloader = make_bootloader(workspace, &board)?;
     if let Some(bootloader) = &bootloader {
@@ -113,7 +107,8 @@ pub fn elf(workspace: &Workspace, board: &Board, package: &str) -> Result<PathBu
     Ok(workspace.target_dir()?.join(&board.about.target).join("firmware").join(package))
 }
 
-/// Builds an image.
+/// Builds an image. Cargo builds all variants of a board in one place: here each has its own, PACKAGE-VARIANT beside it, where it is
+/// found after another has been built.
 ///
 /// # Errors
 /// As [`build`].
@@ -121,7 +116,7 @@ pub fn make(workspace: &Workspace, board: &Board, variant: &Variant) -> Result<I
     make_as(workspace, board, variant, None)
 }
 
-/// Builds an image that tells another version than its own.
+/// Builds an image, or one that tells another version than its own and is left where cargo builds it.
 ///
 /// # Errors
 /// As [`build`].
@@ -135,7 +130,13 @@ pub fn make_as(
     if let Some([major, minor]) = version {
         cargo.env(VERSION_VARIABLE, format!("{major:x}.{minor:x}"));
     }
-    finish(workspace, board, cargo, &board.about.package)
+    let mut image = finish(workspace, board, cargo, &board.about.package)?;
+    if version.is_none() {
+        let own = image.elf.with_file_name(format!("{}-{}", board.about.package, variant.name));
+        fs::copy(&image.elf, &own).map_err(|error| Failure::file(&own, error))?;
+        image.elf = own;
+    }
+    Ok(image)
 }
 
 /// Builds the bootloader, if the board has one.

@@ -47,7 +47,6 @@ pub fn size(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
     let mut divided = Vec::new();
     for board in &boards {
         for variant in &board.variants {
-            // Variants share a path, so that one is read before the next is built.
             let image = build::make(workspace, board, variant)?;
             divided.push(Divided::new(workspace, board, variant, &image)?);
             measured.push((board, variant, image.size));

@@ -238,11 +238,10 @@ fn emulation(workspace: &Workspace) -> Count {
     let docs = ["doc", "--quiet", "--no-deps", "-p", "sockeye-emulator"];
     count.add(process::run(workspace.cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings")).into());
     let images = || {
-        // Before the others, as it takes their place. Log and serial line are tested on one chip.
+        // Log and serial line are tested on one chip.
         let choice = Choice { board: "rp2040-sx1262".to_owned(), variant: Some("serial".to_owned()) };
         build::build(workspace, &build::Options::with_log(choice))?;
         emulate::BOARDS.iter().try_for_each(|board| {
-            // So does the update to the next version.
             sign::next(workspace, board)?;
             emulate::images(workspace, &emulate::Chosen::of(board)).map(drop)
         })

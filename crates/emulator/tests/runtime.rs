@@ -30,7 +30,7 @@ impl Functions {
         let path = std::env::var_os("SOCKEYE_STM32WL_ELF").map_or_else(
             || {
                 PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-                    .join("../thumbv7em-none-eabi/firmware/sockeye-stm32wl")
+                    .join("../thumbv7em-none-eabi/firmware/sockeye-stm32wl-lora-e5")
             },
             PathBuf::from,
         );

@@ -13,6 +13,8 @@ use sockeye_emulator::stm32wl::Stm32wl;
 pub trait Board: Chip {
     /// The board's name.
     const NAME: &'static str;
+    /// The variant that is tested: the board's first.
+    const VARIANT: &'static str;
     /// What its images are built for.
     const TARGET: &'static str;
     /// In how many ways a program of its flash is torn in a test: the more bytes it has, the more.
@@ -21,12 +23,14 @@ pub trait Board: Chip {
 
 impl Board for Stm32wl {
     const NAME: &'static str = "stm32wl";
+    const VARIANT: &'static str = "lora-e5";
     const TARGET: &'static str = "thumbv7em-none-eabi";
     const TEARS: u64 = 1;
 }
 
 impl Board for Rp2040 {
     const NAME: &'static str = "rp2040-sx1262";
+    const VARIANT: &'static str = "pico";
     const TARGET: &'static str = "thumbv6m-none-eabi";
     const TEARS: u64 = 4;
 }
@@ -40,13 +44,12 @@ pub fn image() -> Rc<Image> {
 pub fn of<B: Board>() -> Rc<Image> {
     let variable = format!("SOCKEYE_{}", B::NAME.to_uppercase().replace('-', "_"));
     let package = format!("sockeye-{}", B::NAME);
-    let application = read::<B>(&format!("{variable}_ELF"), &package);
+    let application = read::<B>(&format!("{variable}_ELF"), &format!("{package}-{}", B::VARIANT));
     let bootloader = read::<B>(&format!("{variable}_BOOTLOADER"), &format!("{package}-bootloader"));
     Rc::new(application.join(bootloader))
 }
 
-/// Reads bootloader and application of a variant that `cargo xtask build --variant V` or `--log` has left beside the board's
-/// image.
+/// Reads bootloader and application of another variant, as `cargo xtask build --variant V` or `--log` has made it.
 pub fn aside<B: Board>(variant: &str) -> Rc<Image> {
     let package = format!("sockeye-{}", B::NAME);
     let application = read::<B>("SOCKEYE_NONE", &format!("{package}-{variant}"));
