@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::board::{Board, Choice};
+use crate::board::{Board, Choice, Variant};
 use crate::build;
 use crate::failure::Failure;
 use crate::process;
@@ -20,6 +20,8 @@ pub const BOARDS: [&str; 2] = ["stm32wl", "rp2040-sx1262"];
 /// A board that is not modelled, an image or an emulator that does not build.
 pub fn emulate(workspace: &Workspace, args: &[OsString]) -> Result<(), Failure> {
     let (chosen, rest) = take_board(args)?;
+    // Before the minutes that the emulator takes to build.
+    modelled(workspace, &chosen.choice)?;
     let mut emulator = Command::new(build_emulator(workspace)?);
     if !rest.iter().any(|arg| arg == "--help" || arg == "-h") {
         let Images { application, bootloader } = images(workspace, &chosen)?;
@@ -58,14 +60,19 @@ pub struct Images {
 /// # Errors
 /// A board that is not modelled, an image that does not build.
 pub fn images(workspace: &Workspace, Chosen { choice, log }: &Chosen) -> Result<Images, Failure> {
-    let (board, variant) = Board::choose(&workspace.root, choice)?;
+    let (board, variant) = modelled(workspace, choice)?;
+    let variant = if *log { variant.with_log() } else { variant };
+    let bootloader = build::make_bootloader(workspace, &board)?.map(|image| image.elf);
+    Ok(Images { application: build::make(workspace, &board, &variant)?.elf, bootloader })
+}
+
+fn modelled(workspace: &Workspace, choice: &Choice) -> Result<(Board, Variant), Failure> {
+    let found = Board::choose(&workspace.root, choice)?;
     let name = choice.board.as_str();
     if !BOARDS.contains(&name) {
         return Err(Failure::Usage(format!("there is no model of {name}, only of {}", BOARDS.join(" and "))));
     }
-    let variant = if *log { variant.with_log() } else { variant };
-    let bootloader = build::make_bootloader(workspace, &board)?.map(|image| image.elf);
-    Ok(Images { application: build::make(workspace, &board, &variant)?.elf, bootloader })
+    Ok(found)
 }
 
 fn build_emulator(workspace: &Workspace) -> Result<PathBuf, Failure> {

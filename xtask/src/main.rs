@@ -114,9 +114,10 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Setup => setup::setup(&workspace),
         Command::Run { args } => run::run(&workspace, "sockeye-host", &args),
-        Command::Toolbox { args } if args.first().is_some_and(|arg| arg == "--serve") => {
-            web::serve(&workspace)
-        }
+        Command::Toolbox { args } if args.iter().any(|arg| arg == "--serve") => match args.len() {
+            1 => web::serve(&workspace),
+            _ => Err(Failure::Usage("--serve takes nothing else: what to do is said in the page".to_owned())),
+        },
         Command::Toolbox { args } => run::run(&workspace, "sockeye-toolbox", &args),
         Command::Emulate { args } => emulate::emulate(&workspace, &args),
         Command::Test(options) => test::test(&workspace, &options),

@@ -75,6 +75,19 @@ fn an_unknown_board_gives_the_boards_that_there_are() {
 }
 
 #[test]
+fn a_board_that_is_not_modelled_is_refused_before_anything_is_built() {
+    check("emulate --board rak4631", &["there is no model of rak4631, only of stm32wl and rp2040-sx1262"]);
+    check("emulate --for 2h --board esp32", &["no board `esp32`"]);
+    check("emulate --variant blue", &["no variant `blue`"]);
+}
+
+#[test]
+fn the_page_is_served_without_other_options() {
+    check("toolbox --serve --port 3", &["--serve takes nothing else"]);
+    check("toolbox --sim --serve", &["--serve takes nothing else"]);
+}
+
+#[test]
 fn an_unknown_fuzz_target_gives_the_targets_that_there_are() {
     check("fuzz lunch", &["no fuzz target `lunch`", "lorawan_mac", "metering", "protocol", "settings"]);
     check("fuzz protocol --for 30", &["'30'", "30s"]);
