@@ -166,6 +166,11 @@ fn public_key() -> String {
     let file = env::var(KEY_VARIABLE).unwrap_or_else(|_| DEVELOPMENT_KEY.to_owned());
     println!("cargo::rerun-if-changed={file}");
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("the public key {file}: {error}"));
+    // It would lie in every socket, to be read out.
+    assert!(
+        !text.lines().any(|line| line.starts_with('#') && line.contains("secret half")),
+        "{file} is the secret half of a key; the bootloader wants the public one, NAME.pub"
+    );
     let digits: Vec<u8> = text
         .lines()
         .filter(|line| !line.starts_with('#'))

@@ -47,7 +47,11 @@ pub fn keygen(options: &Options) -> Result<(), Failure> {
     )?;
     write_new(&public_file, "Ed25519, public half, for the bootloader.", &public, false)?;
     println!("{}: keep it secret, and keep a copy", secret_file.display());
-    println!("{}: for `cargo xtask dist --key`, and for whoever checks", public_file.display());
+    println!(
+        "{}: for the bootloader; `cargo xtask dist --key {}` puts it there by itself",
+        public_file.display(),
+        secret_file.display()
+    );
     Ok(())
 }
 
@@ -63,12 +67,22 @@ fn write_new(file: &Path, comment: &str, key: &[u8; 32], is_secret: bool) -> Res
     written.map_err(|error| Failure::file(file, error))
 }
 
-/// Reads a key file. What is in it is never shown.
+/// What the comment of a public key's file says, and that of no secret one's.
+const PUBLIC: &str = "public half";
+
+/// Reads the file of a secret key. What is in it is never shown.
 ///
 /// # Errors
-/// A file that cannot be read, or holds no key.
+/// A file that cannot be read, holds no key, or the public half of one.
 pub fn read(file: &Path) -> Result<[u8; 32], Failure> {
     let text = fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
+    if text.lines().any(|line| line.starts_with('#') && line.contains(PUBLIC)) {
+        let secret = file.with_extension("key");
+        let (file, secret) = (file.display(), secret.display());
+        return Err(Failure::Usage(format!(
+            "{file} is the public half of a key; what signs is the secret one, such as {secret}"
+        )));
+    }
     let digits: String = text.lines().filter(|line| !line.starts_with('#')).map(str::trim).collect();
     hex(&digits).ok_or_else(|| {
         Failure::Usage(format!(
@@ -100,7 +114,7 @@ mod tests {
         let options = Options { name: folder.path().join("product") };
         keygen(&options).unwrap();
         let (secret, public) = (folder.path().join("product.key"), folder.path().join("product.pub"));
-        assert_eq!(sockeye_upgrade::public_key(&read(&secret).unwrap()), read(&public).unwrap());
+        assert_eq!(sockeye_upgrade::public_key(&read(&secret).unwrap()), digits_of(&public));
         let before = fs::read(&secret).unwrap();
         assert!(
             matches!(keygen(&options), Err(Failure::Usage(sentence)) if sentence.contains("never written over"))
@@ -119,7 +133,27 @@ mod tests {
     fn the_development_keys_belong_together() {
         let boards = crate::workspace::Workspace::find().unwrap().root.join("boards");
         let secret = read(&boards.join("development.key")).unwrap();
-        assert_eq!(sockeye_upgrade::public_key(&secret), read(&boards.join("development.pub")).unwrap());
+        assert_eq!(sockeye_upgrade::public_key(&secret), digits_of(&boards.join("development.pub")));
+    }
+
+    /// The public half taken for a seed would make a key whose secret everybody has.
+    #[test]
+    fn a_public_key_is_not_taken_for_a_secret_one() {
+        let folder = tempfile::tempdir().unwrap();
+        keygen(&Options { name: folder.path().join("product") }).unwrap();
+        let boards = crate::workspace::Workspace::find().unwrap().root.join("boards");
+        for public in [folder.path().join("product.pub"), boards.join("development.pub")] {
+            let Err(Failure::Usage(sentence)) = read(&public) else { panic!("{}", public.display()) };
+            assert!(
+                sentence.contains(".pub is the public half of a key; what signs is the secret one, "),
+                "{sentence}"
+            );
+        }
+    }
+
+    fn digits_of(file: &Path) -> [u8; 32] {
+        let text = fs::read_to_string(file).unwrap();
+        hex(text.lines().last().unwrap()).unwrap()
     }
 
     #[test]
