@@ -55,6 +55,8 @@ pub struct Service<B: Board> {
     pub(crate) copies: Copies,
     /// The records that were lost, and whose copies are still to be stored again.
     pub(crate) lost: u8,
+    /// The counters of the MAC were lost too, and the radio task has not stored them again.
+    pub(crate) counters_lost: bool,
     /// Until then the supply may be lost.
     pub(crate) calm_from_ms: u64,
     pub(crate) retained: &'static Retained,
@@ -163,19 +165,27 @@ impl<B: Board> Service<B> {
             shared.did.signal(Did::Upgraded(self.upgrade(&piece, shared).await));
         }
         if work.factory_reset {
-            self.factory_reset().await;
             work.reboot = Some(RebootCause::FactoryReset);
         }
-        if let Some(cause) = work.reboot {
-            if cause == RebootCause::Settings {
-                // The session is that of other settings: the next start begins one anew. The counters stay.
-                self.store(RecordId::MacSession, &[]).await;
-            }
-            if cause == RebootCause::Upgrade && self.restart_has_to_wait(shared).await {
+        let Some(cause) = work.reboot else { return };
+        let mut is_prepared = false;
+        loop {
+            // What a store before the restart has lost with the flash comes back first, or a counter would be used twice.
+            self.restore_lost(shared).await;
+            if self.restart_has_to_wait(cause, shared).await {
                 shared.service.put(|work| work.reboot = Some(cause));
                 return;
             }
-            self.restart(cause).await;
+            if is_prepared {
+                self.restart(cause).await;
+            }
+            match cause {
+                RebootCause::FactoryReset => self.factory_reset().await,
+                // The session is that of other settings: the next start begins one anew. The counters stay.
+                RebootCause::Settings => drop(self.store(RecordId::MacSession, &[]).await),
+                _ => {}
+            }
+            is_prepared = true;
         }
     }
 
@@ -240,6 +250,7 @@ impl<B: Board> Service<B> {
             self.observer.observe(Notice::Error { what: "flash: it held nothing of sense and was erased" });
             // Stored with what control asks for now, which it asks for again at its own pace if that fails too.
             self.lost = Copies::COUNT;
+            self.counters_lost = true;
             shared.radio.put(|work| work.records_lost = true);
             shared.events.send(ControlEvent::RecordsLost).await;
         }
@@ -249,6 +260,7 @@ impl<B: Board> Service<B> {
         self.copies.note(id, bytes);
         let stored = self.storage.store(id, bytes).await.is_ok();
         self.course.flash_failed = !stored;
+        self.counters_lost &= !(stored && id == RecordId::MacCounters);
         self.observer.observe(match stored {
             true => Notice::Stored { record: id.name() },
             false => Notice::Error { what: "flash: a record could not be stored" },

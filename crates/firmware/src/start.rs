@@ -181,6 +181,7 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
             erasures: 0,
             copies,
             lost: 0,
+            counters_lost: false,
             calm_from_ms: 0,
             retained,
             well_ms: held_until_ms.saturating_add(WELL_MS),

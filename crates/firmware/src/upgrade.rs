@@ -288,18 +288,20 @@ impl<B: Board> Service<B> {
         }
     }
 
-    /// Tells whether the restart has to wait, for the end of a transmission and its windows, and waits a moment if so. The
-    /// caller looks for work in between: what is to be stored meanwhile comes before the restart.
-    pub(crate) async fn restart_has_to_wait(&mut self, shared: &Shared) -> bool {
+    /// Tells whether the restart has to wait, one for an upgrade for the end of a transmission and its windows, and each for counters
+    /// that the flash has lost; and waits a moment if so. The caller looks for work in between: what is to be stored meanwhile comes
+    /// before the restart.
+    pub(crate) async fn restart_has_to_wait(&mut self, cause: RebootCause, shared: &Shared) -> bool {
         let now_ms = self.clock.now_ms();
         let latest_ms = *self.restart_latest_ms.get_or_insert(now_ms.saturating_add(RESTART_LIMIT_MS));
-        if !is_busy(shared) || now_ms >= latest_ms {
+        let waits = self.counters_lost || (cause == RebootCause::Upgrade && is_busy(shared));
+        if !waits || now_ms >= latest_ms {
             return false;
         }
         // The others go on meanwhile, and so does the watchdog.
         shared.service_alive.beat(now_ms);
         self.system.feed_watchdog();
-        self.until_quiet(LOOK_MS, shared).await;
+        self.clock.until_ms(now_ms.saturating_add(LOOK_MS)).await;
         true
     }
 

@@ -5,9 +5,11 @@ mod bench;
 
 use bench::{Bench, identity};
 use futures::executor::block_on;
-use sockeye_nfc::{Answer, Challenge, Code, Command, Keys, Request, Seal, Status};
-use sockeye_settings::Password;
+use sockeye_metering::Correction;
+use sockeye_nfc::{Answer, Challenge, Code, Command, Guard, Keys, Request, Seal, Status};
+use sockeye_settings::{Field, Identity, Key, Password, Region, Settings};
 use sockeye_state_machine::ResetCause;
+use sockeye_storage::RecordId;
 
 impl Bench {
     fn ask(&self, request: &Request<'_>) {
@@ -82,4 +84,54 @@ fn an_upgrade_that_waits_for_the_flash_is_answered_by_what_came_of_it() {
     bench.flash_goes_on.notify();
     bench.run_ms(2_000);
     assert_eq!(bench.answers(), [(Code::Upgrade, challenge)]);
+}
+
+/// Lets a socket with all its records restart, for a reason; tells what the flash then holds. It loses its sense so long before the
+/// restart.
+fn restarted(request: &Request<'_>, lost_before_us: Option<(u64, u64)>) -> (Bench, Vec<Option<Vec<u8>>>) {
+    let own = Identity { app_key: Key::new([9; 16]), ..identity() }.encode();
+    let calibration = Correction::new(1, 2, 3).unwrap().encode();
+    let bench = Bench::new().stored(&[(RecordId::Identity, &own), (RecordId::Calibration, &calibration)]);
+    bench.has_port.set(true);
+    bench.start(ResetCause::PowerOn);
+    bench.run_ms(40_000);
+    bench.button.hold(100_000);
+    bench.run_ms(5_000);
+    bench.ask(request);
+    if let Some((reset_us, before_us)) = lost_before_us {
+        bench.sim.run_until_us(reset_us - before_us);
+        assert_eq!(bench.resets.get(), 0);
+        bench.make_nonsense();
+    }
+    bench.run_ms(60_000);
+    assert_eq!(bench.resets.get(), 1);
+    let kept = [RecordId::Identity, RecordId::Calibration, RecordId::MacCounters, RecordId::RelayState];
+    let loaded = kept.map(|id| bench.load(id)).to_vec();
+    (bench, loaded)
+}
+
+#[test]
+fn rule_4_what_the_flash_loses_right_before_a_restart_is_stored_again_before_it() {
+    let mut other = Settings::default_for(Region::Eu868, &identity());
+    other.lorawan.join_eui = [7; 8];
+    let mut form = [0; 1024];
+    let len = other.encode_change([Field::JoinEui], &mut form).unwrap();
+    for (name, request) in [
+        ("command", Request::Command(Command::Reboot)),
+        ("factory reset", Request::Command(Command::FactoryReset)),
+        ("settings", Request::Write { guard: Guard::ANY, form: &form[..len] }),
+    ] {
+        let (bench, whole) = restarted(&request, None);
+        assert!(whole.iter().all(Option::is_some), "{name}: {whole:?}");
+        let reset_us = bench.reset_us.get().unwrap();
+        for before_us in [1, 1_500, 20_000] {
+            let (bench, after) = restarted(&request, Some((reset_us, before_us)));
+            let error = "Error { what: \"flash: it held nothing of sense";
+            assert!(bench.when(error).is_some(), "{name}, {before_us} us before");
+            assert_eq!(after, whole, "{name}, {before_us} us before");
+            // What was given back first is reset as well.
+            let settings = bench.load(RecordId::Settings).is_some();
+            assert_eq!(settings, name != "factory reset", "{name}, {before_us} us before");
+        }
+    }
 }
