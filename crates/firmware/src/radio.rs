@@ -217,6 +217,7 @@ impl<B: Board> RadioTask<B> {
             Ok(order) => {
                 if self.store(RecordId::D2dSenders, order.record(), shared).await {
                     shared.events.send(ControlEvent::D2d(order.once_stored())).await;
+                    shared.service.put(|work| work.heard = true);
                 }
             }
             // Counted only: to this device it is a neighbour's traffic.
@@ -260,6 +261,7 @@ impl<B: Board> RadioTask<B> {
                 self.observer.observe(Notice::Downlink { port, payload: &payload, fcnt, multicast });
                 let payload = Vec::from_slice(&payload).unwrap_or_default();
                 shared.events.send(ControlEvent::Downlink { port, payload, multicast }).await;
+                shared.service.put(|work| work.heard = true);
             }
             mac::Event::Error(error) => self.observer.observe(Notice::Error { what: error_name(error) }),
             // Asked for by nobody yet, or handled by the loop.

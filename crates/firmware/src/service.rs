@@ -35,8 +35,13 @@ const SHORT_MS: u64 = 5_000;
 
 const _: () = assert!(SHORT_MS > 1000 * CONTROL_LIMIT_S as u64 + WATCHDOG_PERIOD_MS);
 
-/// How long after the last store room is made in the flash, which may take an erase and stop the chip for so long: others
-/// first do what waited for the store, such as obeying a command.
+/// How long after the last store room is made in the flash: others first do what waited for the store, such as obeying a
+/// command.
+///
+/// An erase stops the chip, for 22 ms (STM32WL) or 45 ms (RP2040), and a command that ends meanwhile is obeyed late. So the
+/// page that is left behind is not erased then, but so long after a frame was heard: at SF7 the smallest command is 51 ms in
+/// the air, more at any slower rate, so the next one does not end before the erase. Only if no frame is heard before the log
+/// has filled another page, the page is erased when that is full.
 const ROOM_AFTER_MS: u64 = 2;
 
 /// How long a lost supply keeps the flash from erasing for later.
@@ -77,19 +82,21 @@ impl<B: Board> core::fmt::Debug for Service<B> {
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept.
 pub async fn service<B: Board>(service: &mut Service<B>, shared: &Shared) -> ! {
-    service.prepare(shared).await;
+    service.make_room(true, shared).await;
     let mut feed_ms = service.clock.now_ms();
     let mut room_ms = NEVER_MS;
+    let mut heard = false;
     loop {
         match select(shared.service.changed(), service.clock.until_ms(feed_ms.min(room_ms))).await {
             Either::First(()) => {
                 let work = shared.service.take();
+                heard |= work.heard;
                 service.work(work, shared).await;
                 room_ms = service.clock.now_ms().saturating_add(ROOM_AFTER_MS);
             }
             Either::Second(()) if room_ms <= feed_ms => {
                 room_ms = NEVER_MS;
-                service.prepare(shared).await;
+                service.make_room(core::mem::take(&mut heard), shared).await;
             }
             Either::Second(()) => {
                 let now_ms = service.clock.now_ms();
@@ -234,10 +241,15 @@ impl<B: Board> Service<B> {
 
     /// Keeps room in the flash for what is stored when the supply is lost, so that no erase lies in that path. While it
     /// is lost there is better to do; and while the radio is held back after faults too, as each first time writes a record.
-    async fn prepare(&mut self, shared: &Shared) {
+    /// With time for an erase the page that was left behind is erased as well.
+    async fn make_room(&mut self, may_erase: bool, shared: &Shared) {
         let now_ms = self.clock.now_ms();
         let is_held = now_ms.saturating_add(WELL_MS) < self.well_ms;
-        if now_ms >= self.calm_from_ms && !is_held && self.storage.prepare().await.is_err() {
+        let storage = &mut self.storage;
+        if now_ms >= self.calm_from_ms
+            && !is_held
+            && (may_erase && storage.settle().await.is_err() || storage.prepare().await.is_err())
+        {
             self.observer.observe(Notice::Error { what: "flash: no room could be kept" });
         }
         self.restore_lost(shared).await;

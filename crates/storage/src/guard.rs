@@ -9,6 +9,9 @@
 //!   therefore writes down which page it is about to erase, and finishes an erase that it finds unfinished
 //!   when it is opened.
 //!
+//! With the note the page counts as erased, and so the erase itself can wait for a better time ([`Guard::settle`]):
+//! until the log writes into that page, a whole page later.
+//!
 //! The notes have the last page of the range. A note is two words: one names the page, and after the erase it
 //! is overwritten with zeros, which NOR flash allows on both chips (RM0453 §4.3.7: a word may be programmed
 //! once, and after that with zeros only). When the page is full, it is erased. A word of it that is half
@@ -33,6 +36,9 @@ pub(crate) struct Guard<F> {
     /// The page whose erase did not come to its end. Until it does, nothing is written, and the page reads as erased:
     /// half erased it would mislead the log.
     unfinished: Option<u32>,
+    /// A page that counts as erased and is not yet, and the place of the note that says so. It is erased at
+    /// [`settle`](Self::settle), or before it is written.
+    owed: Option<(u32, u32)>,
     /// The end of what the log has written into the page that it writes; 0 before its first write.
     written: u32,
 }
@@ -53,7 +59,7 @@ fn noted_page(bytes: [u8; NOTE]) -> Option<u32> {
 impl<F: NorFlash> Guard<F> {
     /// Wraps a flash whose notes are in the page at offset `notes`. [`recover`](Self::recover) comes first.
     pub(crate) const fn new(flash: F, notes: u32) -> Self {
-        Self { flash, notes, next_note: notes, unfinished: None, written: 0 }
+        Self { flash, notes, next_note: notes, unfinished: None, owed: None, written: 0 }
     }
 
     /// Gives the flash itself.
@@ -67,6 +73,7 @@ impl<F: NorFlash> Guard<F> {
     pub(crate) async fn recover(&mut self, range: Range<u32>) -> Result<(), F::Error> {
         self.next_note = self.notes;
         self.unfinished = None;
+        self.owed = None;
         let mut is_spoilt = false;
         let mut at = self.notes;
         while at < self.notes_end() {
@@ -112,7 +119,9 @@ impl<F: NorFlash> Guard<F> {
         Ok(())
     }
 
+    /// Notes that a page is to be erased. That itself stops a chip for long, and has time until the page is written.
     async fn erase_page(&mut self, page: u32) -> Result<(), F::Error> {
+        self.settle().await?;
         if self.next_note >= self.notes_end() {
             self.erase_notes().await?;
         }
@@ -120,10 +129,23 @@ impl<F: NorFlash> Guard<F> {
         // Taken even if the write fails or is dropped: what is in the word then is not known.
         self.next_note = at.saturating_add(NOTE as u32);
         self.flash.write(at, &note(page)).await?;
-        self.unfinished = Some(page);
-        self.finish(page, at).await?;
-        self.unfinished = None;
+        self.owed = Some((page, at));
         Ok(())
+    }
+
+    /// Erases the page that is owed, if there is one.
+    pub(crate) async fn settle(&mut self) -> Result<(), F::Error> {
+        if let Some((page, note)) = self.owed.take() {
+            self.unfinished = Some(page);
+            self.finish(page, note).await?;
+            self.unfinished = None;
+        }
+        Ok(())
+    }
+
+    /// Tells whether a page is owed.
+    pub(crate) const fn owes(&self) -> bool {
+        self.owed.is_some()
     }
 
     /// Erases a page, and takes back the note that says so.
@@ -179,7 +201,8 @@ impl<F: NorFlash> ReadNorFlash for Guard<F> {
     const READ_SIZE: usize = F::READ_SIZE;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), F::Error> {
-        if self.unfinished == Some(page_of::<F>(offset)) {
+        let page = Some(page_of::<F>(offset));
+        if self.unfinished == page || self.owed.map(|(owed, _)| owed) == page {
             bytes.fill(0xFF);
             return Ok(());
         }
@@ -215,6 +238,9 @@ impl<F: NorFlash> NorFlash for Guard<F> {
         let end = offset.saturating_add(bytes.len() as u32);
         let is_same_page = page_of::<F>(offset) == page_of::<F>(self.written.saturating_sub(1));
         self.written = if is_same_page { end.max(self.written) } else { end };
+        if self.owed.is_some_and(|(page, _)| page == page_of::<F>(offset)) {
+            self.settle().await?;
+        }
         self.flash.write(self.unless_locked(offset), bytes).await
     }
 }

@@ -249,6 +249,25 @@ impl<F: NorFlash> Storage<F> {
         Ok(())
     }
 
+    /// Erases the page that the log has left behind, if one is to be erased, and tells whether it did. It has time until the
+    /// log has filled the page in use. For a time at which a chip that stops for an erase keeps nobody waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Flash`], [`Error::Layout`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn settle(&mut self) -> Result<bool, Error<F::Error>> {
+        self.begin().await?;
+        let flash = self.map.as_mut().ok_or(Error::Layout)?.flash();
+        let owed = flash.owes();
+        flash.settle().await.map_err(Error::Flash)?;
+        self.is_ready = true;
+        Ok(owed)
+    }
+
     /// Gives the flash, for what lies beside the records; `None` if the records' range is of no use. What lies in that range is
     /// to be left alone.
     pub fn flash(&mut self) -> Option<&mut F> {

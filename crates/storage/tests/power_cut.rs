@@ -40,13 +40,14 @@ fn open<C: Chip>(flash: &Flash<C>) -> Storage<Flash<C>> {
     Storage::new(flash.clone(), 0..(PAGES * C::ERASE_SIZE) as u32)
 }
 
-/// Does the step; tells whether the power stayed.
+/// Does the step, and the erase that it leaves for later; tells whether the power stayed.
 fn run<C: Chip>(flash: &Flash<C>, step: &Step) -> bool {
     let mut storage = open(flash);
     let done = match step {
         Step::Store(id, bytes) => block_on(storage.store(*id, bytes)),
         Step::ClearAllBut(keep) => block_on(storage.clear_all_but(keep)),
     };
+    let done = done.and_then(|()| block_on(storage.settle()).map(drop));
     assert_eq!(done.is_ok(), flash.is_powered(), "{step:?}: {done:?}");
     done.is_ok()
 }

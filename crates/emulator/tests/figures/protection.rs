@@ -1,5 +1,6 @@
 //! From the first reading above the hard limit to the relay's pin.
 
+use sockeye_virtual_hardware::st25dv::BusFault;
 use sockeye_virtual_hardware::sx126x::Fault;
 
 use crate::bench::Bench;
@@ -50,8 +51,8 @@ fn trip<B: Board>(bench: &mut Bench<B>, limit: u32, what: &str) -> (i64, i64) {
     (since(seen_us.unwrap()), since(jump_us))
 }
 
-/// How often a socket that has joined trips before the next one is plugged in: most of the work is to start and to join.
-const TRIPS_A_LIFE: u64 = 5;
+/// How often a socket trips before the next one is plugged in: most of the work is to start and to join.
+const TRIPS_A_LIFE: u64 = 50;
 
 /// A situation, and how it is come by.
 struct Situation<B: Board> {
@@ -60,41 +61,45 @@ struct Situation<B: Board> {
     start: fn(u64) -> Bench<B>,
     /// Goes on to a random moment of the situation.
     approach: fn(&mut Bench<B>, &mut Random),
-    /// What it supplies power again after, and how long it is then left alone, in ms (a quarter of it before); without it each trip is a fresh
-    /// start's.
-    reset: Option<(&'static str, u64)>,
+    /// What it supplies power again after a trip, and how long it is then left alone, in ms (a quarter of it before).
+    reset: (&'static str, u64),
 }
 
 impl<B: Board> Situation<B> {
     fn check(&self, count: u64) {
-        let (what, limit) = (self.what, limit_counts::<B>());
+        let (what, limit, (reset, rest_ms)) = (self.what, limit_counts::<B>(), self.reset);
         let (mut from_reading, mut from_jump) = (Span::NONE, Span::NONE);
         let mut random = Random::new(1);
         let mut starts = 0;
         while from_reading.count < count {
             starts += 1;
             let mut bench = (self.start)(starts);
-            for nth in 1..=TRIPS_A_LIFE {
+            for nth in 1..=TRIPS_A_LIFE.min(count - from_reading.count) {
+                if nth > 1 {
+                    bench.act("load 1000W").run(rest_ms / 4);
+                    // A command is not heard while a report goes out.
+                    for _ in 0..3 {
+                        if !bench.relays().any(|(_, on, _)| on) {
+                            bench.act(reset).run(rest_ms);
+                        }
+                    }
+                    assert!(
+                        bench.relays().any(|(_, on, _)| on),
+                        "{what}, start {starts}: {:?}",
+                        bench.events
+                    );
+                }
                 (self.approach)(&mut bench, &mut random);
                 let (seen_us, jump_us) =
                     trip(&mut bench, limit, &format!("{what}, start {starts}, trip {nth}"));
                 assert!(seen_us <= LIMIT_MS * 1000, "{what}, start {starts}, trip {nth}: {seen_us} µs");
                 from_reading.take(seen_us);
                 from_jump.take(jump_us);
-                let Some((reset, rest_ms)) = self.reset.filter(|_| from_reading.count < count) else { break };
-                bench.act("load 1000W").run(rest_ms / 4);
-                // A command is not heard while a report goes out.
-                for _ in 0..3 {
-                    if !bench.relays().any(|(_, on, _)| on) {
-                        bench.act(reset).run(rest_ms);
-                    }
-                }
-                assert!(bench.relays().any(|(_, on, _)| on), "{what}, start {starts}: {:?}", bench.events);
             }
         }
         println!(
             "{}: hard limit {what}: pin {:.1} to {:.1} ms after the first reading over it (at most {LIMIT_MS}), \
-             at most {:.1} ms after the load's jump; {count} random moments, {starts} fresh starts",
+             at most {:.1} ms after the load's jump; {count} random moments, {starts} new sockets",
             B::NAME,
             from_reading.least as f64 / 1000.0,
             from_reading.most as f64 / 1000.0,
@@ -113,11 +118,20 @@ fn joined<B: Board>(seed: u64) -> Bench<B> {
 fn the_hard_limit_while_joining<B: Board>() {
     Situation::<B> {
         what: "while joining",
-        start: |seed| Bench::new(&format!("--seed {seed} {AU}")),
-        approach: |bench, random| {
-            bench.run(1_000 + random.below(39_000));
+        start: |seed| {
+            let mut bench = Bench::new(&format!("--seed {seed} {AU}"));
+            bench.run(5_000);
+            bench
         },
-        reset: None,
+        // Factory reset: it starts anew, and joins within the next 40 s.
+        approach: |bench, random| {
+            bench.events.clear();
+            bench.act("hold 11s").run(12_500);
+            let resets = bench.reboots();
+            assert_eq!(resets, 1, "{:?}", bench.events);
+            bench.run(random.below(39_000));
+        },
+        reset: ("press", 2_000),
     }
     .check(runs(8));
 }
@@ -129,7 +143,7 @@ fn the_hard_limit_in_the_receive_windows<B: Board>() {
         approach: |bench, random| {
             bench.act("downlink 85 ff28ff confirmed").run(random.below(6_000));
         },
-        reset: Some(("press", 20_000)),
+        reset: ("press", 20_000),
     }
     .check(runs(8));
 }
@@ -145,7 +159,24 @@ fn the_hard_limit_while_settings_are_written<B: Board>() {
             bench.run(random.below(4_000));
         },
         // The button is locked.
-        reset: Some(("downlink 85 080100ff", 20_000)),
+        reset: ("downlink 85 080100ff", 20_000),
+    }
+    .check(runs(8));
+}
+
+fn the_hard_limit_with_a_tag_whose_bus_is_stuck<B: Board>() {
+    Situation::<B> {
+        what: "with the tag's bus stuck",
+        start: |seed| {
+            let bench = joined(seed);
+            bench.outside().tag.set_fault(BusFault::Stuck);
+            bench
+        },
+        // A phone comes, and the socket tries to read what it wrote.
+        approach: |bench, random| {
+            bench.act("nfc read").run(random.below(3_000));
+        },
+        reset: ("press", 8_000),
     }
     .check(runs(8));
 }
@@ -162,7 +193,7 @@ fn the_hard_limit_with_a_radio_that_does_not_answer<B: Board>() {
             bench.run(random.below(5_000));
         },
         // Short: it is awake all the time and asks for BUSY, which takes the emulator long.
-        reset: Some(("press", 2_000)),
+        reset: ("press", 2_000),
     }
     .check(runs(8));
 }
@@ -171,5 +202,6 @@ on_both! {
     the_hard_limit_while_joining
     the_hard_limit_in_the_receive_windows
     the_hard_limit_while_settings_are_written
+    the_hard_limit_with_a_tag_whose_bus_is_stuck
     the_hard_limit_with_a_radio_that_does_not_answer
 }
