@@ -203,10 +203,15 @@ impl<B: Board> RadioTask<B> {
     /// Has a record stored, and tells whether it is.
     pub(crate) async fn store(&self, id: RecordId, bytes: &[u8], shared: &Shared) -> bool {
         let Ok(bytes) = mac::RecordBytes::from_slice(bytes) else { return false };
+        // Else an uplink asks for it.
+        let heard = !shared.radio_busy.load(Ordering::Relaxed);
         // What the service task waits for is not to wait for that task.
         shared.radio_busy.store(false, Ordering::Relaxed);
         shared.awaited_stored.reset();
-        shared.service.put(|work| work.awaited = Some((id, bytes)));
+        shared.service.put(|work| {
+            work.awaited = Some((id, bytes));
+            work.heard |= heard;
+        });
         shared.awaited_stored.wait().await
     }
 
@@ -217,7 +222,6 @@ impl<B: Board> RadioTask<B> {
             Ok(order) => {
                 if self.store(RecordId::D2dSenders, order.record(), shared).await {
                     shared.events.send(ControlEvent::D2d(order.once_stored())).await;
-                    shared.service.put(|work| work.heard = true);
                 }
             }
             // Counted only: to this device it is a neighbour's traffic.
@@ -261,7 +265,6 @@ impl<B: Board> RadioTask<B> {
                 self.observer.observe(Notice::Downlink { port, payload: &payload, fcnt, multicast });
                 let payload = Vec::from_slice(&payload).unwrap_or_default();
                 shared.events.send(ControlEvent::Downlink { port, payload, multicast }).await;
-                shared.service.put(|work| work.heard = true);
             }
             mac::Event::Error(error) => self.observer.observe(Notice::Error { what: error_name(error) }),
             // Asked for by nobody yet, or handled by the loop.

@@ -245,11 +245,7 @@ impl<B: Board> Service<B> {
     async fn make_room(&mut self, may_erase: bool, shared: &Shared) {
         let now_ms = self.clock.now_ms();
         let is_held = now_ms.saturating_add(WELL_MS) < self.well_ms;
-        let storage = &mut self.storage;
-        if now_ms >= self.calm_from_ms
-            && !is_held
-            && (may_erase && storage.settle().await.is_err() || storage.prepare().await.is_err())
-        {
+        if now_ms >= self.calm_from_ms && !is_held && self.storage.prepare(may_erase).await.is_err() {
             self.observer.observe(Notice::Error { what: "flash: no room could be kept" });
         }
         self.restore_lost(shared).await;

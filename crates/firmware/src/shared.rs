@@ -135,7 +135,7 @@ pub(crate) struct ServiceWork {
     /// A piece of an upgrade.
     pub(crate) upgrade: Option<Piece>,
     pub(crate) supply_lost: bool,
-    /// A frame for this socket was heard just now: the next one is still to come, or in the air for long.
+    /// A frame for this socket was heard just now, of which a record is stored: the next one is still to come.
     pub(crate) heard: bool,
     pub(crate) factory_reset: bool,
     pub(crate) reboot: Option<RebootCause>,

@@ -221,8 +221,11 @@ impl<F: NorFlash> Storage<F> {
         Ok(())
     }
 
-    /// Sees to it that [`RESERVE`] bytes can be stored without an erase: moves on to the next page now, with the erase
-    /// that this takes, if there is less room in this one. For a time at which nothing is urgent.
+    /// Sees to it that [`RESERVE`] bytes can be stored without an erase: moves on to the next page now, if there is less room in
+    /// this one. For a time at which nothing is urgent.
+    ///
+    /// The page that the log has left behind is erased at the first call that may erase, or when the log has filled the one
+    /// in use. For a time at which a chip that stops for an erase keeps nobody waiting.
     ///
     /// # Errors
     ///
@@ -231,8 +234,11 @@ impl<F: NorFlash> Storage<F> {
     /// # Cancel safety
     ///
     /// Safe.
-    pub async fn prepare(&mut self) -> Result<(), Error<F::Error>> {
+    pub async fn prepare(&mut self, may_erase: bool) -> Result<(), Error<F::Error>> {
         self.begin().await?;
+        if may_erase {
+            self.map.as_mut().ok_or(Error::Layout)?.flash().settle(None).await.map_err(Error::Flash)?;
+        }
         let mut before = None;
         loop {
             let map = self.map.as_mut().ok_or(Error::Layout)?;
@@ -247,25 +253,6 @@ impl<F: NorFlash> Storage<F> {
         }
         self.is_ready = true;
         Ok(())
-    }
-
-    /// Erases the page that the log has left behind, if one is to be erased, and tells whether it did. It has time until the
-    /// log has filled the page in use. For a time at which a chip that stops for an erase keeps nobody waiting.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Flash`], [`Error::Layout`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe.
-    pub async fn settle(&mut self) -> Result<bool, Error<F::Error>> {
-        self.begin().await?;
-        let flash = self.map.as_mut().ok_or(Error::Layout)?.flash();
-        let owed = flash.owes();
-        flash.settle().await.map_err(Error::Flash)?;
-        self.is_ready = true;
-        Ok(owed)
     }
 
     /// Gives the flash, for what lies beside the records; `None` if the records' range is of no use. What lies in that range is

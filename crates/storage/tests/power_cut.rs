@@ -47,7 +47,9 @@ fn run<C: Chip>(flash: &Flash<C>, step: &Step) -> bool {
         Step::Store(id, bytes) => block_on(storage.store(*id, bytes)),
         Step::ClearAllBut(keep) => block_on(storage.clear_all_but(keep)),
     };
-    let done = done.and_then(|()| block_on(storage.settle()).map(drop));
+    // Once to leave the page, once to erase it.
+    let done = done.and_then(|()| block_on(storage.prepare(true)));
+    let done = done.and_then(|()| block_on(storage.prepare(true)));
     assert_eq!(done.is_ok(), flash.is_powered(), "{step:?}: {done:?}");
     done.is_ok()
 }

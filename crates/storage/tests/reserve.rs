@@ -35,7 +35,7 @@ fn round<C: Chip>(
     if restarts {
         *storage = open(flash);
     }
-    block_on(storage.prepare()).expect("prepares");
+    block_on(storage.prepare(false)).expect("prepares");
     let before = flash.counts();
     for (index, (id, length)) in PATH.into_iter().enumerate() {
         let value = vec![number.wrapping_mul(5).wrapping_add(index as u8); length];
@@ -113,7 +113,7 @@ fn a_page_is_turned_over_once_for_the_reserve_and_not_for_ever() {
     for number in 0..50_u8 {
         let _ = block_on(storage.store(RecordId::DelayTask, &[number; 10]));
         let erases = flash.counts().erases;
-        let _ = block_on(storage.prepare());
+        let _ = block_on(storage.prepare(false));
         assert!(flash.counts().erases - erases <= 2, "round {number}");
     }
 }

@@ -22,13 +22,13 @@ fn erases<C: Chip>(every: u32) -> (u64, u64) {
     for number in 0..8_000_u32 {
         let before = flash.counts().erases;
         block_on(storage.store(RecordId::DelayTask, &number.to_le_bytes())).expect("stores");
-        block_on(storage.prepare()).expect("prepares");
+        block_on(storage.prepare(false)).expect("prepares");
         let between = flash.counts().erases;
         elsewhere += between - before;
         if number % every == 0 {
-            let told = block_on(storage.settle()).expect("settles");
+            block_on(storage.prepare(true)).expect("settles");
             let erased = flash.counts().erases - between;
-            assert_eq!(u64::from(told), erased, "at most one, and it is told");
+            assert!(erased <= 1);
             settled += erased;
         }
     }
@@ -92,8 +92,8 @@ fn check<C: Chip>(steps: &[Step], cuts: &[(u64, bool, u64)]) -> Result<(), TestC
                 new = Some((*id, bytes));
                 block_on(storage.store(*id, bytes))
             }
-            Step::Prepare => block_on(storage.prepare()),
-            Step::Settle => block_on(storage.settle()).map(drop),
+            Step::Prepare => block_on(storage.prepare(false)),
+            Step::Settle => block_on(storage.prepare(true)),
         };
         prop_assert_eq!(done.is_ok(), flash.is_powered(), "{:?}", done);
         if done.is_err() {
