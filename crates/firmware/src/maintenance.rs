@@ -6,7 +6,6 @@
 use heapless::Vec;
 use sockeye_nfc::{
     Arrival, Code, Command, Guard, MAX_ANSWER, Port, Request, STATUS, Session, Shown, Status, Upgrade,
-    UpgradeState,
 };
 use sockeye_settings::{Action, Identity};
 use sockeye_state_machine::{Counters, Ignored, Order, Outcome, ResetCause};
@@ -226,7 +225,6 @@ fn count(counters: &Counters, ignored: &[Ignored]) -> u16 {
 /// Tells how the upgrade stands, as the port shows it.
 fn progress(shared: &Shared) -> Upgrade {
     let Progress { state, refused, received, total } = shared.upgrade_progress();
-    let state = UpgradeState::ALL.get(state as usize).copied().unwrap_or_default();
     Upgrade { state, refused: refused.map_or(0, Refusal::code), received, total }
 }
 

@@ -47,6 +47,7 @@ pub use port::{Arrival, NoPort, Port, Shown};
 pub use request::{Command, Envelope, Guard, HEADER, Kind, Request, Seal, TAG};
 pub use serial::Serial;
 pub use session::{RECORD, Session, TRIES};
-pub use status::{Challenge, Faults, STATUS, Status, Upgrade, UpgradeState};
+pub use sockeye_upgrade::State as UpgradeState;
+pub use status::{Challenge, Faults, STATUS, Status, Upgrade};
 pub use tag::Tag;
 pub use wire::Malformed;

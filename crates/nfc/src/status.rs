@@ -1,6 +1,7 @@
 //! The status: what anybody may read of a socket.
 
 use sockeye_settings::{Model, Region};
+use sockeye_upgrade::State as UpgradeState;
 
 use crate::wire::{Malformed, Reader, Writer};
 
@@ -45,31 +46,6 @@ pub struct Faults {
     /// What the last of them came from: control, radio or service hung, the processor hung, panic, fault of the processor,
     /// unknown NMI are 1 to 7; 0 if there was none.
     pub last_restart: u8,
-}
-
-/// How far an upgrade is; its number is on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum UpgradeState {
-    /// None.
-    #[default]
-    None = 0,
-    /// An image is being received.
-    Receiving = 1,
-    /// The image is whole and right: the next restart swaps.
-    Ready = 2,
-    /// The new image runs, and watches itself.
-    Trying = 3,
-    /// The new image runs for good.
-    Confirmed = 4,
-    /// The new image did not do; the old one runs again.
-    GoneBack = 5,
-}
-
-impl UpgradeState {
-    /// All states, each at the place of its number.
-    pub const ALL: [Self; 6] =
-        [Self::None, Self::Receiving, Self::Ready, Self::Trying, Self::Confirmed, Self::GoneBack];
 }
 
 /// How an upgrade stands.

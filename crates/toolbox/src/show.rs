@@ -1,7 +1,7 @@
 //! What was read, as JSON: for `--json` and for the web page.
 
 use serde_json::{Value, json};
-use sockeye_nfc::{Status, Upgrade, UpgradeState};
+use sockeye_nfc::{Status, Upgrade};
 use sockeye_settings::template::{Secrets, Template};
 use sockeye_settings::{Model, Settings};
 
@@ -60,17 +60,9 @@ pub fn status_json(status: &Status) -> Value {
 /// Returns how an upgrade stands as JSON.
 #[must_use]
 pub fn upgrade_json(upgrade: &Upgrade) -> Value {
-    let state = match upgrade.state {
-        UpgradeState::None => "none",
-        UpgradeState::Receiving => "receiving",
-        UpgradeState::Ready => "ready",
-        UpgradeState::Trying => "trying",
-        UpgradeState::Confirmed => "confirmed",
-        UpgradeState::GoneBack => "gone_back",
-    };
     let refused = sockeye_upgrade::Refusal::from_code(upgrade.refused, upgrade.received);
     json!({
-        "state": state,
+        "state": upgrade.state.name(),
         "refused": refused.map(|refused| refused.to_string()),
         "received": upgrade.received,
         "total": upgrade.total,

@@ -43,6 +43,10 @@ pub enum State {
 }
 
 impl State {
+    /// All states, each at the place of its number.
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Receiving, Self::Ready, Self::Trying, Self::Confirmed, Self::GoneBack];
+
     /// Returns the name that logs and JSON lines use.
     #[must_use]
     pub const fn name(self) -> &'static str {
