@@ -5,6 +5,7 @@
 //! Cortex-M does by itself: it stacks registers and enters a handler, and lets time jump while the CPU sleeps.
 
 mod debug;
+mod reads;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use crate::time::{Time, ticks_of_us};
 use crate::trace::Trace;
 
 pub use self::debug::{Halt, Registers};
+pub use self::reads::Reads;
 
 /// A handler returns here, to a breakpoint. A Cortex-M has a number there that is no address.
 const RETURN: u64 = 0x1FFE_0000;
@@ -79,6 +81,7 @@ pub struct Machine<C> {
     slept: Rc<Cell<Option<Sleep>>>,
     image: Rc<Image>,
     trace: Option<Rc<Trace>>,
+    reads: Option<Reads>,
     debug: Option<debug::Debug>,
     sleep: Option<Sleep>,
     pc: u32,
@@ -134,6 +137,7 @@ impl<C: Chip> Machine<C> {
             slept,
             image: image.clone(),
             trace: None,
+            reads: None,
             debug: None,
             sleep: None,
             pc: 0,
@@ -494,7 +498,8 @@ impl<C: Chip> Machine<C> {
             caller: self.register(RegisterARM::LR)?,
             is_masked: self.is_masked()?,
         };
-        let result = self.chip.borrow_mut().call(&mut self.cpu, call);
+        let mut memory = reads::Watched { cpu: &mut self.cpu, reads: self.reads.as_ref() };
+        let result = self.chip.borrow_mut().call(&mut memory, call);
         match result {
             Some(value) => {
                 self.cpu.reg_write(RegisterARM::R0, u64::from(value))?;

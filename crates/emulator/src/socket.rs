@@ -260,6 +260,11 @@ impl<C: Chip> EmulatedSocket<C> {
                 self.see(change);
             }
             self.tell_faults();
+            if !self.outside.flash.is_powered() {
+                // A test has cut the supply in the middle of an operation: what the flash loses at once, all lose.
+                self.lose_supply();
+                continue;
+            }
             if now_us >= until_us {
                 match supply_us.filter(|at_us| *at_us <= until_us) {
                     Some(_) => self.fall(),

@@ -16,7 +16,7 @@ use image::{Board, MemoryMap};
 use sockeye_host::program::{describe, signed};
 use sockeye_host::report::Event;
 use sockeye_nfc::ndef::{self, Record};
-use sockeye_nfc::{Request, Status, Upgrade, UpgradeState};
+use sockeye_nfc::{Code, Request, Status, Upgrade, UpgradeState};
 use sockeye_settings::Password;
 use sockeye_toolbox::{Client, Error, Update, Upload};
 use sockeye_upgrade::{HEADER_LEN, Header, Image, Refusal, sign};
@@ -111,10 +111,13 @@ impl Hand {
                 self.told.borrow_mut().end = Some(Ok(now.state));
                 return;
             };
-            let Some(came) = self.ask(&request).await else {
-                // The socket was away. Whoever holds the phone begins again, and the socket says where.
-                (upload, upgrade) = (Upload::default(), None);
-                continue;
+            let came = match self.ask(&request).await {
+                // The socket was away, or has been meanwhile. Whoever holds the phone begins again, and the socket says where.
+                None | Some(Err(Error::Refused(Code::Stale))) => {
+                    (upload, upgrade) = (Upload::default(), None);
+                    continue;
+                }
+                Some(came) => came,
             };
             self.told.borrow_mut().until_ms = self.sim.now_us() / 1000;
             match upload.take(came) {
@@ -410,10 +413,10 @@ fn an_update_cut_short_is_refused_with_its_reason<B: Board>() {
     bench.is_clean("");
 }
 
-/// The supply goes. Either it falls as it does, and the socket stops in time; or at once, inside an operation on the flash.
+/// The supply goes. Either it falls as it does, and the socket stops in time; or at once, inside an operation on the flash. Tells
+/// whether that was torn.
 fn cut_power<B: Board>(bench: &mut Bench<B>, random: &mut Random) -> bool {
-    let is_torn = random.below(2) == 0;
-    if is_torn {
+    if random.below(2) == 0 {
         let (after, seed) = (random.below(40), random.below(u64::MAX >> 11));
         bench.outside().flash.cut_after(after, Cut::Inside { seed });
         let mut waited = 0;
@@ -424,6 +427,7 @@ fn cut_power<B: Board>(bench: &mut Bench<B>, random: &mut Random) -> bool {
     }
     bench.act("power off").run(5_000 + random.below(5_000));
     assert!(bench.socket().with_machine(|_| ()).is_none(), "the supply is still there");
+    let is_torn = !bench.outside().flash.is_powered();
     bench.outside().flash.power_on();
     bench.act("power on");
     is_torn
@@ -460,10 +464,12 @@ fn upload_with_cuts<B: Board>(seed: u64, cuts: u64, in_swap: u64) -> u64 {
     assert_eq!(bench.causes(), ["upgrade"], "{:#?}", bench.events);
     bench.events.clear();
     for _ in 0..in_swap {
-        // The whole swap takes 6 s and more.
+        // The whole swap takes 6 s and more; a supply that falls would hold for a part of that.
         bench.run(500 + random.below(1_000));
-        assert!(bench.levels().is_empty(), "the swap is over");
-        bench.act("power off").run(10_000);
+        bench.outside().flash.cut_after(0, Cut::Inside { seed: random.below(1 << 50) });
+        bench.run(100).act("power off").run(10_000);
+        assert!(!bench.outside().flash.is_powered() && bench.levels().is_empty(), "the swap is over");
+        bench.outside().flash.power_on();
         bench.act("power on");
     }
     bench.run(120_000);
