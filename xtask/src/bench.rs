@@ -30,7 +30,8 @@ enum What {
     Counted,
     /// What the images of both chips promise, on the modelled chips: a thousand starts, uplinks, frames and cuts each; an hour
     Image,
-    /// A power cut in every flash operation of a swap and of the way back, with both bootloaders on the modelled chips; half an hour
+    /// A power cut in every flash operation of a swap and of the way back, with both bootloaders on the modelled chips, and a hundred in
+    /// uploads through the tag; a quarter of an hour
     Cuts,
     /// An image of 100 KB and more through the tag, into the simulated socket and into the images of both chips: how many writes of a
     /// phone, and how long; some minutes
@@ -163,8 +164,10 @@ fn image(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 fn cuts(workspace: &Workspace) -> Result<(), Failure> {
-    let mut cargo = emulation(workspace, "swap")?;
-    process::run(cargo.args(["--", "--ignored", "--nocapture", "any_operation"]))
+    let shown = |what| ["--", "--ignored", "--nocapture", what];
+    process::run(emulation(workspace, "swap")?.args(shown("any_operation")))?;
+    emulate::BOARDS.iter().try_for_each(|board| sign::next(workspace, board))?;
+    process::run(emulation(workspace, "upgrade")?.args(shown("a_hundred_cuts")))
 }
 
 fn tag(workspace: &Workspace) -> Result<(), Failure> {
