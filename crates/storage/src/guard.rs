@@ -33,18 +33,18 @@ pub(crate) struct Guard<F> {
     notes: u32,
     /// Where the next note goes.
     next_note: u32,
-    /// The page whose erase did not come to its end. Until it does, nothing is written, and the page reads as erased:
-    /// half erased it would mislead the log.
+    /// The page whose erase did not come to its end. Until it does, the page reads as erased: half erased it would mislead the
+    /// log.
     unfinished: Option<u32>,
-    /// A page that counts as erased and is not yet, and the place of the note that says so. It is erased at
-    /// [`settle`](Self::settle), or before it is written.
-    owed: Option<(u32, u32)>,
+    /// The place of the note of that page, if its erase has not begun: it comes with [`settle`](Self::settle), or before the
+    /// page is written. 0, where no note lies, if the erase has begun: until it is done, nothing is written.
+    owed: u32,
     /// The end of what the log has written into the page that it writes; 0 before its first write.
     written: u32,
 }
 
 /// A note that the page at this offset is being erased.
-fn note(page: u32) -> [u8; NOTE] {
+fn note_of(page: u32) -> [u8; NOTE] {
     let [a, b, c, d] = page.to_le_bytes();
     [a, !a, b, !b, c, !c, d, !d]
 }
@@ -53,13 +53,13 @@ fn note(page: u32) -> [u8; NOTE] {
 fn noted_page(bytes: [u8; NOTE]) -> Option<u32> {
     let [a, _, b, _, c, _, d, _] = bytes;
     let page = u32::from_le_bytes([a, b, c, d]);
-    (note(page) == bytes).then_some(page)
+    (note_of(page) == bytes).then_some(page)
 }
 
 impl<F: NorFlash> Guard<F> {
     /// Wraps a flash whose notes are in the page at offset `notes`. [`recover`](Self::recover) comes first.
     pub(crate) const fn new(flash: F, notes: u32) -> Self {
-        Self { flash, notes, next_note: notes, unfinished: None, owed: None, written: 0 }
+        Self { flash, notes, next_note: notes, unfinished: None, owed: 0, written: 0 }
     }
 
     /// Gives the flash itself.
@@ -73,7 +73,7 @@ impl<F: NorFlash> Guard<F> {
     pub(crate) async fn recover(&mut self, range: Range<u32>) -> Result<(), F::Error> {
         self.next_note = self.notes;
         self.unfinished = None;
-        self.owed = None;
+        self.owed = 0;
         let mut is_spoilt = false;
         let mut at = self.notes;
         while at < self.notes_end() {
@@ -123,8 +123,8 @@ impl<F: NorFlash> Guard<F> {
     /// stops a chip for long, and has time until the page is written.
     // One function for all who settle: each copy of the two operations would take 100 bytes.
     pub(crate) async fn settle(&mut self, next: Option<u32>) -> Result<(), F::Error> {
-        if let Some((page, note)) = self.owed.take() {
-            self.unfinished = Some(page);
+        let note = core::mem::take(&mut self.owed);
+        if let Some(page) = self.unfinished.filter(|_| note != 0) {
             self.finish(page, note).await?;
             self.unfinished = None;
         }
@@ -135,8 +135,8 @@ impl<F: NorFlash> Guard<F> {
         let at = self.next_note;
         // Taken even if the write fails or is dropped: what is in the word then is not known.
         self.next_note = at.saturating_add(NOTE as u32);
-        self.flash.write(at, &note(page)).await?;
-        self.owed = Some((page, at));
+        self.flash.write(at, &note_of(page)).await?;
+        (self.unfinished, self.owed) = (Some(page), at);
         Ok(())
     }
 
@@ -146,9 +146,14 @@ impl<F: NorFlash> Guard<F> {
         self.flash.write(note, &[0; NOTE]).await
     }
 
+    /// Tells whether nothing may be written.
+    const fn is_locked(&self) -> bool {
+        self.unfinished.is_some() && self.owed == 0
+    }
+
     /// Gives an offset as it is, or one that every flash refuses.
     fn unless_locked(&self, offset: u32) -> u32 {
-        if self.unfinished.is_some() { self.flash.capacity() as u32 } else { offset }
+        if self.is_locked() { self.flash.capacity() as u32 } else { offset }
     }
 
     /// Reads what can be read, word by word, with zeros for the rest.
@@ -193,8 +198,7 @@ impl<F: NorFlash> ReadNorFlash for Guard<F> {
     const READ_SIZE: usize = F::READ_SIZE;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), F::Error> {
-        let page = Some(page_of::<F>(offset));
-        if self.unfinished == page || self.owed.map(|(owed, _)| owed) == page {
+        if self.unfinished == Some(page_of::<F>(offset)) {
             bytes.fill(0xFF);
             return Ok(());
         }
@@ -216,7 +220,7 @@ impl<F: NorFlash> NorFlash for Guard<F> {
     async fn erase(&mut self, from: u32, to: u32) -> Result<(), F::Error> {
         let mut page = from;
         while page < to {
-            if self.unfinished.is_some() {
+            if self.is_locked() {
                 let end = self.flash.capacity() as u32;
                 return self.flash.erase(end, end.saturating_add(F::ERASE_SIZE as u32)).await;
             }
@@ -230,7 +234,7 @@ impl<F: NorFlash> NorFlash for Guard<F> {
         let end = offset.saturating_add(bytes.len() as u32);
         let is_same_page = page_of::<F>(offset) == page_of::<F>(self.written.saturating_sub(1));
         self.written = if is_same_page { end.max(self.written) } else { end };
-        if self.owed.is_some_and(|(page, _)| page == page_of::<F>(offset)) {
+        if self.unfinished == Some(page_of::<F>(offset)) {
             self.settle(None).await?;
         }
         self.flash.write(self.unless_locked(offset), bytes).await
