@@ -173,7 +173,7 @@ impl<L: Link> Bench<L> {
         let (device, present) = self.device()?;
         let (mut wanted, mut named) = (present.clone(), Vec::new());
         for (key, value) in assignments {
-            named.push(set_text(&mut wanted, device.status.model, key, value)?);
+            named.push(set_typed(&mut wanted, device.status.model, key, value)?);
         }
         let rule = sockeye_settings::template::Error::Rule;
         wanted.validate(device.status.model).map_err(rule)?;
@@ -217,7 +217,7 @@ impl<L: Link> Bench<L> {
                 let (device, mut saved) = self.device()?;
                 let mut named = Vec::new();
                 for (key, value) in settings {
-                    named.push(set_text(&mut saved, device.status.model, key, value)?);
+                    named.push(set_typed(&mut saved, device.status.model, key, value)?);
                 }
                 let rule = sockeye_settings::template::Error::Rule;
                 saved.validate(device.status.model).map_err(rule)?;
@@ -307,6 +307,25 @@ impl<L: Link> Bench<L> {
         self.say(json!({ "event": "upgrade_done", "upgrade": upgrade_json(&upgrade) }), &sentence);
         Ok(())
     }
+}
+
+/// Sets what was typed; of a name that there is not, those are told that it may have been meant for, if there are any.
+fn set_typed(settings: &mut Settings, model: Model, key: &str, value: &str) -> Result<Field, Failure> {
+    use sockeye_settings::template::Error;
+    let field = set_text(settings, model, key, value).map_err(|error| match error {
+        Error::Unknown { path, known } => {
+            let is_like = |name: &&str| {
+                let end = name.rsplit('.').next().unwrap_or_default();
+                // One letter in four wrong, swapped, missing or too many.
+                let near = |name| strsim::damerau_levenshtein(&path, name) <= (path.len() / 4).max(1);
+                (path.len() > 2 && name.contains(&path)) || near(end) || near(name)
+            };
+            let like: Vec<_> = known.iter().copied().filter(is_like).collect();
+            Error::Unknown { path, known: if like.is_empty() { known } else { like } }
+        }
+        other => other,
+    })?;
+    Ok(field)
 }
 
 /// A bar for people, a line for each twentieth otherwise.

@@ -93,7 +93,15 @@ fn set_writes_several_settings_or_none() {
             "general.reporting_interval_s: 59 is not within 60 to 64800 s",
         ),
         (["set", "led=on", "overcurrent_alarm=17A"], "general.overcurrent_alarm: 17 is not within 1 to 16 A"),
-        (["set", "led=on", "lde=on"], "lde: there is no such field"),
+        (["set", "led=on", "lde=on"], "lde: there is no such field; there are general.led\n"),
+        (
+            ["set", "led=on", "general.overcurent=on"],
+            "there is no such field; there are region, lorawan.join_eui, ",
+        ),
+        (
+            ["set", "led=on", "overcurrent=on"],
+            "there are general.overcurrent_alarm, general.overcurrent_protection\n",
+        ),
         (["set", "led=on", "enabled=on"], "enabled: there are several"),
         (["set", "led=on", "tx_power_dbm=loud"], "`loud` is not a whole number from 0 to 16 dBm"),
     ] {
