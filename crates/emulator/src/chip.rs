@@ -151,15 +151,19 @@ pub trait Chip: fmt::Debug + Sized + 'static {
         None
     }
 
-    /// Ends the CPU's slice with the present block of code if something has come that was not there when it began, and where
-    /// something is due that an access has planned. To stop the engine from inside an access would have it carry the access
-    /// out twice.
-    fn stop_if_wanted(&self) {
+    /// Ends the CPU's slice with the present block of code if something has come that was not there when it began. To stop the
+    /// engine from inside an access would have it carry the access out twice.
+    fn stop_for_interrupts(&self) {
         let core = self.core();
         if core.reset.is_some() || core.nvic.would_wake() {
             core.time.stop_by(core.time.now());
-        } else if let Some(at) = self.next_event() {
-            core.time.stop_by(at);
+        }
+    }
+
+    /// Ends the CPU's slice where something is due that a write has planned. A read plans nothing.
+    fn stop_for_events(&self) {
+        if let Some(at) = self.next_event() {
+            self.core().time.stop_by(at);
         }
     }
 }

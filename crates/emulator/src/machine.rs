@@ -552,13 +552,14 @@ fn map_registers<C: Chip>(cpu: &mut Unicorn<'static, ()>, chip: &Rc<RefCell<C>>)
             Some(move |cpu: &mut Unicorn<'_, ()>, offset: u64, size: usize| {
                 let mut chip = for_reads.borrow_mut();
                 let value = chip.read(cpu, base + offset as u32, size as u32);
-                chip.stop_if_wanted();
+                chip.stop_for_interrupts();
                 u64::from(value)
             }),
             Some(move |cpu: &mut Unicorn<'_, ()>, offset: u64, size: usize, value: u64| {
                 let mut chip = for_writes.borrow_mut();
                 chip.write(cpu, base + offset as u32, size as u32, value as u32);
-                chip.stop_if_wanted();
+                chip.stop_for_interrupts();
+                chip.stop_for_events();
             }),
         )?;
     }

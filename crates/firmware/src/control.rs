@@ -3,7 +3,9 @@
 //! It never waits for the radio, the tag or the flash: what it asks of them lies in mailboxes until they come
 //! to it. The relay is written here and nowhere else (design rule 1).
 
+use core::future::poll_fn;
 use core::sync::atomic::Ordering;
+use core::task::Poll;
 
 use embassy_futures::join::join3;
 use embassy_futures::select::{Either4, select4};
@@ -15,7 +17,7 @@ use sockeye_state_machine::{Effect, Effects, Event, Form, Outcome, Socket, Store
 use crate::board::{Board, Clock, SupplyMonitor};
 use crate::notice::{Notice, Observer};
 use crate::retained::Retained;
-use crate::shared::{Asked, ControlEvent, Did, MeterFailure, Seen, Shared};
+use crate::shared::{Asked, ControlEvent, Did, MeterFailure, MeterResult, Seen, Shared};
 
 /// Time between two readings of the meter (behaviour.md: ten times a second).
 const METER_PERIOD_MS: u64 = 100;
@@ -130,6 +132,7 @@ fn store(now_ms: u64, item: StoreItem, socket: &Socket, shared: &Shared) {
 /// None: it is meant to be spawned once and kept. Dropped, it leaves relay and LED as they are.
 pub async fn control<B: Board>(control: &mut Control<B>, shared: &Shared) -> ! {
     let Control { clock, outputs, button, meter, supply, socket } = control;
+    // In this order: a poll that brings a reading goes on to what is decided of it.
     join3(
         read_meter(meter, clock, shared),
         watch_supply(supply, shared),
@@ -158,6 +161,12 @@ async fn watch_supply<S: SupplyMonitor>(supply: &mut S, shared: &Shared) -> ! {
     }
 }
 
+/// Waits for a reading. Nobody is woken by one: it comes in a poll of this task, before `decide` is polled. A wake would have
+/// everything polled again, ten times a second.
+async fn next_reading(shared: &Shared) -> MeterResult {
+    poll_fn(|_| shared.reading.try_take().map_or(Poll::Pending, Poll::Ready)).await
+}
+
 /// Feeds the state machine with whatever comes first, and does what it decides.
 async fn decide<B: Board>(
     clock: &B::Clock,
@@ -184,7 +193,7 @@ async fn decide<B: Board>(
             }
         };
         let heard = select4(
-            shared.reading.wait(),
+            next_reading(shared),
             shared.events.receive(),
             wait_for_change(button, pressed, clock),
             timer,

@@ -260,7 +260,8 @@ impl core::fmt::Debug for Shared {
     }
 }
 
-/// When a task last showed that it makes progress, in seconds since reset. Wraps after 136 years.
+/// When a task last showed that it makes progress: the lower half of the clock in milliseconds, and 0 before the first time.
+/// What lies more than 24 days back looks like the present; the watchdog ends a silence long before.
 #[derive(Debug)]
 pub(crate) struct Heartbeat(AtomicU32);
 
@@ -269,20 +270,22 @@ impl Heartbeat {
         Self(AtomicU32::new(0))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "136 years fit")]
+    #[expect(clippy::cast_possible_truncation, reason = "differences are told from the lower half")]
     pub(crate) fn beat(&self, now_ms: u64) {
-        self.0.store((now_ms / 1000) as u32, Ordering::Relaxed);
+        self.0.store((now_ms as u32).max(1), Ordering::Relaxed);
     }
 
-    /// Tells whether there was a beat, after the first second.
+    /// Tells whether there was a beat.
     pub(crate) fn has_beaten(&self) -> bool {
         self.0.load(Ordering::Relaxed) != 0
     }
 
-    /// Tells whether the last beat lies at most `limit_s` back.
-    #[expect(clippy::cast_possible_truncation, reason = "136 years fit")]
+    /// Tells whether the last beat, or the start, lies less than `limit_s` and a second back.
+    #[expect(clippy::cast_possible_truncation, reason = "as above")]
     pub(crate) fn is_recent(&self, now_ms: u64, limit_s: u32) -> bool {
-        ((now_ms / 1000) as u32).wrapping_sub(self.0.load(Ordering::Relaxed)) <= limit_s
+        // A beat in the one millisecond that shows 0 was noted as of the next.
+        let silent_ms = (now_ms as u32).wrapping_sub(self.0.load(Ordering::Relaxed)).cast_signed();
+        silent_ms < limit_s.saturating_add(1).saturating_mul(1000).cast_signed()
     }
 }
 
@@ -296,6 +299,20 @@ mod tests {
         heart.beat(10_000);
         for (now_ms, recent) in [(10_000, true), (15_999, true), (16_000, false)] {
             assert_eq!(heart.is_recent(now_ms, 5), recent, "{now_ms}");
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_goes_on_where_the_lower_half_of_the_clock_begins_anew() {
+        let heart = Heartbeat::new();
+        assert!(!heart.has_beaten());
+        let wrap_ms = 1 << 32;
+        for beat_ms in [wrap_ms - 4000, wrap_ms, wrap_ms + 1] {
+            heart.beat(beat_ms);
+            assert!(heart.has_beaten(), "{beat_ms}");
+            for (after_ms, recent) in [(0, true), (5999, true), (6001, false)] {
+                assert_eq!(heart.is_recent(beat_ms + after_ms, 5), recent, "{beat_ms}, {after_ms} ms later");
+            }
         }
     }
 }

@@ -127,6 +127,11 @@ impl I2c {
         }
     }
 
+    /// Tells whether a look at this register is one at an empty FIFO while a byte is on the lines.
+    pub fn is_awaited(&self, offset: u32) -> bool {
+        offset == RXFLR && self.received.is_empty() && self.shifting.is_some()
+    }
+
     /// Tells when the byte on the lines ends.
     pub fn next_event(&self) -> Option<u64> {
         self.shifting.map(|(_, _, end)| end)

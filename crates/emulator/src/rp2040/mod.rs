@@ -124,6 +124,8 @@ pub struct Rp2040 {
     resets_wdsel: u32,
     /// The levels of the radio's pins that the chip drives: NSS, RESET.
     radio_pins: (bool, bool),
+    /// The pins that something outside drives, as they were looked at last.
+    seen: Option<[(u32, bool); 6]>,
     /// Whether the flash is seen at its address.
     is_xip: bool,
     /// The last reset was one of the cores alone.
@@ -261,7 +263,9 @@ impl Chip for Rp2040 {
                 0
             }
         };
-        self.set_lines();
+        if takes(Self::place(register).0) {
+            self.set_lines();
+        }
         let shifted = value >> (8 * (address & 3));
         match bytes {
             1 => shifted & 0xFF,
@@ -335,6 +339,7 @@ impl Rp2040 {
             resets_wdsel: 0,
             // Both are pulled up on the radio's board.
             radio_pins: (true, true),
+            seen: None,
             is_xip: false,
             only_cores: false,
             clocks,
@@ -349,21 +354,28 @@ impl Rp2040 {
     fn look_outside(&mut self) {
         self.core.look_at_radio();
         let outside = &self.core.outside;
-        self.gpio.drive(pin::BUTTON, !outside.button.is_pressed());
-        self.gpio.drive(pin::MAINS, !outside.supply_low.get());
-        self.gpio.drive(pin::RADIO_BUSY, outside.radio.is_busy());
-        self.gpio.drive(pin::RADIO_DIO1, outside.radio.dio1());
-        // Both lines are pulled up.
-        self.gpio.drive(pin::TAG_SCL, true);
-        self.gpio.drive(pin::TAG_SDA, !I2c::is_stuck(&outside.tag));
         let pulses = outside.tag.pulses();
-        if std::mem::replace(&mut self.pulses, pulses) != pulses {
-            // Shorter than the software could look.
-            self.gpio.drive(pin::TAG_GPO, false);
+        let seen = [
+            (pin::BUTTON, !outside.button.is_pressed()),
+            (pin::MAINS, !outside.supply_low.get()),
+            (pin::RADIO_BUSY, outside.radio.is_busy()),
+            (pin::RADIO_DIO1, outside.radio.dio1()),
+            // Both lines are pulled up.
+            (pin::TAG_SCL, true),
+            (pin::TAG_SDA, !I2c::is_stuck(&outside.tag)),
+        ];
+        let has_pulsed = std::mem::replace(&mut self.pulses, pulses) != pulses;
+        if has_pulsed || self.seen != Some(seen) {
+            self.seen = Some(seen);
+            seen.iter().for_each(|(pin, high)| self.gpio.drive(*pin, *high));
+            if has_pulsed {
+                // Shorter than the software could look.
+                self.gpio.drive(pin::TAG_GPO, false);
+                self.gpio.look();
+            }
+            self.gpio.drive(pin::TAG_GPO, true);
             self.gpio.look();
         }
-        self.gpio.drive(pin::TAG_GPO, true);
-        self.gpio.look();
         self.set_lines();
     }
 
@@ -392,6 +404,7 @@ impl Rp2040 {
         // A pin that drives nothing lights nothing.
         self.core.light(self.gpio.output(pin::LED) == Some(true));
         self.drive_radio();
+        self.seen = None;
         self.look_outside();
     }
 
@@ -458,6 +471,14 @@ impl Rp2040 {
             0x4004_0000 => self.spi.read(offset),
             0x4004_4000 => {
                 self.sync_i2c();
+                // Who finds nothing looks again until the byte on the lines has come: so time goes on to that, as far as nothing
+                // else happens before.
+                if self.i2c.is_awaited(offset)
+                    && let Some(at) = self.next_event()
+                {
+                    self.core.time.pass_until(at);
+                    self.sync_i2c();
+                }
                 self.i2c.read(offset)
             }
             0x4005_4000 => self.timer.read(now, offset),
@@ -704,6 +725,11 @@ impl Rp2040 {
         let tick = self.watchdog.tick().filter(|_| !self.is_held(reset::TIMER));
         self.timer.set_tick(self.core.time.now(), tick);
     }
+}
+
+/// Tells whether a read of a block can take something from it, and so change an interrupt's line.
+fn takes(block: u32) -> bool {
+    matches!(block, 0x4003_4000 | 0x4003_8000 | 0x4004_0000 | 0x4004_4000)
 }
 
 /// Names the bit that holds a block in reset, or none.
