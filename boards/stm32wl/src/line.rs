@@ -118,15 +118,11 @@ impl Line {
     /// Takes what has come, at most as much as fits.
     fn take(&mut self, buffer: &mut [u8]) -> usize {
         let written = BUFFER - usize::from(pac::DMA1.ch(CHANNEL).ndtr().read().ndt());
-        let mut count = 0;
-        for place in buffer {
-            if self.read == written % BUFFER {
-                break;
-            }
+        let count = (written.wrapping_sub(self.read) % BUFFER).min(buffer.len());
+        for place in buffer.iter_mut().take(count) {
             // SAFETY: inside the buffer, as `read` is less than its length; DMA may write at any time, hence volatile.
             *place = unsafe { self.received.cast::<u8>().add(self.read).read_volatile() };
             self.read = (self.read + 1) % BUFFER;
-            count += 1;
         }
         count
     }

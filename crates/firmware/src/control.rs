@@ -7,8 +7,8 @@ use core::future::poll_fn;
 use core::sync::atomic::Ordering;
 use core::task::Poll;
 
-use embassy_futures::join::join3;
-use embassy_futures::select::{Either4, select4};
+use embassy_futures::join::join4;
+use embassy_futures::select::{Either3, select3};
 use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
 use sockeye_metering::EnergyMeter;
@@ -24,6 +24,9 @@ const METER_PERIOD_MS: u64 = 100;
 
 /// How soon to look at the button again when its pin cannot be read.
 const BUTTON_RETRY_MS: u64 = 100;
+
+/// How soon to tell of the button again when what else there is to hear leaves no room.
+const FULL_RETRY_MS: u64 = 10;
 
 /// The longest silence of the service task, which the watchdog is to end: an erase of the flash takes less.
 const SERVICE_LIMIT_S: u32 = 5;
@@ -133,13 +136,14 @@ fn store(now_ms: u64, item: StoreItem, socket: &Socket, shared: &Shared) {
 pub async fn control<B: Board>(control: &mut Control<B>, shared: &Shared) -> ! {
     let Control { clock, outputs, button, meter, supply, socket } = control;
     // In this order: a poll that brings a reading goes on to what is decided of it.
-    join3(
+    join4(
         read_meter(meter, clock, shared),
         watch_supply(supply, shared),
-        decide::<B>(clock, outputs, button, socket, shared),
+        watch_button(button, clock, shared),
+        decide::<B>(clock, outputs, socket, shared),
     )
     .await
-    .2
+    .3
 }
 
 /// Reads the meter ten times a second, and hands over the newest result.
@@ -161,6 +165,24 @@ async fn watch_supply<S: SupplyMonitor>(supply: &mut S, shared: &Shared) -> ! {
     }
 }
 
+/// Tells of each change of the button's pin (low is pressed). The wait for it is never given up: to begin one takes a dozen
+/// accesses to registers, and a reading comes ten times a second.
+async fn watch_button<P: InputPin + Wait, C: Clock>(button: &mut P, clock: &C, shared: &Shared) -> ! {
+    let mut pressed = false;
+    loop {
+        let changed = if pressed { button.wait_for_high().await } else { button.wait_for_low().await };
+        if changed.is_ok() {
+            pressed = !pressed;
+            // Not `send`, whose future would hold an event: 240 bytes.
+            while shared.events.try_send(ControlEvent::Button { pressed }).is_err() {
+                clock.until_ms(clock.now_ms().saturating_add(FULL_RETRY_MS)).await;
+            }
+        } else {
+            clock.until_ms(clock.now_ms().saturating_add(BUTTON_RETRY_MS)).await;
+        }
+    }
+}
+
 /// Waits for a reading. Nobody is woken by one: it comes in a poll of this task, before `decide` is polled. A wake would have
 /// everything polled again, ten times a second.
 async fn next_reading(shared: &Shared) -> MeterResult {
@@ -171,14 +193,12 @@ async fn next_reading(shared: &Shared) -> MeterResult {
 async fn decide<B: Board>(
     clock: &B::Clock,
     outputs: &mut Outputs<B>,
-    button: &mut B::Button,
     socket: &mut Socket,
     shared: &Shared,
 ) -> ! {
     let mut effects = Effects::new();
-    let mut pressed = false;
+    let mut now_ms = clock.now_ms();
     loop {
-        let now_ms = clock.now_ms();
         shared.control_alive.beat(now_ms);
         outputs.retained.ledger().suspect_service(!shared.service_alive.is_recent(now_ms, SERVICE_LIMIT_S));
         if socket.next_due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
@@ -192,16 +212,10 @@ async fn decide<B: Board>(
                 None => core::future::pending().await,
             }
         };
-        let heard = select4(
-            next_reading(shared),
-            shared.events.receive(),
-            wait_for_change(button, pressed, clock),
-            timer,
-        )
-        .await;
-        let now_ms = clock.now_ms();
+        let heard = select3(next_reading(shared), shared.events.receive(), timer).await;
+        now_ms = clock.now_ms();
         match heard {
-            Either4::First(Ok(reading)) => {
+            Either3::First(Ok(reading)) => {
                 // The mains is there, or nothing would run: a meter that shows none is not well.
                 if reading.voltage_mv != 0 {
                     shared.health.meter.beat(now_ms);
@@ -210,13 +224,16 @@ async fn decide<B: Board>(
                 let energy_uwh = socket.energy_uwh();
                 outputs.observer.observe(Notice::Reading { reading: &reading, energy_uwh });
             }
-            Either4::First(Err(MeterFailure)) => {
+            Either3::First(Err(MeterFailure)) => {
                 socket.handle(now_ms, Event::MeterFailed, &mut effects);
             }
-            Either4::Second(event) => match &event {
+            Either3::Second(event) => match &event {
                 ControlEvent::Downlink { port, payload, multicast } => {
                     let event = Event::Downlink { port: *port, payload, multicast: *multicast };
                     socket.handle(now_ms, event, &mut effects);
+                }
+                ControlEvent::Button { pressed } => {
+                    socket.handle(now_ms, Event::Button { pressed: *pressed }, &mut effects);
                 }
                 ControlEvent::D2d(action) => socket.handle(now_ms, Event::D2d(*action), &mut effects),
                 ControlEvent::JoinRequested => socket.handle(now_ms, Event::JoinRequested, &mut effects),
@@ -237,11 +254,7 @@ async fn decide<B: Board>(
                 #[cfg(feature = "certification")]
                 ControlEvent::ResetRequested => socket.handle(now_ms, Event::ResetRequested, &mut effects),
             },
-            Either4::Third(level) => {
-                pressed = level;
-                socket.handle(now_ms, Event::Button { pressed }, &mut effects);
-            }
-            Either4::Fourth(()) => continue,
+            Either3::Third(()) => continue,
         }
         match shared.asked.try_take() {
             Some(Asked::Look) => {
@@ -255,16 +268,5 @@ async fn decide<B: Board>(
             None => {}
         }
         outputs.apply(now_ms, socket, &mut effects, shared);
-    }
-}
-
-/// Waits until the button's pin (low is pressed) differs from `pressed`, and tells its new state.
-async fn wait_for_change<P: InputPin + Wait, C: Clock>(button: &mut P, pressed: bool, clock: &C) -> bool {
-    loop {
-        let changed = if pressed { button.wait_for_high().await } else { button.wait_for_low().await };
-        if changed.is_ok() {
-            return !pressed;
-        }
-        clock.until_ms(clock.now_ms().saturating_add(BUTTON_RETRY_MS)).await;
     }
 }

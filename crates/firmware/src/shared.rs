@@ -22,7 +22,7 @@ use crate::upgrade::{Health, Piece};
 /// Longest application payload of any data rate, in bytes (LoRaWAN regional parameters, N at M = 250).
 pub const MAX_PAYLOAD: usize = 242;
 
-/// What control hears from the other two tasks.
+/// What control hears from the other tasks, and from what it watches itself.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is no heap to box a payload in")]
 pub(crate) enum ControlEvent {
@@ -30,6 +30,9 @@ pub(crate) enum ControlEvent {
         port: u8,
         payload: Vec<u8, MAX_PAYLOAD>,
         multicast: bool,
+    },
+    Button {
+        pressed: bool,
     },
     D2d(Action),
     JoinRequested,

@@ -150,6 +150,11 @@ pub(crate) struct PulseEnergy {
 impl PulseEnergy {
     pub(crate) fn take(&mut self, pulses: u32, pulse_nwh: u32) -> u32 {
         let nwh = u64::from(pulses).saturating_mul(u64::from(pulse_nwh)).saturating_add(self.carried_nwh);
+        if nwh < 1000 {
+            // Most often: no pulse has come. Wide divisions take long.
+            self.carried_nwh = nwh;
+            return 0;
+        }
         let uwh = u32::try_from(nwh / 1000).unwrap_or(u32::MAX);
         self.carried_nwh = nwh.saturating_sub(u64::from(uwh).saturating_mul(1000));
         uwh

@@ -90,10 +90,11 @@ impl Plausibility {
         // and a reading dropped for that would keep an overload from the trip curve.
         // V·I in mV·mA is µVA; P in µW; both below 2^64.
         let apparent_uva = u64::from(reading.voltage_mv).saturating_mul(u64::from(current_ma));
-        let limit_uw = apparent_uva
-            .saturating_add(apparent_uva.saturating_mul(Self::POWER_ERROR_PERCENT) / 100)
-            .saturating_add(Self::POWER_ERROR_UW);
-        if u64::from(reading.power_mw).saturating_mul(1000) > limit_uw {
+        // Both sides times 100, as wide divisions take long.
+        let limit = apparent_uva
+            .saturating_mul(100 + Self::POWER_ERROR_PERCENT)
+            .saturating_add(100 * Self::POWER_ERROR_UW);
+        if u64::from(reading.power_mw).saturating_mul(100 * 1000) > limit {
             return Err(Implausible::PowerAboveApparent);
         }
         let Some(last) = self.last else { return Ok(()) };
@@ -102,19 +103,21 @@ impl Plausibility {
             self.jumped_to_mv = Some(reading.voltage_mv);
             return Err(Implausible::Jump);
         }
-        if u64::from(reading.energy_uwh) > self.most_energy_uwh(now_ms.saturating_sub(last.at_ms)) {
+        if self.is_too_much(reading.energy_uwh, now_ms.saturating_sub(last.at_ms)) {
             return Err(Implausible::Energy);
         }
         Ok(())
     }
 
-    /// What can have flowed at the most: highest voltage times highest current for the time, and 1 Wh for
+    /// Tells whether energy is more than can have flowed: highest voltage times highest current for the time, and 1 Wh for
     /// the meter's pulses, which bundle energy from before.
-    fn most_energy_uwh(&self, elapsed_ms: u64) -> u64 {
-        const PULSES_UWH: u64 = 1_000_000;
-        // µVA·ms / 3.6e6 = µVAh; taken as mVA first, so that 2^32 ms fit.
-        let most_mva = u64::from(Self::MAX_VOLTAGE_MV).saturating_mul(u64::from(self.max_current_ma)) / 1000;
-        (most_mva.saturating_mul(elapsed_ms) / 3600).saturating_add(PULSES_UWH)
+    fn is_too_much(&self, energy_uwh: u32, elapsed_ms: u64) -> bool {
+        const PULSES_UWH: u32 = 1_000_000;
+        const MAX_VOLTAGE_V: u32 = Plausibility::MAX_VOLTAGE_MV / 1000;
+        // µWh · 3600 = mW · ms. Not divided: wide divisions take long.
+        let most_mw = u64::from(MAX_VOLTAGE_V).saturating_mul(u64::from(self.max_current_ma));
+        u64::from(energy_uwh.saturating_sub(PULSES_UWH)).saturating_mul(3600)
+            > most_mw.saturating_mul(elapsed_ms)
     }
 }
 

@@ -12,9 +12,9 @@ use crate::span::runs;
 /// Minutes between two commands; a report comes as often.
 const STEP_MIN: u64 = 20;
 
-/// How many steps the socket lives: a day, or the least where nobody asks for the whole.
+/// How many steps the socket lives: a day at the most.
 fn steps() -> u64 {
-    if runs(1) >= 100 { 24 * 60 / STEP_MIN } else { 1 }
+    runs(1).min(24 * 60 / STEP_MIN)
 }
 
 fn a_class_c_day_goes_by<B: Board>() {

@@ -147,6 +147,9 @@ impl Assembler {
         let held = self.bytes.get(..self.filled).unwrap_or_default();
         let head = held.iter().skip(from).position(|&byte| byte == HEAD);
         let start = head.map_or(self.filled, |position| position.saturating_add(from));
+        if start == 0 {
+            return;
+        }
         self.bytes.copy_within(start..self.filled, 0);
         self.filled = self.filled.saturating_sub(start);
     }
