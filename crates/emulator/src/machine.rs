@@ -243,6 +243,12 @@ impl<C: Chip> Machine<C> {
         self.slices
     }
 
+    /// Tells how many half-words of code the CPU has run.
+    #[must_use]
+    pub fn half_words(&self) -> u64 {
+        self.time.ran()
+    }
+
     /// Names the function that the CPU is in.
     #[must_use]
     pub fn function(&self) -> &str {

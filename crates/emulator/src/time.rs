@@ -12,13 +12,20 @@ pub struct Time {
     now: Cell<u64>,
     stop_at: Cell<u64>,
     ticks_per_cycle: Cell<u64>,
+    /// Cycles in which the CPU ran code.
+    ran: Cell<u64>,
 }
 
 impl Time {
     /// Makes a clock that shows `now` ticks.
     #[must_use]
     pub fn new(now: u64, ticks_per_cycle: u64) -> Self {
-        Self { now: Cell::new(now), stop_at: Cell::new(now), ticks_per_cycle: Cell::new(ticks_per_cycle) }
+        Self {
+            now: Cell::new(now),
+            stop_at: Cell::new(now),
+            ticks_per_cycle: Cell::new(ticks_per_cycle),
+            ran: Cell::new(0),
+        }
     }
 
     /// Tells the instant, in ticks.
@@ -50,8 +57,15 @@ impl Time {
         let stops = self.now.get() >= self.stop_at.get();
         if !stops {
             self.pass_cycles(cycles);
+            self.ran.set(self.ran.get() + cycles);
         }
         stops
+    }
+
+    /// Tells in how many cycles the CPU ran code.
+    #[must_use]
+    pub fn ran(&self) -> u64 {
+        self.ran.get()
     }
 
     /// Goes on to `at`, unless that is past.

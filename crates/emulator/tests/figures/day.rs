@@ -27,11 +27,16 @@ fn a_class_c_day_goes_by<B: Board>() {
     let count = |is: fn(&Event) -> bool| bench.events.iter().filter(|(_, event)| is(event)).count() as u64;
     let uplinks = count(|event| matches!(event, Event::Uplink { .. }));
     let heard = count(|event| matches!(event, Event::Downlink { .. }));
+    let (half_words, slices) =
+        bench.socket().with_machine(|machine| (machine.half_words(), machine.slices())).unwrap();
     println!(
-        "{}: {} min of a Class C socket in {:.1} s of this computer: {uplinks} uplinks, {heard} downlinks",
+        "{}: {} min of a Class C socket in {:.1} s of this computer: {uplinks} uplinks, {heard} downlinks, \
+         {:.2} thousand million half-words of code, {:.1} million starts of the engine",
         B::NAME,
         1 + steps() * STEP_MIN,
-        begun.elapsed().as_secs_f64()
+        begun.elapsed().as_secs_f64(),
+        half_words as f64 / 1e9,
+        slices as f64 / 1e6,
     );
     assert!(uplinks >= steps() && heard >= steps(), "{uplinks} uplinks, {heard} downlinks");
     bench.is_clean("day");
