@@ -38,6 +38,8 @@ enum What {
     Tag,
     /// How large the web page is on the wire, and how soon it can be used, in headless Chromium
     Page,
+    /// The guide's scenarios that last for hours, on the images of both chips; some minutes
+    Scenarios,
     /// A thousand sockets on one gateway: joins, delivery, time on the air; some minutes
     Crowd,
 }
@@ -59,6 +61,7 @@ pub fn bench(workspace: &Workspace, options: &Options) -> Result<(), Failure> {
             What::Cuts => cuts(workspace)?,
             What::Tag => tag(workspace)?,
             What::Page => process::run(web::test(workspace)?.arg("the page is small"))?,
+            What::Scenarios => scenarios(workspace)?,
             What::Crowd => crowd(workspace)?,
         }
     }
@@ -178,6 +181,11 @@ fn tag(workspace: &Workspace) -> Result<(), Failure> {
     // What is carried in; the images themselves take its place.
     emulate::BOARDS.iter().try_for_each(|board| sign::next(workspace, board))?;
     process::run(emulation(workspace, "upgrade")?.args(shown))
+}
+
+fn scenarios(workspace: &Workspace) -> Result<(), Failure> {
+    let mut cargo = emulation(workspace, "guide")?;
+    process::run(cargo.args(["--", "--ignored"]))
 }
 
 /// Builds the images of all boards, and gives the command that runs a test of the emulator with optimisation.
