@@ -30,6 +30,9 @@ use crate::rtt::{self, Reader};
 use crate::trace::Trace;
 use crate::witness::Witness;
 
+/// The word at the start of the bootloader's notes where two images are to be swapped (embassy-boot 0.7, `SWAP_MAGIC`).
+const SWAP: [u8; 8] = [0xF0; 8];
+
 /// How far one of several machines runs ahead of the others, in µs.
 const STEP_US: u64 = 500;
 
@@ -324,7 +327,10 @@ impl<C: Chip> EmulatedSocket<C> {
                 let kind = if is_hang { ResetKind::Watchdog } else { kind };
                 let has_failed = noted.is_some();
                 let button_us = self.outside.button.last_moved_us();
-                let cause = witness.reboot(now_us, kind, has_failed, &function, button_us);
+                // The bootloader's notes lie before the application.
+                let notes = C::PROGRAMS.bootloader.end;
+                let swaps = self.outside.flash.peek(notes..notes + 8) == SWAP;
+                let cause = witness.reboot(now_us, kind, has_failed, &function, button_us, swaps);
                 self.tell(Event::Reboot { cause });
             }
         }

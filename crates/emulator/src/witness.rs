@@ -131,7 +131,8 @@ impl Witness {
     }
 
     /// Says why the chip was reset just now.
-    /// The image resets itself when it is asked to, after a factory reset, after a fault or a panic, and into another image.
+    /// The image resets itself when it is asked to, after a factory reset, after a fault or a panic, and into another image: then the
+    /// bootloader's notes say `swap`.
     pub fn reboot(
         &mut self,
         now_us: u64,
@@ -139,6 +140,7 @@ impl Witness {
         has_failed: bool,
         function: &str,
         button_us: Option<u64>,
+        swaps: bool,
     ) -> &'static str {
         self.restarted();
         match (kind, self.reboot_asked.take()) {
@@ -154,7 +156,9 @@ impl Witness {
             }
             _ if FAULTS.iter().any(|name| function.contains(name)) => "fault",
             _ if button_us.is_some_and(|at_us| now_us.saturating_sub(at_us) <= HOLD_US) => "factory_reset",
-            (ResetKind::Software, _) => "upgrade",
+            (ResetKind::Software, _) if swaps => "upgrade",
+            // By the tag or the serial line: a command, or settings that need it.
+            (ResetKind::Software, _) => "nfc",
         }
     }
 
@@ -202,15 +206,16 @@ mod tests {
     fn a_restart_was_asked_for_by_the_frame_before_it() {
         let mut witness = Witness::new(Model::Eu);
         witness.delivery(1_000_000, false, &[0xFF, 0x10, 0xFF]);
-        let mut check = |at_us, kind, has_failed, function, button_us, expected| {
-            assert_eq!(witness.reboot(at_us, kind, has_failed, function, button_us), expected);
+        let mut check = |at_us, kind, has_failed, function, button_us, swaps, expected| {
+            assert_eq!(witness.reboot(at_us, kind, has_failed, function, button_us, swaps), expected);
         };
-        check(5_000_000, ResetKind::Software, false, "service", None, "downlink");
-        check(26_000_000, ResetKind::Software, false, "service", Some(15_000_000), "factory_reset");
-        check(26_000_000, ResetKind::Software, false, "service", Some(1_000_000), "upgrade");
-        check(26_000_000, ResetKind::Software, false, "service", None, "upgrade");
-        check(26_000_000, ResetKind::Software, false, "HardFault_", None, "fault");
-        check(26_000_000, ResetKind::Software, true, "reset", None, "fault");
-        check(27_000_000, ResetKind::Watchdog, false, "service", None, "watchdog");
+        check(5_000_000, ResetKind::Software, false, "service", None, false, "downlink");
+        check(26_000_000, ResetKind::Software, false, "service", Some(15_000_000), false, "factory_reset");
+        check(26_000_000, ResetKind::Software, false, "service", Some(1_000_000), true, "upgrade");
+        check(26_000_000, ResetKind::Software, false, "service", None, true, "upgrade");
+        check(26_000_000, ResetKind::Software, false, "service", None, false, "nfc");
+        check(26_000_000, ResetKind::Software, false, "HardFault_", None, true, "fault");
+        check(26_000_000, ResetKind::Software, true, "reset", None, true, "fault");
+        check(27_000_000, ResetKind::Watchdog, false, "service", None, true, "watchdog");
     }
 }

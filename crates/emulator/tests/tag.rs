@@ -12,6 +12,7 @@ use bench::{Bench, relays};
 use embassy_futures::block_on;
 use image::{Board, MemoryMap};
 use sockeye_host::nfc::{Read, ask, look};
+use sockeye_host::report::Event;
 use sockeye_nfc::{Answer, Code, Command, Guard, Request, Status};
 use sockeye_settings::{Field, Identity, Key, MAX_STORED, Password, Region, Settings};
 use sockeye_storage::{RecordId, Storage};
@@ -89,6 +90,9 @@ fn every_setting_of_chapter_3_goes_through_the_tag_into_the_flash_and_back<B: Bo
     }
     assert_eq!(tried, Field::COUNT - 1);
     assert_eq!(stored(&bench, &identity), wanted);
+    let restarts = || bench.events.iter().filter(|(_, event)| matches!(event, Event::Reboot { .. }));
+    assert!(restarts().count() > 0);
+    assert!(restarts().all(|(_, event)| *event == Event::Reboot { cause: "nfc" }));
     bench.act("power off").run(10_000).act("power on").run(10_000);
     assert_eq!(read(&mut bench).settings.unwrap().general.reporting_interval_s, 600);
     assert_eq!(asked(&mut bench, b"000001", TOGGLE), Code::Done);
