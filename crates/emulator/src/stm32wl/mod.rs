@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use sockeye_virtual_hardware::flash::{Flash, Stm32wlNmi};
+use sockeye_virtual_hardware::st25dv::BusFault;
 use sockeye_virtual_hardware::sx126x::Mode;
 
 use self::dma::{Dma, request};
@@ -93,6 +94,8 @@ struct Pins {
     button: Pin,
     /// The tag's GPO, which falls with each pulse.
     gpo: Pin,
+    /// A line of the bus to the tag, which is pulled up.
+    tag_sda: Pin,
     /// The antenna switch, high to receive.
     antenna_rx: Pin,
     /// The antenna switch, high to send.
@@ -107,6 +110,7 @@ impl Pins {
         led_lights_high: false,
         button: Pin { port: 0, number: 0 },
         gpo: Pin { port: 1, number: 3 },
+        tag_sda: Pin { port: 0, number: 15 },
         antenna_rx: Pin { port: 0, number: 4 },
         antenna_tx: Pin { port: 0, number: 5 },
     };
@@ -367,6 +371,10 @@ impl Stm32wl {
             self.pulses = pulses;
             self.drive_gpo(false);
             self.drive_gpo(true);
+        }
+        let sda = self.pins.tag_sda;
+        if let Some(port) = self.ports.get_mut(sda.port as usize) {
+            port.drive(sda.number, self.core.outside.tag.fault() != BusFault::Stuck);
         }
         self.set_lines();
     }

@@ -5,6 +5,7 @@ use sockeye_host::report::Event;
 use sockeye_network_server::{DataDown, MacRequest};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::air::Modulation;
+use sockeye_virtual_hardware::st25dv::BusFault;
 use sockeye_virtual_hardware::sx126x::{Fault, Mode};
 
 use crate::bench::Bench;
@@ -86,6 +87,59 @@ fn rxc_and_rx1_open_in_time_with_a_delay_of_1_s<B: Board>() {
 
 fn rxc_and_rx1_open_in_time_with_a_delay_of_15_s<B: Board>() {
     windows::<B>(15, runs(20));
+}
+
+/// From a pulse of the tag to the look at it, in ms (`sockeye_nfc::Tag`).
+const TAG_LOOKS_AFTER_MS: u64 = 50;
+
+/// A look at the tag on a bus that fails begins just before RX1 is to open: the task that waits for the bus is the radio's
+/// neighbour.
+fn rx1_opens_in_time_while_the_bus_to_the_tag_fails<B: Board>() {
+    let mut bench = Bench::<B>::joined(9, "");
+    let mut random = Random::new(9);
+    for fault in [BusFault::Stuck, BusFault::Hangs] {
+        let mut rx1 = Span::NONE;
+        while rx1.count < runs(4) {
+            keep_modes(&bench);
+            bench.act("downlink 85 ff28ff");
+            let mut modes = Vec::new();
+            let sent = loop {
+                bench.run(1);
+                modes.extend(take_modes(&bench));
+                let sent = modes.windows(2).find(|pair| pair[0].1 == Mode::Tx);
+                if let Some(sent) = sent {
+                    break sent[1].0;
+                }
+            };
+            let due_us = sent + 1_000_000;
+            let pulse_ms = due_us / 1000 - TAG_LOOKS_AFTER_MS - random.below(5);
+            bench.run(pulse_ms - bench.world.now_ms());
+            let tag = bench.outside().tag.clone();
+            tag.set_fault(fault);
+            let pulses = tag.pulses();
+            tag.with(|now_us, chip| {
+                chip.set_field(true);
+                chip.rf_write(now_us, 500, [0; 4]).unwrap();
+                chip.set_field(false);
+            });
+            assert_ne!(tag.pulses(), pulses);
+            bench.run(200);
+            let opened = take_modes(&bench).into_iter().filter(|(_, mode)| *mode == Mode::Rx);
+            let opened = opened.map(|(at_us, _)| at_us.cast_signed() - due_us.cast_signed());
+            rx1.take(opened.min_by_key(|off_us| off_us.abs()).unwrap());
+            tag.set_fault(BusFault::None);
+            bench.run(25_000);
+        }
+        println!(
+            "{}: bus to the tag {fault:?}: RX1 opens {:.2} to {:.2} ms from its instant; {} uplinks",
+            B::NAME,
+            ms(rx1.least),
+            ms(rx1.most),
+            rx1.count
+        );
+        assert!(rx1.most <= 1_000 && rx1.least >= -1_000, "{fault:?}: {rx1:?}");
+    }
+    bench.is_clean("windows");
 }
 
 /// Commands for this socket, ready to be sent one after the other; the first has the session's counter and `skip` more.
@@ -259,6 +313,7 @@ fn a_radio_that_fails_in_whatever_way_is_heard_again_within_10_s<B: Board>() {
 on_both! {
     rxc_and_rx1_open_in_time_with_a_delay_of_1_s
     rxc_and_rx1_open_in_time_with_a_delay_of_15_s
+    rx1_opens_in_time_while_the_bus_to_the_tag_fails
     class_c_frames_2_ms_apart_are_all_heard_and_obeyed_within_10_ms
     a_radio_that_fails_in_whatever_way_is_heard_again_within_10_s
 }
