@@ -48,6 +48,7 @@ impl Bus {
     }
 
     /// Waits until one of the flags of `mask` is up.
+    #[inline(never)]
     fn wait(mask: u32) -> Result<(), ErrorKind> {
         for _ in 0..LOOKS {
             let flags = I2C2.isr().read();

@@ -1,5 +1,6 @@
 //! The small records that the firmware keeps besides settings and MAC state, and where each lies.
 
+use heapless::{Vec, VecView};
 use sockeye_lorawan_mac::Record;
 use sockeye_metering::Correction;
 use sockeye_settings::Identity;
@@ -22,27 +23,30 @@ pub(crate) fn mac_record(record: Record) -> RecordId {
     }
 }
 
-/// The service task's copies of the records that no other task could have stored again, if the flash loses them.
+/// The service task's copies of the records that no other task could have stored again, if the flash loses them. Empty where there is none.
 #[derive(Default)]
 pub(crate) struct Copies {
-    identity: Option<[u8; Identity::STORED_LEN]>,
-    calibration: Option<[u8; Correction::STORED_LEN]>,
-    maintenance: Option<[u8; sockeye_nfc::RECORD]>,
+    identity: Vec<u8, { Identity::STORED_LEN }>,
+    calibration: Vec<u8, { Correction::STORED_LEN }>,
+    maintenance: Vec<u8, { sockeye_nfc::RECORD }>,
     #[cfg(feature = "certification")]
-    certification_off: Option<[u8; 1]>,
+    certification_off: Vec<u8, 1>,
 }
 
 impl Copies {
     /// Takes a copy of what is stored, if it is one of these records.
     pub(crate) fn note(&mut self, id: RecordId, bytes: &[u8]) {
-        match id {
-            RecordId::Identity => self.identity = bytes.try_into().ok(),
-            RecordId::Calibration => self.calibration = bytes.try_into().ok(),
-            RecordId::Maintenance => self.maintenance = bytes.try_into().ok(),
+        let place: &mut VecView<u8> = match id {
+            RecordId::Identity => &mut self.identity,
+            RecordId::Calibration => &mut self.calibration,
+            RecordId::Maintenance => &mut self.maintenance,
             #[cfg(feature = "certification")]
-            RecordId::CertificationOff => self.certification_off = bytes.try_into().ok(),
-            _ => {}
-        }
+            RecordId::CertificationOff => &mut self.certification_off,
+            _ => return,
+        };
+        place.clear();
+        // What is longer is none of ours.
+        let _ = place.extend_from_slice(bytes);
     }
 
     /// How many there may be.
@@ -50,14 +54,15 @@ impl Copies {
 
     /// Gives one of them by its number, from 0.
     pub(crate) fn get(&self, number: u8) -> Option<(RecordId, &[u8])> {
-        match number {
-            0 => Some((RecordId::Identity, self.identity.as_ref()?)),
-            1 => Some((RecordId::Maintenance, self.maintenance.as_ref()?)),
-            2 => Some((RecordId::Calibration, self.calibration.as_ref()?)),
+        let (id, bytes): (_, &[u8]) = match number {
+            0 => (RecordId::Identity, &self.identity),
+            1 => (RecordId::Maintenance, &self.maintenance),
+            2 => (RecordId::Calibration, &self.calibration),
             #[cfg(feature = "certification")]
-            3 => Some((RecordId::CertificationOff, self.certification_off.as_ref()?)),
-            _ => None,
-        }
+            3 => (RecordId::CertificationOff, &self.certification_off),
+            _ => return None,
+        };
+        (!bytes.is_empty()).then_some((id, bytes))
     }
 }
 

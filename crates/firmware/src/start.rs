@@ -272,11 +272,13 @@ impl Stored {
                 self.identity = Identity::decode(bytes).ok();
                 self.identity.is_none().then_some("the stored identity is of no use")
             }
-            RecordId::Calibration => {
-                let correction = Correction::decode(bytes).ok();
-                self.correction = correction.unwrap_or_default();
-                correction.is_none().then_some("the stored calibration is of no use")
-            }
+            RecordId::Calibration => match Correction::decode(bytes) {
+                Ok(correction) => {
+                    self.correction = correction;
+                    None
+                }
+                Err(_) => Some("the stored calibration is of no use"),
+            },
             RecordId::Settings => {
                 let known = self.identity.as_ref().unwrap_or(fallback);
                 match Settings::decode(bytes, region, known) {
