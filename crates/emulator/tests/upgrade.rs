@@ -111,23 +111,27 @@ impl Hand {
                 self.told.borrow_mut().end = Some(Ok(now.state));
                 return;
             };
-            let came = match self.ask(&request).await {
-                // The socket was away, or has been meanwhile. Whoever holds the phone begins again, and the socket says where.
-                None | Some(Err(Error::Refused(Code::Stale))) => {
-                    (upload, upgrade) = (Upload::default(), None);
-                    continue;
-                }
-                Some(came) => came,
-            };
+            let came = self.ask(&request).await;
             self.told.borrow_mut().until_ms = self.sim.now_us() / 1000;
-            match upload.take(came) {
-                Ok(said) => upgrade = said.or(upgrade),
-                Err(error) => {
+            match came.map(|came| upload.take(came)) {
+                Some(Ok(said)) => upgrade = said.or(upgrade),
+                Some(Err(error)) if !is_of_supply(&error) => {
                     self.told.borrow_mut().end = Some(Err(error));
                     return;
                 }
+                // The socket was away, or goes. Whoever holds the phone begins again, and the socket says where.
+                None | Some(Err(_)) => (upload, upgrade) = (Upload::default(), None),
             }
         }
+    }
+}
+
+/// Tells whether this is what a socket says that loses its supply, or that has just come back.
+fn is_of_supply(error: &Error) -> bool {
+    match error {
+        Error::Refused(code) => matches!(code, Code::Stale | Code::NotStored),
+        Error::Upgrade(said) => said.refused == Refusal::SupplyLost.code(),
+        _ => false,
     }
 }
 

@@ -236,6 +236,12 @@ fn an_upload_that_the_socket_has_forgotten_begins_again() {
 }
 
 #[test]
+fn giving_up_an_upgrade_that_there_is_not_says_so() {
+    let error = talk(&mut eu()).act(&Request::UpgradeAbort).unwrap_err();
+    assert_eq!(error.to_string(), "no upgrade is under way");
+}
+
+#[test]
 fn a_socket_that_always_wants_another_piece_ends_the_upload() {
     let mut upload = Upload::default();
     let back = |refused, received| {
