@@ -202,7 +202,7 @@ fn make(place: &Place, wanted: &Wanted, out: &Path) -> Result<Vec<PathBuf>, Fail
     }
     if *page {
         let folder = out.join("toolbox");
-        for file in web::make(cargo(place, web::TARGET)?, &place.root, &place.target, &folder)? {
+        for file in web::make(cargo(place, "rustc", web::TARGET)?, &place.root, &place.target, &folder)? {
             files.push(Path::new("toolbox").join(file.file_name().unwrap_or_default()));
         }
     }
@@ -240,8 +240,8 @@ const PROGRAM: &str = "sockeye-toolbox";
 /// Makes the ToolBox as a program for this computer, in a folder with its licences and with what is in it.
 fn make_program(place: &Place, out: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let target = host(place)?;
-    let mut cargo = cargo(place, &target)?;
-    cargo.args(["build", "--quiet", "--profile", "tool", "--package", PROGRAM, "--target", &target]);
+    let mut cargo = cargo(place, "build", &target)?;
+    cargo.args(["--quiet", "--profile", "tool", "--package", PROGRAM, "--target", &target]);
     process::run(&mut cargo)?;
     let folder = PathBuf::from(format!("{PROGRAM}-{target}"));
     fs::create_dir_all(out.join(&folder)).map_err(|error| Failure::file(&out.join(&folder), error))?;
@@ -282,14 +282,14 @@ fn package_version(place: &Place) -> Result<String, Failure> {
 
 /// Makes a call of cargo that builds for a board.
 fn cargo_build(place: &Place, board: &Board) -> Result<Command, Failure> {
-    let mut cargo = cargo(place, &board.about.target)?;
-    cargo.args(["build", "--quiet"]);
+    let mut cargo = cargo(place, "build", &board.about.target)?;
+    cargo.arg("--quiet");
     board.image(&mut cargo);
     Ok(cargo)
 }
 
-/// Makes a call of cargo, still without its command, that leaves no trace of the folders in what is built for a target.
-fn cargo(place: &Place, target: &str) -> Result<Command, Failure> {
+/// Makes a call of cargo that leaves no trace of the folders in what is built for a target.
+fn cargo(place: &Place, command: &str, target: &str) -> Result<Command, Failure> {
     let sysroot =
         process::output(Command::new("rustc").current_dir(&place.root).args(["--print", "sysroot"]))?;
     let home = std::env::var_os("CARGO_HOME")
@@ -308,7 +308,10 @@ fn cargo(place: &Place, target: &str) -> Result<Command, Failure> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&place.root).env("CARGO_TARGET_DIR", &place.target).env_remove("RUSTFLAGS");
     // `--config` adds to the flags of .cargo/config.toml.
-    cargo.arg("--locked").arg("--config").arg(format!("target.{target}.rustflags=[{}]", flags.join(",")));
+    // Behind the command: before it, it would be forgotten for another `--config` that comes later.
+    cargo
+        .args([command, "--locked", "--config"])
+        .arg(format!("target.{target}.rustflags=[{}]", flags.join(",")));
     Ok(cargo)
 }
 
@@ -321,6 +324,21 @@ fn build(place: &Place, board: &Board, mut cargo: Command, package: &str) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// cargo forgets what `--config` says before its command if it is there behind it too, as boards have it.
+    #[test]
+    fn the_folders_are_taken_out_of_what_is_built_for_every_board() {
+        let root = Workspace::find().unwrap().root;
+        let place = Place { target: root.join("target"), root: root.clone() };
+        for board in Board::all(&root).unwrap() {
+            let cargo = cargo_build(&place, &board).unwrap();
+            let args: Vec<_> = cargo.get_args().map(|arg| arg.to_string_lossy()).collect();
+            let before: Vec<_> = args.iter().take_while(|arg| *arg != "build").collect();
+            assert!(before.len() < args.len() && !before.iter().any(|arg| *arg == "--config"), "{args:?}");
+            let remaps = args.iter().filter(|arg| arg.contains("--remap-path-prefix="));
+            assert_eq!(remaps.count(), 1, "{args:?}");
+        }
+    }
 
     #[test]
     fn a_sum_is_what_sha256sum_reads() {

@@ -36,11 +36,13 @@ pub fn build(workspace: &Workspace) -> Result<PathBuf, Failure> {
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(|error| Failure::file(&folder, error))?;
     }
-    make(workspace.cargo(), &workspace.root, &target_dir, &folder)?;
+    let mut cargo = workspace.cargo();
+    cargo.arg("rustc");
+    make(cargo, &workspace.root, &target_dir, &folder)?;
     Ok(folder)
 }
 
-/// Builds the page with a call of cargo that has no command yet, writes its files into a folder, and returns them.
+/// Builds the page with a call of `cargo rustc`, writes its files into a folder, and returns them.
 ///
 /// # Errors
 /// It does not build, or cannot be written.
@@ -50,17 +52,7 @@ pub fn make(
     target_dir: &Path,
     folder: &Path,
 ) -> Result<Vec<PathBuf>, Failure> {
-    cargo.args([
-        "rustc",
-        "--quiet",
-        "--profile",
-        "web",
-        "--target",
-        TARGET,
-        "--package",
-        "sockeye-web",
-        "--lib",
-    ]);
+    cargo.args(["--quiet", "--profile", "web", "--target", TARGET, "--package", "sockeye-web", "--lib"]);
     // For browsers alone: a library of this kind for the host cannot be linked, by the names of defmt's symbols.
     cargo.args(["--crate-type", "cdylib"]);
     process::run(&mut cargo)?;
