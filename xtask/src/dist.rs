@@ -318,7 +318,19 @@ fn cargo(place: &Place, command: &str, target: &str) -> Result<Command, Failure>
 fn build(place: &Place, board: &Board, mut cargo: Command, package: &str) -> Result<Vec<u8>, Failure> {
     process::run(&mut cargo)?;
     let elf = place.target.join(&board.about.target).join("firmware").join(package);
-    fs::read(&elf).map_err(|error| Failure::file(&elf, error))
+    let bytes = fs::read(&elf).map_err(|error| Failure::file(&elf, error))?;
+    match trace(place, &bytes) {
+        None => Ok(bytes),
+        Some(folder) => {
+            Err(Failure::file(&elf, format!("it names the folder {folder}: elsewhere it would differ")))
+        }
+    }
+}
+
+/// Finds the name of a folder of ours in what was built.
+fn trace(place: &Place, bytes: &[u8]) -> Option<String> {
+    let folders = [&place.root, &place.target].map(|folder| folder.display().to_string());
+    folders.into_iter().find(|folder| bytes.windows(folder.len()).any(|part| part == folder.as_bytes()))
 }
 
 #[cfg(test)]
@@ -338,6 +350,16 @@ mod tests {
             let remaps = args.iter().filter(|arg| arg.contains("--remap-path-prefix="));
             assert_eq!(remaps.count(), 1, "{args:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_named_in_an_image_is_found() {
+        let place = Place { root: "/some/where".into(), target: "/else/where".into() };
+        let check = |bytes: &[u8], found: Option<&str>| assert_eq!(trace(&place, bytes).as_deref(), found);
+        check(b"", None);
+        check(b"/sockeye/src/lib.rs\0/target/memory.rs", None);
+        check(b"\0/some/where/src/lib.rs", Some("/some/where"));
+        check(b"x/else/where", Some("/else/where"));
     }
 
     #[test]
