@@ -1,12 +1,18 @@
 //! The BL0942's serial input, in chunks of any size: nothing panics, what is found has a right checksum, and
-//! what becomes of it stays in its bounds.
+//! what becomes of it stays in its bounds. The first bytes as a stored correction are refused, or are that correction.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sockeye_metering::bl0942::{Assembler, Counts, PACKET_LEN, Packet, Progress};
-use sockeye_metering::{Calibration, FrontEnd, Plausibility, TripCurve};
+use sockeye_metering::{Calibration, Correction, FrontEnd, Plausibility, TripCurve};
 
 fuzz_target!(|data: &[u8]| {
+    let mut calibration = Calibration::bl0942(FrontEnd::TYPICAL);
+    let form = data.get(..Correction::STORED_LEN).unwrap_or(data);
+    if let Ok(correction) = Correction::decode(form) {
+        assert_eq!(correction.encode(), form);
+        calibration.correct(&correction);
+    }
     let [address, chunk, bytes @ ..] = data else { return };
     let address = address & 3;
     let chunk = usize::from(*chunk).max(1);
@@ -28,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
             Progress::Complete(counts) => {
                 assert_is_in(bytes, address, counts);
                 now_ms += u64::from(counts.freq);
-                let reading = Calibration::bl0942(FrontEnd::TYPICAL).reading(&counts, counts.cf_cnt);
+                let reading = calibration.reading(&counts, counts.cf_cnt);
                 assert!(reading.power_factor_permille() <= 1000);
                 if filter.check(now_ms, &reading).is_ok() {
                     curve.sample(now_ms, reading.fast_current_ma);
