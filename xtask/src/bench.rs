@@ -31,7 +31,7 @@ enum What {
     /// What the images of both chips promise, on the modelled chips: a thousand starts, uplinks, frames and cuts each; an hour
     Image,
     /// A power cut in every flash operation of a swap and of the way back, with both bootloaders on the modelled chips, and a hundred in
-    /// uploads through the tag; a quarter of an hour
+    /// uploads through the tag; some minutes
     Cuts,
     /// An image of 100 KB and more through the tag, into the simulated socket and into the images of both chips: how many writes of a
     /// phone, and how long; some minutes
