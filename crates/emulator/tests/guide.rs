@@ -39,19 +39,21 @@ impl<B: Board> Bench for OnTheChip<B> {
     }
 }
 
-/// Scenarios that last for hours of the socket's time, and here for more than half a minute: only `--ignored` runs them.
-const LONG: [&str; 11] = [
-    "with_an_interval_up_to_30_min_the_connection_is_checked_every_30_min",
-    "with_a_longer_interval_the_connection_is_checked_at_every_report",
+/// Scenarios that last for hours of the socket's time, and here for more than 15 s: `cargo xtask bench --only scenarios` runs them.
+const LONG: [&str; 7] = [
     "without_rejoin_mode_the_socket_never_joins_anew",
     "adr_lets_the_network_choose_the_data_rate",
-    "the_lists_of_the_guides_examples_are_taken",
-    "a_report_comes_every_20_minutes_by_default",
     "the_interval_can_be_1_to_1080_minutes",
     "with_power_consumption_disabled_its_value_stands_still",
     "current_over_rated_by_30_percent_stops_the_supply_whatever_is_disabled",
     "set_reporting_interval",
     "sensor_data_have_the_records_and_units_of_the_guide",
+];
+
+/// Those that do so on the RP2040, whose hours take longer.
+const LONG_ON_RP2040: [&str; 2] = [
+    "with_an_interval_up_to_30_min_the_connection_is_checked_every_30_min",
+    "with_a_longer_interval_the_connection_is_checked_at_every_report",
 ];
 
 /// Scenarios with a phone at the tag, for the boards that have one.
@@ -64,7 +66,8 @@ const TAG: [&str; 3] = [
 fn trials<B: Board>() -> impl Iterator<Item = Trial> {
     let has_its_part = |(name, _): &(String, fn())| B::HAS_TAG || !TAG.iter().any(|tag| name.ends_with(tag));
     sockeye_scenarios::all::<OnTheChip<B>>().into_iter().filter(has_its_part).map(|(name, run)| {
-        let is_long = LONG.iter().any(|long| name.ends_with(long));
+        let more = if B::NAME == Rp2040::NAME { &LONG_ON_RP2040[..] } else { &[] };
+        let is_long = LONG.iter().chain(more).any(|long| name.ends_with(long));
         let run = move || {
             run();
             Ok(())

@@ -22,7 +22,19 @@ fn a_class_c_day_goes_by<B: Board>() {
     let mut bench = Bench::<B>::new("--seed 1");
     bench.act("load 1500W").run(60_000);
     for _ in 0..steps() {
+        let (begun_ms, told) = (bench.now_us() / 1000, bench.events.len());
         bench.act("downlink 85 080100ff").run(STEP_MIN * 60_000);
+        let step = bench.events.get(told..).unwrap_or_default();
+        if !step.iter().any(|(_, event)| matches!(event, Event::Downlink { .. })) {
+            // A radio that sends hears nothing: who sends when tells whether it was that.
+            let sent = bench.events.iter().filter(|(_, event)| matches!(event, Event::Uplink { .. }));
+            let near: Vec<_> =
+                sent.map(|(t_ms, _)| *t_ms).filter(|t_ms| t_ms.abs_diff(begun_ms) < 60_000).collect();
+            println!(
+                "{}: the command at {begun_ms} ms was not heard; uplinks near it at {near:?} ms",
+                B::NAME
+            );
+        }
     }
     let count = |is: fn(&Event) -> bool| bench.events.iter().filter(|(_, event)| is(event)).count() as u64;
     let uplinks = count(|event| matches!(event, Event::Uplink { .. }));
