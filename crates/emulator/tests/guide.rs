@@ -40,14 +40,11 @@ impl<B: Board> Bench for OnTheChip<B> {
 }
 
 /// Scenarios that last for hours of the socket's time, and here for more than 15 s: `cargo xtask bench --only scenarios` runs them.
-const LONG: [&str; 7] = [
+const LONG: [&str; 4] = [
     "without_rejoin_mode_the_socket_never_joins_anew",
     "adr_lets_the_network_choose_the_data_rate",
     "the_interval_can_be_1_to_1080_minutes",
     "with_power_consumption_disabled_its_value_stands_still",
-    "current_over_rated_by_30_percent_stops_the_supply_whatever_is_disabled",
-    "set_reporting_interval",
-    "sensor_data_have_the_records_and_units_of_the_guide",
 ];
 
 /// Those that do so on the RP2040, whose hours take longer.
