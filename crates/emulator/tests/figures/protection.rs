@@ -190,10 +190,11 @@ fn the_hard_limit_with_a_radio_that_does_not_answer<B: Board>() {
             bench
         },
         approach: |bench, random| {
-            bench.run(random.below(5_000));
+            bench.run(random.below(1_000));
         },
-        // Short: it is awake all the time and asks for BUSY, which takes the emulator long.
-        reset: ("press", 2_000),
+        // Short: it is awake all the time and asks for BUSY, which takes the emulator long. It tries again every 5 s or sooner, at any
+        // distance from the trips.
+        reset: ("press", 800),
     }
     .check(runs(8));
 }
