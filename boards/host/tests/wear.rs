@@ -94,7 +94,7 @@ impl Day {
             let bytes: Vec<u8> = counter.to_le_bytes().into_iter().chain(0..).take(length).collect();
             embassy_futures::block_on(storage.store(id, &bytes)).unwrap();
             // As the service task does after each piece of work.
-            embassy_futures::block_on(storage.prepare()).unwrap();
+            embassy_futures::block_on(storage.prepare(false)).unwrap();
         };
         RecordId::ALL.into_iter().for_each(&mut store);
         let mut days = 0_u32;
