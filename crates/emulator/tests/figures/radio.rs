@@ -44,7 +44,7 @@ fn windows<B: Board>(delay_s: u8, count: u64) {
     bench.act("load 1000W");
     let mut random = Random::new(delay_s.into());
     keep_modes(&bench);
-    let (mut rxc, mut rx1) = (Span::NONE, Span::NONE);
+    let (mut rxc, mut rx1, mut late) = (Span::NONE, Span::NONE, 0_u64);
     while rx1.count < count {
         // An answer and a report, each an uplink with its windows.
         // At a random moment between two readings of the meter.
@@ -63,11 +63,12 @@ fn windows<B: Board>(delay_s: u8, count: u64) {
             let Some(nearest) = nearest else { continue };
             rxc.take((first_us - end_us).cast_signed());
             rx1.take(nearest);
+            late += u64::from(nearest > 0);
         }
     }
     println!(
         "{}: RXC open {:.2} to {:.2} ms after the end of an uplink (at most 5); RX1 at RxDelay {delay_s} opens {:.2} to {:.2} ms \
-         from its instant; {} uplinks",
+         from its instant (at most 1 either way), {late} times after it; {} uplinks",
         B::NAME,
         ms(rxc.least),
         ms(rxc.most),
@@ -76,8 +77,10 @@ fn windows<B: Board>(delay_s: u8, count: u64) {
         rx1.count
     );
     assert!(rxc.most <= 5_000, "{rxc:?}");
-    // Open when the frame may begin, and not long before.
-    assert!(rx1.most <= 0 && rx1.least >= -1_000, "{rx1:?}");
+    // A LoRa preamble lasts 3 ms at the fastest (SF7, 500 kHz), and 12 ms here: a window that misses its first millisecond hears the frame.
+    assert!(rx1.most <= 1_000 && rx1.least >= -1_000, "{rx1:?}");
+    // As a rule it is open before the instant: what holds it up is two tasks at the same moment.
+    assert!(late * 100 <= rx1.count, "{late} of {} late", rx1.count);
     bench.is_clean("windows");
 }
 
