@@ -26,6 +26,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Chooses a variant.
+    #[must_use]
+    pub fn of(choice: Choice) -> Self {
+        Self { choice, log: false, version_as: None }
+    }
+
     /// Chooses a variant with its log.
     #[must_use]
     pub fn with_log(choice: Choice) -> Self {

@@ -241,6 +241,8 @@ fn emulation(workspace: &Workspace) -> Count {
         // Log and serial line are tested on one chip.
         let choice = Choice { board: "rp2040-sx1262".to_owned(), variant: Some("serial".to_owned()) };
         build::build(workspace, &build::Options::with_log(choice))?;
+        let choice = Choice { board: "stm32wl".to_owned(), variant: Some("nucleo-wl55jc".to_owned()) };
+        build::build(workspace, &build::Options::of(choice))?;
         emulate::BOARDS.iter().try_for_each(|board| {
             sign::next(workspace, board)?;
             emulate::images(workspace, &emulate::Chosen::of(board)).map(drop)

@@ -23,6 +23,8 @@ mod radio;
 #[path = "../../relay.rs"]
 mod relay;
 mod runtime;
+#[cfg(feature = "nucleo-wl55jc")]
+mod serial;
 mod supply;
 mod system;
 #[cfg(feature = "lora-e5")]
@@ -104,10 +106,7 @@ impl Board for Stm32wl {
 }
 
 // The AES unit is not used; its interrupt is.
-#[cfg(feature = "lora-e5")]
 socket!(Stm32wl, parts, AES, Priority::P15, maintenance);
-#[cfg(not(feature = "lora-e5"))]
-socket!(Stm32wl, parts, AES, Priority::P15);
 
 /// Takes the chip from reset to its parts.
 #[inline(never)]

@@ -3,7 +3,8 @@
 use embassy_stm32::Peripherals;
 use embassy_stm32::exti::ExtiInput;
 use embassy_stm32::gpio::{Level, Output, Pull, Speed};
-use sockeye_nfc::NoPort;
+use embassy_stm32::usart::BufferedInterruptHandler;
+use embassy_stm32::{bind_interrupts, peripherals};
 use sockeye_upgrade::BoardName;
 
 use crate::Irqs;
@@ -12,13 +13,21 @@ use crate::line::Line;
 use crate::pin::Flex;
 use crate::radio::Antenna;
 use crate::relay::Relay;
+use crate::serial;
 use crate::wiring::Wiring;
+
+bind_interrupts!(
+    /// Who handles the interrupt of the serial line.
+    struct LineIrqs {
+        LPUART1 => BufferedInterruptHandler<peripherals::LPUART1>;
+    }
+);
 
 /// The blue LED LD1, lit by a high level.
 pub type Led = Output<'static>;
 
-/// None: with the tag the image is 436 bytes too long for its slot.
-pub type Port = NoPort;
+/// Where requests for maintenance come from: the ST-LINK's serial port, as there is no tag.
+pub type Port = serial::Line;
 
 /// The name in the headers of updates.
 pub const NAME: BoardName = BoardName::new("nucleo-wl55jc").expect("a name");
@@ -38,7 +47,7 @@ pub fn wire(p: Peripherals) -> Wiring {
             supply: Some(Output::new(p.PC3, Level::Low, Speed::Low)),
         },
         radio: Bus::new(p.SUBGHZSPI),
-        port: NoPort,
+        port: serial::open(p.LPUART1, p.PA2, p.PA3, LineIrqs),
         flash: p.FLASH,
         rng: p.RNG,
         watchdog: p.IWDG,

@@ -368,6 +368,13 @@ impl<N: flash::Chip + Clone> Core<N> {
         None
     }
 
+    /// The last stop bit of a byte has reached the computer at the serial line, with how long a bit of it was.
+    pub fn computer_hears(&mut self, byte: u8, bit_ticks: u64) {
+        if !self.outside.line.hear(byte, bit_ticks * 1000 / TICKS_PER_US) {
+            self.fault("the serial line runs at another speed or format than the computer".to_owned());
+        }
+    }
+
     /// Tells the meter of a byte whose last stop bit has left at `at`, with bits of so many ticks.
     pub fn meter_hears(&mut self, byte: u8, at: u64, bit_ticks: u64) {
         let bit_ns = bit_ticks * 1000 / TICKS_PER_US;

@@ -130,6 +130,14 @@ impl Image {
         self.segments.iter().any(|(address, _)| address >> 28 == 1)
     }
 
+    /// Tells whether it is one for the Nucleo-WL55JC: it handles the interrupt of the ST-LINK's serial port, and the
+    /// LoRa-E5's leaves that to the handler of all others.
+    #[must_use]
+    pub fn is_for_nucleo(&self) -> bool {
+        let at = |name| self.addresses(name).last();
+        at("LPUART1").is_some_and(|own| Some(own) != at("DefaultHandler_"))
+    }
+
     /// Names the function that begins at an address.
     #[must_use]
     pub fn entered(&self, address: u32) -> Option<&str> {

@@ -58,6 +58,8 @@ pub struct Outside<N> {
     pub tag: SharedTag,
     /// The line to a computer, where the chip is connected to one.
     pub line: SerialLine,
+    /// The board is a devkit with that line and without a tag.
+    pub is_devkit: bool,
     /// The supply monitor sees a loss.
     pub supply_low: Rc<Cell<bool>>,
 }
@@ -76,6 +78,7 @@ impl<N> Outside<N> {
             flash,
             tag: SharedTag::new(sim, St25dv::new(TAG_BYTES)),
             line: SerialLine::default(),
+            is_devkit: false,
             supply_low: Rc::new(Cell::new(false)),
         }
     }

@@ -83,7 +83,8 @@ impl<C: Chip> EmulatedSocket<C> {
         let Place { sim, medium, network, index, identity, settings, seed, log } = *place;
         let flash = C::flash(image);
         provision(&flash, C::RECORDS, &identity, settings);
-        let outside = Outside::new(sim, medium, flash);
+        let mut outside = Outside::new(sim, medium, flash);
+        outside.is_devkit = image.is_for_nucleo();
         network.tell_for(index);
         let socket = Self {
             image: image.clone(),

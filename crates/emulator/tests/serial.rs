@@ -1,12 +1,12 @@
-//! The ToolBox on the serial line of the RP2040's devkit: the image's own UART, PL011, and requests as docs/NFC.md has them.
+//! The ToolBox on the serial line of the devkits, the RP2040's (PL011) and the Nucleo's (LPUART): requests as docs/NFC.md has them.
 #![allow(missing_docs, reason = "tests")]
 
 mod image;
 
 use clap::Parser;
-use sockeye_emulator::chip::Chip;
 use sockeye_emulator::rp2040::Rp2040;
 use sockeye_emulator::socket::EmulatedSocket;
+use sockeye_emulator::stm32wl::Stm32wl;
 use sockeye_host::cli::Options;
 use sockeye_host::world::World;
 use sockeye_nfc::line::{Deframer, framed};
@@ -14,19 +14,34 @@ use sockeye_nfc::{Answer, Challenge, Command, Request, Seal};
 use sockeye_settings::{Field, Password, Region};
 use sockeye_toolbox::{Device as Known, Error, Link, LinkError, Talk};
 
+use crate::image::Board;
+
 /// How long the ToolBox waits for an answer.
 const PATIENCE_MS: u64 = 3_000;
 
-struct Bench {
-    world: World<EmulatedSocket<Rp2040>>,
+/// A board of which a variant has such a line.
+trait Devkit: Board {
+    const LINE: &'static str;
+}
+
+impl Devkit for Rp2040 {
+    const LINE: &'static str = "serial-log";
+}
+
+impl Devkit for Stm32wl {
+    const LINE: &'static str = "nucleo-wl55jc";
+}
+
+struct Bench<B: Devkit> {
+    world: World<EmulatedSocket<B>>,
     /// What is on the line before each request.
     noise: Vec<u8>,
 }
 
-impl Bench {
+impl<B: Devkit> Bench<B> {
     /// A socket that has started.
     fn new() -> Self {
-        let image = image::aside::<Rp2040>("serial-log");
+        let image = image::aside::<B>(B::LINE);
         let options = Options::parse_from(["test"]);
         let mut world = World::with(&options, |place| EmulatedSocket::new(&image, &place)).unwrap();
         world.run_until_ms(1_000);
@@ -64,7 +79,7 @@ impl Bench {
     }
 }
 
-impl Link for &mut Bench {
+impl<B: Devkit> Link for &mut Bench<B> {
     fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>, LinkError> {
         self.send(&self.noise);
         self.send(&framed(request).collect::<Vec<u8>>());
@@ -72,14 +87,13 @@ impl Link for &mut Bench {
     }
 }
 
-fn known(talk: &mut Talk<&mut Bench>) -> Known {
+fn known<B: Devkit>(talk: &mut Talk<&mut Bench<B>>) -> Known {
     let status = talk.status().unwrap();
     Known { status, settings: Some(talk.settings().unwrap()) }
 }
 
-#[test]
-fn status_and_settings_are_read_and_settings_written_over_the_line() {
-    let mut bench = Bench::new();
+fn status_and_settings_are_read_and_settings_written_over_the_line<B: Devkit>() {
+    let mut bench = Bench::<B>::new();
     let mut talk = bench.talk(Password::DEFAULT);
     let before = known(&mut talk);
     assert_eq!(before.settings.as_ref().unwrap().lorawan.region, Region::Eu868);
@@ -99,9 +113,8 @@ fn status_and_settings_are_read_and_settings_written_over_the_line() {
     bench.is_clean();
 }
 
-#[test]
-fn a_wrong_password_changes_nothing_and_five_cost_a_wait() {
-    let mut bench = Bench::new();
+fn a_wrong_password_changes_nothing_and_five_cost_a_wait<B: Devkit>() {
+    let mut bench = Bench::<B>::new();
     let off = Request::Command(Command::Off);
     let mut talk = bench.talk(Password::new(b"000000").unwrap());
     for _ in 0..4 {
@@ -118,9 +131,8 @@ fn a_wrong_password_changes_nothing_and_five_cost_a_wait() {
     bench.is_clean();
 }
 
-#[test]
-fn noise_half_frames_and_two_requests_at_once_do_no_harm() {
-    let mut bench = Bench::new();
+fn noise_half_frames_and_two_requests_at_once_do_no_harm<B: Devkit>() {
+    let mut bench = Bench::<B>::new();
     let mut out = [0; 64];
     let seal = Seal { sn: [0; 8], challenge: Challenge([7; 8]), keys: None };
     let len = seal.write(&Request::Status, &mut out).unwrap();
@@ -147,4 +159,21 @@ fn noise_half_frames_and_two_requests_at_once_do_no_harm() {
     bench.noise = b"\x00\xc0noise".to_vec();
     assert_eq!(bench.talk(Password::DEFAULT).act(&Request::Command(Command::Off)), Ok(None));
     bench.is_clean();
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod stm32wl {
+            $(#[test] fn $name() { super::$name::<super::Stm32wl>(); })*
+        }
+        mod rp2040 {
+            $(#[test] fn $name() { super::$name::<super::Rp2040>(); })*
+        }
+    };
+}
+
+on_both! {
+    status_and_settings_are_read_and_settings_written_over_the_line
+    a_wrong_password_changes_nothing_and_five_cost_a_wait
+    noise_half_frames_and_two_requests_at_once_do_no_harm
 }

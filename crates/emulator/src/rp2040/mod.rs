@@ -223,11 +223,7 @@ impl Chip for Rp2040 {
             self.uart.receive(now, byte);
         }
         while let Some((byte, _)) = self.uart1.advance(now) {
-            let bit_ns = self.uart1.bit_ticks() * 1000 / TICKS_PER_US;
-            if !self.core.outside.line.hear(byte, bit_ns) {
-                self.core
-                    .fault("the serial line runs at another speed or format than the computer".to_owned());
-            }
+            self.core.computer_hears(byte, self.uart1.bit_ticks());
         }
         while let Some(byte) = self.core.outside.line.arrived(self.core.time.now_us()) {
             self.uart1.receive(now, byte);

@@ -1,9 +1,10 @@
-//! The STM32WLE5 and its peripherals, as far as the image uses them.
+//! The STM32WLE5 and its peripherals, as far as the images use them; and the first core of an STM32WL55.
 
 mod dma;
 mod exti;
 mod flash;
 mod gpio;
+mod hsem;
 mod i2c;
 mod iwdg;
 mod rcc;
@@ -23,6 +24,7 @@ use self::dma::{Dma, request};
 use self::exti::{Exti, PVD_LINE};
 use self::flash::{FlashController, Outcome};
 use self::gpio::{Pin, Port};
+use self::hsem::Hsem;
 use self::i2c::I2c;
 use self::iwdg::Iwdg;
 use self::rcc::{Clocked, Rcc};
@@ -35,7 +37,7 @@ use crate::elf::Image;
 use crate::kept::Kept;
 use crate::memory::Memory;
 use crate::outside::{HOLD_UP_US, Outside};
-use crate::time::{TICKS_PER_US, Time};
+use crate::time::{TICKS_PER_US, Time, ticks_of_us};
 
 /// Start of the flash.
 pub const FLASH: u32 = 0x0800_0000;
@@ -77,6 +79,7 @@ mod irq {
     pub const EXTI9_5: u8 = 22;
     pub const TIM2: u8 = 27;
     pub const USART1: u8 = 36;
+    pub const LPUART1: u8 = 38;
     pub const EXTI15_10: u8 = 41;
     pub const SUBGHZ_RADIO: u8 = 50;
 }
@@ -114,6 +117,16 @@ impl Pins {
         antenna_rx: Pin { port: 0, number: 4 },
         antenna_tx: Pin { port: 0, number: 5 },
     };
+
+    /// ST Nucleo-WL55JC (the same page), which has no tag: what a tag would be connected to is as on the other.
+    const NUCLEO: Self = Self {
+        led: Pin { port: 1, number: 15 },
+        led_lights_high: true,
+        button: Pin { port: 2, number: 0 },
+        antenna_rx: Pin { port: 2, number: 4 },
+        antenna_tx: Pin { port: 2, number: 5 },
+        ..Self::LORA_E5
+    };
 }
 
 /// The chip around its CPU.
@@ -129,9 +142,12 @@ pub struct Stm32wl {
     ports: [Port; 8],
     tim2: Tim2,
     usart: Usart,
+    /// To the computer.
+    lpuart: Usart,
     dma: Dma,
     spi: Spi,
     i2c: I2c,
+    hsem: Hsem,
     flash: FlashController,
     iwdg: Iwdg,
     rng: Rng,
@@ -251,6 +267,13 @@ impl Chip for Stm32wl {
             self.usart.receive(now, byte, next);
             self.move_bytes(memory);
         }
+        while let Some((byte, _)) = self.lpuart.advance(now) {
+            self.computer_hears(byte);
+        }
+        while let Some(byte) = self.core.outside.line.arrived(self.core.time.now_us()) {
+            let next = self.core.outside.line.next_event_us().map(ticks_of_us);
+            self.lpuart.receive(now, byte, next);
+        }
         if self.iwdg.due().is_some_and(|due| due <= now) {
             self.core.ask_for_reset(ResetKind::Watchdog);
         }
@@ -258,10 +281,15 @@ impl Chip for Stm32wl {
     }
 
     fn next_event(&self) -> Option<u64> {
-        [self.tim2.next_event(), self.usart.next_event(), self.iwdg.due(), self.core.next_outside()]
-            .into_iter()
-            .flatten()
-            .min()
+        let blocks = [
+            self.tim2.next_event(),
+            self.usart.next_event(),
+            self.lpuart.next_event(),
+            self.core.outside.line.next_event_us().map(ticks_of_us),
+            self.iwdg.due(),
+            self.core.next_outside(),
+        ];
+        blocks.into_iter().flatten().min()
     }
 
     fn read(&mut self, memory: &mut dyn Memory, address: u32, bytes: u32) -> u32 {
@@ -318,11 +346,13 @@ impl Stm32wl {
         core.time.set_ticks_per_cycle(ticks);
         let mut pwr = Kept::new(&[
             0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34, 0x58, 0x5C,
-            0x88, 0x90,
+            0x88,
+            0x90, // And where embassy-stm32 0.6 looks for the second core's clocks: reserved, and 0.
+            0x50, 0x60, 0x64,
         ]);
         pwr.set(0x90, 1 << 15);
         Self {
-            pins: Pins::LORA_E5,
+            pins: if core.outside.is_devkit { Pins::NUCLEO } else { Pins::LORA_E5 },
             eui64,
             rcc,
             pwr,
@@ -331,9 +361,11 @@ impl Stm32wl {
             ports,
             tim2: Tim2::new(core.time.now(), ticks),
             usart: Usart::new(ticks),
+            lpuart: Usart::low_power(ticks),
             dma: Dma::default(),
             spi: Spi::new(),
             i2c: I2c::new(),
+            hsem: Hsem::default(),
             flash: FlashController::new(&core.outside.flash, 0),
             iwdg: Iwdg::new(),
             rng,
@@ -417,7 +449,14 @@ impl Stm32wl {
         }
         self.core.nvic.set_line(irq::TIM2, self.tim2.interrupts());
         self.core.nvic.set_line(irq::USART1, self.usart.interrupts());
+        self.core.nvic.set_line(irq::LPUART1, self.lpuart.interrupts());
         self.core.nvic.set_line(irq::SUBGHZ_RADIO, self.core.outside.radio.dio1());
+    }
+
+    /// The last stop bit of a byte has reached the computer.
+    fn computer_hears(&mut self, byte: u8) {
+        let bit_ticks = if self.lpuart.is_plain() { self.lpuart.bit_ticks() } else { 0 };
+        self.core.computer_hears(byte, bit_ticks);
     }
 
     /// The last stop bit of a byte has reached the meter.
@@ -467,6 +506,7 @@ impl Stm32wl {
                 Some(value)
             }
             0x4001_0000 => self.syscfg.read(offset),
+            0x4000_8000 => self.lpuart.read(offset),
             0x4001_3800 => self.usart.read(offset),
             0x4002_0000 => self.dma.read(offset),
             0x4002_0800 => self.dma.read_mux(offset),
@@ -475,8 +515,11 @@ impl Stm32wl {
             0x5800_0400 => self.read_pwr(offset),
             0x5800_0800 => self.exti.read(offset),
             0x5800_1000 => self.rng.read(offset),
+            0x5800_1400 => self.hsem.read(offset),
             0x5800_4000 => self.flash.read(offset),
             0x5801_0000 => self.spi.read(offset, bytes),
+            // What the core can do (ARMv7-M B3.2.3): asked by nobody, but embassy-stm32 reads all of it with CPUID.
+            0xE000_E000..0xE000_F000 if (0xE000_ED40..0xE000_ED88).contains(&address) => Some(0),
             0xE000_E000..0xE000_F000 => self.core.read_system(address),
             0xE004_2000 => self.dbgmcu.read(offset),
             _ => None,
@@ -526,6 +569,7 @@ impl Stm32wl {
                 self.look_outside();
                 Some(())
             }
+            0x4000_8000 => self.lpuart.write(now, offset, value),
             0x4001_3800 => self.usart.write(now, offset, value),
             0x4002_0000 => self.dma.write(offset, value),
             0x4002_0800 => self.dma.write_mux(offset, value),
@@ -538,6 +582,7 @@ impl Stm32wl {
             0x5800_0400 => self.write_pwr(offset, value),
             0x5800_0800 => self.exti.write(offset, value),
             0x5800_1000 => self.rng.write(offset, value),
+            0x5800_1400 => self.hsem.write(offset, value),
             0x5800_4000 => {
                 let outcome = self.flash.write(offset, value)?;
                 self.settle_flash(memory, outcome);
@@ -566,6 +611,7 @@ impl Stm32wl {
                 self.core.time.set_ticks_per_cycle(ticks);
                 self.tim2.set_clock(self.core.time.now(), ticks);
                 self.usart.set_clock(ticks);
+                self.lpuart.set_clock(ticks);
                 // RM0453 table of wait states, range 1: up to 18 MHz none, up to 36 MHz one, above two.
                 let needed = match TICKS_PER_US / ticks {
                     0..=18 => 0,
@@ -675,6 +721,7 @@ fn clocked(block: u32) -> Option<Clocked> {
     Some(match block {
         0x4000_0000 => Clocked::Tim2,
         0x4000_5800 => Clocked::I2c2,
+        0x4000_8000 => Clocked::Lpuart1,
         0x4001_3800 => Clocked::Usart1,
         0x4002_0000 => Clocked::Dma1,
         0x4002_0800 => Clocked::Dmamux,

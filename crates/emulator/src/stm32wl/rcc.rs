@@ -11,6 +11,7 @@ const AHB1ENR: u32 = 0x48;
 const AHB2ENR: u32 = 0x4C;
 const AHB3ENR: u32 = 0x50;
 const APB1ENR1: u32 = 0x58;
+const APB1ENR2: u32 = 0x5C;
 const APB2ENR: u32 = 0x60;
 const APB3ENR: u32 = 0x64;
 const BDCR: u32 = 0x90;
@@ -18,10 +19,14 @@ const CSR: u32 = 0x94;
 const EXTCFGR: u32 = 0x108;
 
 /// Every register that there is.
-const KNOWN: [u32; 34] = [
+/// Clocks for the second core of an STM32WL5x, which does not run.
+const C2AHB1ENR: u32 = 0x148;
+const C2AHB2ENR: u32 = 0x14C;
+
+const KNOWN: [u32; 36] = [
     CR, 0x04, CFGR, PLLCFGR, 0x18, 0x1C, 0x20, 0x28, 0x2C, 0x30, 0x38, 0x3C, 0x40, 0x44, AHB1ENR, AHB2ENR,
-    AHB3ENR, APB1ENR1, 0x5C, APB2ENR, APB3ENR, 0x68, 0x6C, 0x70, 0x78, 0x7C, 0x80, 0x84, 0x88, BDCR, CSR,
-    EXTCFGR, 0x10C, 0x110,
+    AHB3ENR, APB1ENR1, APB1ENR2, APB2ENR, APB3ENR, 0x68, 0x6C, 0x70, 0x78, 0x7C, 0x80, 0x84, 0x88, BDCR, CSR,
+    EXTCFGR, 0x10C, 0x110, C2AHB1ENR, C2AHB2ENR,
 ];
 
 const RFRST: u32 = 1 << 15;
@@ -42,6 +47,8 @@ pub enum Clocked {
     Tim2,
     /// USART 1.
     Usart1,
+    /// The low-power serial port.
+    Lpuart1,
     /// The bus to the tag.
     I2c2,
     /// The bus to the radio.
@@ -52,7 +59,7 @@ pub enum Clocked {
 
 /// The registers.
 #[derive(Clone, Debug)]
-pub struct Rcc(Kept<0x44>);
+pub struct Rcc(Kept<0x54>);
 
 impl Rcc {
     /// Makes them as they are after a reset of this kind, which finds the flags of `before`.
@@ -172,6 +179,7 @@ impl Rcc {
             Clocked::Dma1 => (AHB1ENR, 0),
             Clocked::Dmamux => (AHB1ENR, 2),
             Clocked::Tim2 => (APB1ENR1, 0),
+            Clocked::Lpuart1 => (APB1ENR2, 0),
             Clocked::I2c2 => (APB1ENR1, 22),
             Clocked::Usart1 => (APB2ENR, 14),
             Clocked::SubghzSpi => (APB3ENR, 0),

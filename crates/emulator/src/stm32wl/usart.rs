@@ -37,12 +37,24 @@ pub struct Usart {
     received: VecDeque<u8>,
     idle_at: Option<u64>,
     ticks_per_clock: u64,
+    /// Into how many parts BRR divides a clock: 256 in a low-power port (RM0453 chapter 36), whose other registers are the same.
+    parts: u64,
 }
 
 impl Usart {
     /// Makes the port as it is after a reset.
     pub fn new(ticks_per_clock: u64) -> Self {
+        Self::with_parts(ticks_per_clock, 1)
+    }
+
+    /// Makes a low-power port as it is after a reset.
+    pub fn low_power(ticks_per_clock: u64) -> Self {
+        Self::with_parts(ticks_per_clock, 256)
+    }
+
+    fn with_parts(ticks_per_clock: u64, parts: u64) -> Self {
         Self {
+            parts,
             kept: Kept::new(&[CR1, CR2, CR3, BRR, 0x10, 0x14, RQR, ISR, ICR, RDR, TDR, PRESC]),
             flags: SENT,
             waiting: VecDeque::new(),
@@ -65,7 +77,7 @@ impl Usart {
     /// Tells how many ticks a bit takes.
     pub fn bit_ticks(&self) -> u64 {
         // PRESC is left at 1, and oversampling at 16: what the registers hold otherwise is told by `is_plain`.
-        u64::from(self.kept.get(BRR)) * self.ticks_per_clock
+        u64::from(self.kept.get(BRR)) * self.ticks_per_clock / self.parts
     }
 
     /// Tells whether the port is set to what this model knows: 8 bits, no parity, no prescaler, sampled 16 times.
@@ -206,6 +218,14 @@ mod tests {
             port.write(0, offset, value).unwrap();
         }
         port
+    }
+
+    #[test]
+    fn a_low_power_port_divides_by_256ths() {
+        // RM0453, LPUART baud rate: 256 times the clock by the rate.
+        let mut port = Usart::low_power(2);
+        port.write(0, BRR, 256 * 5000).unwrap();
+        assert_eq!(port.bit_ticks(), 10_000);
     }
 
     #[test]
