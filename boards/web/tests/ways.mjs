@@ -48,7 +48,10 @@ async function nfc() {
   await test("NFC (mock): a wrong password changes nothing", async (page) => {
     await byNfc(page);
     await change(page, "600", "000000");
+    // A tap before the page has its request ready would be one too few.
+    await says(page, "Keep it there");
     await tap(page);
+    await says(page, "Written. Lift the phone");
     await tap(page);
     await message(page, "Wrong password; nothing was changed");
     await page.getByRole("button", { name: "Discard" }).click();
