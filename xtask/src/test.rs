@@ -238,7 +238,7 @@ fn emulation(workspace: &Workspace) -> Count {
     let docs = ["doc", "--quiet", "--no-deps", "-p", "sockeye-emulator"];
     count.add(process::run(workspace.cargo().args(docs).env("RUSTDOCFLAGS", "-D warnings")).into());
     let images = || {
-        // Log and serial line are tested on one chip.
+        // The log is tested on one chip, the serial line on a devkit of each.
         let choice = Choice { board: "rp2040-sx1262".to_owned(), variant: Some("serial".to_owned()) };
         build::build(workspace, &build::Options::with_log(choice))?;
         let choice = Choice { board: "stm32wl".to_owned(), variant: Some("nucleo-wl55jc".to_owned()) };

@@ -4,7 +4,7 @@
 mod at_the_tag;
 mod bench;
 
-use at_the_tag::{bytes_of, message, one_by_one, others, sealed, together, wrapped};
+use at_the_tag::{TOGGLE, bytes_of, message, one_by_one, others, refused, together};
 use bench::Bench;
 use embassy_futures::block_on;
 use sockeye_host::device::Device;
@@ -15,8 +15,6 @@ use sockeye_settings::{Field, Identity, MAX_STORED, Password, Region, Settings};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::sim::Sim;
 use sockeye_virtual_hardware::st25dv::{BusFault, Cut, Phone, SharedTag};
-
-const TOGGLE: Request<'static> = Request::Command(Command::Toggle);
 
 impl Bench {
     fn tag(&self) -> SharedTag {
@@ -173,23 +171,7 @@ fn what_is_old_foreign_or_nonsense_is_refused_and_the_next_tap_works() {
     bench.forget();
     let now = bench.look();
     assert_eq!(now.status.challenge.sequence(), 1);
-    let other = sealed([9; 8], now.status.challenge, "123456", &TOGGLE);
-    let form = vec![0; 2500];
-    let long = message(&now, "123456", &Request::Write { guard: Guard::ANY, form: &form });
-    let noise: Vec<u8> = (0..200_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    let uri = b"\xd1\x01\x04U\x04a.b".to_vec();
-    let mut short = message(&now, "123456", &TOGGLE);
-    short.truncate(short.len() - 1);
-    for (what, bytes, code) in [
-        ("the last one again", done, Code::Stale),
-        ("for another device", other, Code::OtherDevice),
-        ("longer than the buffer", long, Code::TooLong),
-        ("noise", noise.clone(), Code::Malformed),
-        ("noise in our record", wrapped(&noise), Code::Malformed),
-        ("a link", uri, Code::Malformed),
-        ("a record that is cut", short, Code::Malformed),
-        ("nothing", Vec::new(), Code::Malformed),
-    ] {
+    for (what, bytes, code) in refused(&now, done) {
         bench.write(bytes, Cut::Never);
         bench.run(8_000);
         let read = bench.look();

@@ -368,6 +368,13 @@ impl<N: flash::Chip + Clone> Core<N> {
         None
     }
 
+    /// Gives the next byte of the computer that has arrived by now, and when the one after it comes, in ticks.
+    pub fn computer_byte(&self) -> Option<(u8, Option<u64>)> {
+        let line = &self.outside.line;
+        let byte = line.arrived(self.time.now_us())?;
+        Some((byte, line.next_event_us().map(ticks_of_us)))
+    }
+
     /// The last stop bit of a byte has reached the computer at the serial line, with how long a bit of it was.
     pub fn computer_hears(&mut self, byte: u8, bit_ticks: u64) {
         if !self.outside.line.hear(byte, bit_ticks * 1000 / TICKS_PER_US) {
@@ -395,8 +402,12 @@ impl<N: flash::Chip + Clone> Core<N> {
 
     /// Tells when something outside happens next, in ticks.
     pub fn next_outside(&self) -> Option<u64> {
-        let outside =
-            [self.outside.sim.next_timer_us(), self.outside.button.next_event_us(), self.meter_due_us];
+        let outside = [
+            self.outside.sim.next_timer_us(),
+            self.outside.button.next_event_us(),
+            self.outside.line.next_event_us(),
+            self.meter_due_us,
+        ];
         outside.into_iter().flatten().min().map(ticks_of_us)
     }
 

@@ -7,13 +7,13 @@ mod at_the_tag;
 mod bench;
 mod image;
 
-use at_the_tag::{bytes_of, message, one_by_one, others, sealed, together, wrapped};
+use at_the_tag::{TOGGLE, bytes_of, message, one_by_one, others, refused, together};
 use bench::{Bench, relays};
 use embassy_futures::block_on;
 use image::{Board, MemoryMap};
 use sockeye_host::nfc::{Read, ask, look};
 use sockeye_host::report::Event;
-use sockeye_nfc::{Answer, Code, Command, Guard, Request, Status};
+use sockeye_nfc::{Answer, Code, Guard, Request, Status};
 use sockeye_settings::{Field, Identity, Key, MAX_STORED, Password, Region, Settings};
 use sockeye_storage::{RecordId, Storage};
 use sockeye_virtual_hardware::sim::Sim;
@@ -106,8 +106,6 @@ fn write<B: Board>(bench: &mut Bench<B>, message: Vec<u8>, cut: Cut) {
     });
 }
 
-const TOGGLE: Request<'static> = Request::Command(Command::Toggle);
-
 fn a_write_that_ends_at_any_byte_changes_nothing_and_the_next_tap_works<B: Board>() {
     let mut bench = Bench::<B>::joined(7, "");
     let request = message(&read(&mut bench), "123456", &TOGGLE);
@@ -191,17 +189,7 @@ fn what_is_old_foreign_or_nonsense_is_refused_and_the_next_tap_works<B: Board>()
     bench.run(5_000).events.clear();
     let now = read(&mut bench);
     assert_eq!(now.status.challenge.sequence(), 1);
-    let other = sealed([9; 8], now.status.challenge, "123456", &TOGGLE);
-    let long = message(&now, "123456", &Request::Write { guard: Guard::ANY, form: &[0; 2500] });
-    let noise: Vec<u8> = (0..200_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    for (what, bytes, code) in [
-        ("the last one again", done, Code::Stale),
-        ("for another device", other, Code::OtherDevice),
-        ("longer than the buffer", long, Code::TooLong),
-        ("noise", noise.clone(), Code::Malformed),
-        ("noise in our record", wrapped(&noise), Code::Malformed),
-        ("nothing", Vec::new(), Code::Malformed),
-    ] {
+    for (what, bytes, code) in refused(&now, done) {
         write(&mut bench, bytes, Cut::Never);
         bench.run(8_000);
         let read = read(&mut bench);

@@ -7,12 +7,15 @@ use std::rc::Rc;
 use embassy_futures::block_on;
 use sockeye_host::nfc::Read;
 use sockeye_nfc::ndef::{self, Record};
-use sockeye_nfc::{Challenge, Keys, Request, Seal};
+use sockeye_nfc::{Challenge, Code, Command, Guard, Keys, Request, Seal};
 use sockeye_settings::{
     Action, Activation, ButtonLock, ChannelSet, D2dCommand, Field, Key, Password, PowerRestore, Settings,
     Threshold, Version,
 };
 use sockeye_virtual_hardware::sim::Sim;
+
+/// The command of these tests.
+pub const TOGGLE: Request<'static> = Request::Command(Command::Toggle);
 
 /// Lists the fields as they can be set one after the other: the password last, as those before it are written with the old
 /// one, and without the plan, which brings others.
@@ -86,6 +89,26 @@ pub fn wrapped(request: &[u8]) -> Vec<u8> {
     let len = ndef::message(&[(Record::Request, request)], &mut message).unwrap();
     message.truncate(len);
     message
+}
+
+/// Messages that are no request of now, each with what it is refused as; `done` is one that was obeyed before.
+pub fn refused(now: &Read, done: Vec<u8>) -> Vec<(&'static str, Vec<u8>, Code)> {
+    let other = sealed([9; 8], now.status.challenge, "123456", &TOGGLE);
+    let long = message(now, "123456", &Request::Write { guard: Guard::ANY, form: &[0; 2500] });
+    let noise: Vec<u8> = (0..200_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let uri = b"\xd1\x01\x04U\x04a.b".to_vec();
+    let mut short = message(now, "123456", &TOGGLE);
+    short.truncate(short.len() - 1);
+    vec![
+        ("the last one again", done, Code::Stale),
+        ("for another device", other, Code::OtherDevice),
+        ("longer than the buffer", long, Code::TooLong),
+        ("noise", noise.clone(), Code::Malformed),
+        ("noise in our record", wrapped(&noise), Code::Malformed),
+        ("a link", uri, Code::Malformed),
+        ("a record that is cut", short, Code::Malformed),
+        ("nothing", Vec::new(), Code::Malformed),
+    ]
 }
 
 /// Lets somebody do something in a simulation, to its end; `run` lets 0.1 s of it pass.

@@ -225,7 +225,7 @@ impl Chip for Rp2040 {
         while let Some((byte, _)) = self.uart1.advance(now) {
             self.core.computer_hears(byte, self.uart1.bit_ticks());
         }
-        while let Some(byte) = self.core.outside.line.arrived(self.core.time.now_us()) {
+        while let Some((byte, _)) = self.core.computer_byte() {
             self.uart1.receive(now, byte);
         }
         self.i2c.advance(&self.core.outside.tag, now, self.i2c_ticks());
@@ -241,7 +241,6 @@ impl Chip for Rp2040 {
             self.timer.next_event(),
             self.uart.next_event(),
             self.uart1.next_event(),
-            self.core.outside.line.next_event_us().map(ticks_of_us),
             self.i2c.next_event(),
             self.watchdog.due(),
             busy,

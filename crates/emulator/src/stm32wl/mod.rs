@@ -37,7 +37,7 @@ use crate::elf::Image;
 use crate::kept::Kept;
 use crate::memory::Memory;
 use crate::outside::{HOLD_UP_US, Outside};
-use crate::time::{TICKS_PER_US, Time, ticks_of_us};
+use crate::time::{TICKS_PER_US, Time};
 
 /// Start of the flash.
 pub const FLASH: u32 = 0x0800_0000;
@@ -270,8 +270,7 @@ impl Chip for Stm32wl {
         while let Some((byte, _)) = self.lpuart.advance(now) {
             self.computer_hears(byte);
         }
-        while let Some(byte) = self.core.outside.line.arrived(self.core.time.now_us()) {
-            let next = self.core.outside.line.next_event_us().map(ticks_of_us);
+        while let Some((byte, next)) = self.core.computer_byte() {
             self.lpuart.receive(now, byte, next);
         }
         if self.iwdg.due().is_some_and(|due| due <= now) {
@@ -285,7 +284,6 @@ impl Chip for Stm32wl {
             self.tim2.next_event(),
             self.usart.next_event(),
             self.lpuart.next_event(),
-            self.core.outside.line.next_event_us().map(ticks_of_us),
             self.iwdg.due(),
             self.core.next_outside(),
         ];
@@ -344,11 +342,10 @@ impl Stm32wl {
     fn from_reset(core: Core<Stm32wlNmi>, eui64: [u8; 8], rcc: Rcc, ports: [Port; 8], rng: Rng) -> Self {
         let ticks = rcc.ticks_per_cycle().unwrap_or(TICKS_PER_US / 4);
         core.time.set_ticks_per_cycle(ticks);
+        // The last three are reserved and 0: embassy-stm32 0.6 looks for the second core's clocks there.
         let mut pwr = Kept::new(&[
             0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34, 0x58, 0x5C,
-            0x88,
-            0x90, // And where embassy-stm32 0.6 looks for the second core's clocks: reserved, and 0.
-            0x50, 0x60, 0x64,
+            0x88, 0x90, 0x50, 0x60, 0x64,
         ]);
         pwr.set(0x90, 1 << 15);
         Self {
