@@ -1,12 +1,12 @@
 //! Bills of materials: the packages that something is made of, as CycloneDX 1.5 has it.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::process;
+use crate::workspace::cargo_in;
 
 /// What a bill is about.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ pub struct Part<'a> {
 pub fn of(root: &Path, target: &str, about: &About<'_>, parts: &[Part<'_>]) -> Result<Value, Failure> {
     let mut packages = Vec::new();
     for Part { package, features } in parts {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(root).args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
+        let mut cargo = cargo_in(root);
+        cargo.args(["tree", "--locked", "--edges", "normal", "--prefix", "none"]);
         cargo.args(["--format", "{p}|{l}", "--no-dedupe", "--target", target]);
         cargo.args(["--package", package, "--no-default-features", "--features", features]);
         packages.extend(process::output(&mut cargo)?.lines().filter_map(component));

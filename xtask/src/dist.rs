@@ -13,7 +13,7 @@ use crate::bill::{self, About, Part};
 use crate::board::{Board, Choice};
 use crate::failure::Failure;
 use crate::sign::{self, Hardware};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, cargo_in};
 use crate::{hex_file, image, keys, process, uf2, web};
 
 /// Says what to make.
@@ -273,8 +273,7 @@ fn host(place: &Place) -> Result<String, Failure> {
 
 /// Asks cargo for the version of the program.
 fn package_version(place: &Place) -> Result<String, Failure> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    let id = process::output(cargo.current_dir(&place.root).args(["pkgid", "--package", PROGRAM]))?;
+    let id = process::output(cargo_in(&place.root).args(["pkgid", "--package", PROGRAM]))?;
     // `path+file:///some/where/crates/toolbox#sockeye-toolbox@0.1.0`
     let version = id.trim().rsplit(['@', '#']).next().unwrap_or_default();
     Ok(version.to_owned())
@@ -305,8 +304,8 @@ fn cargo(place: &Place, command: &str, target: &str) -> Result<Command, Failure>
         .iter()
         .map(|(from, to)| json!(format!("--remap-path-prefix={}={to}", from.display())).to_string())
         .collect();
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&place.root).env("CARGO_TARGET_DIR", &place.target).env_remove("RUSTFLAGS");
+    let mut cargo = cargo_in(&place.root);
+    cargo.env("CARGO_TARGET_DIR", &place.target).env_remove("RUSTFLAGS");
     // `--config` adds to the flags of .cargo/config.toml.
     // Behind the command: before it, it would be forgotten for another `--config` that comes later.
     cargo

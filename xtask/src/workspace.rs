@@ -14,6 +14,15 @@ pub struct Workspace {
     pub root: PathBuf,
 }
 
+/// Makes a call of cargo in the root of these sources or of a copy of them.
+pub fn cargo_in(root: &Path) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    // What is built has its own version, but where `build` and `sign` are told another one.
+    cargo.env_remove(build::VERSION_VARIABLE);
+    cargo
+}
+
 impl Workspace {
     /// Finds the repository that this program belongs to.
     ///
@@ -36,11 +45,7 @@ impl Workspace {
 
     /// Makes a call of cargo in the root.
     pub fn cargo(&self) -> Command {
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(&self.root);
-        // What is built has its own version, but where `build` and `sign` are told another one.
-        cargo.env_remove(build::VERSION_VARIABLE);
-        cargo
+        cargo_in(&self.root)
     }
 
     /// Asks cargo where it builds, since people set that in several ways.

@@ -12,7 +12,7 @@ use sockeye_nfc::Serial;
 use static_cell::StaticCell;
 
 /// As much as comes in while the other tasks have the processor for 80 ms. An erase of flash stops it for 22 ms, and what comes then is
-/// lost beyond the byte that the UART holds: the tool asks again.
+/// lost beyond the 8 bytes of the UART: the tool asks again.
 const BUFFER: usize = 1024;
 
 /// What is sent at once.
