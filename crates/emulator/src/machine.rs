@@ -79,6 +79,7 @@ pub struct Machine<C> {
     trapped: Rc<Cell<bool>>,
     /// The CPU has just gone to sleep.
     slept: Rc<Cell<Option<Sleep>>>,
+    ram_code: RamCode,
     image: Rc<Image>,
     trace: Option<Rc<Trace>>,
     reads: Option<Reads>,
@@ -123,7 +124,8 @@ impl<C: Chip> Machine<C> {
         map_memory(&mut cpu, &areas)?;
         map_registers(&mut cpu, &chip)?;
         add_hooks(&mut cpu, &time, &trapped)?;
-        translate_addresses(&mut cpu, &chip, &areas)?;
+        let ram_code = RamCode::default();
+        translate_addresses(&mut cpu, &chip, &areas, &ram_code)?;
         // No addresses to stop at: the engine would translate their blocks anew after each slice.
         cpu.ctl_exits_enable()?;
         for (address, hint) in hints(image) {
@@ -135,6 +137,7 @@ impl<C: Chip> Machine<C> {
             time,
             trapped,
             slept,
+            ram_code,
             image: image.clone(),
             trace: None,
             reads: None,
@@ -472,6 +475,9 @@ impl<C: Chip> Machine<C> {
         self.slices += 1;
         let result = self.cpu.emu_start(u64::from(self.pc | 1), RETURN, 0, instructions);
         self.pc = self.register(RegisterARM::PC)?;
+        if u64::from(self.pc) < RAM {
+            self.ram_code.leave(&mut self.cpu)?;
+        }
         let slept = self.slept.take();
         if self.take_hit() {
             return Ok(());
@@ -539,6 +545,25 @@ impl<C: Chip> Machine<C> {
 const STACKED: [RegisterARM; 6] =
     [RegisterARM::R0, RegisterARM::R1, RegisterARM::R2, RegisterARM::R3, RegisterARM::R12, RegisterARM::LR];
 
+/// The pages of RAM that code was fetched from.
+#[derive(Clone, Default)]
+struct RamCode(Rc<RefCell<HashSet<u64>>>);
+
+impl RamCode {
+    fn enter(&self, page: u64) {
+        self.0.borrow_mut().insert(page);
+    }
+
+    /// Forgets what was translated, once the CPU runs elsewhere: a routine that writes to the flash may have run on the stack.
+    fn leave(&self, cpu: &mut Unicorn<'static, ()>) -> Result<(), Error> {
+        if self.0.borrow().is_empty() {
+            return Ok(());
+        }
+        let page_bytes = u64::from(cpu.ctl_get_page_size()?);
+        self.0.take().into_iter().try_for_each(|page| cpu.ctl_remove_cache(page, page + page_bytes))
+    }
+}
+
 fn map_memory(cpu: &mut Unicorn<'static, ()>, areas: &[Area]) -> Result<(), Error> {
     for Area { start, contents } in areas {
         // What is not to be written `translate_addresses` sees to: here it would take a new map for each write of the model's.
@@ -578,8 +603,9 @@ fn translate_addresses<C: Chip>(
     cpu: &mut Unicorn<'static, ()>,
     chip: &Rc<RefCell<C>>,
     areas: &[Area],
+    ram_code: &RamCode,
 ) -> Result<(), Error> {
-    let chip = chip.clone();
+    let (chip, ram_code) = (chip.clone(), ram_code.clone());
     // Flash and ROM.
     let read_only: Vec<_> = areas
         .iter()
@@ -587,8 +613,6 @@ fn translate_addresses<C: Chip>(
         .filter(|area| area.start < RAM)
         .collect();
     cpu.ctl_set_tlb_type(TlbType::VIRTUAL)?;
-    // Pages of RAM from which code was run: what is there may be written over.
-    let mut code_pages = HashSet::new();
     cpu.add_tlb_hook(1, 0, move |cpu, address, access| {
         let is_fetch = access == MemType::FETCH;
         // Before it asks here the engine works out the state that belongs to this instruction. Inside an IT block it
@@ -607,13 +631,14 @@ fn translate_addresses<C: Chip>(
             let perms = if is_store { Prot::WRITE } else { Prot::READ };
             return Some(TlbEntry { paddr: u64::from(alias), perms });
         }
-        if is_fetch && address >= RAM {
-            code_pages.insert(address);
-        }
         let perms = match address {
+            RAM.. if is_fetch => {
+                ram_code.enter(address);
+                Prot::READ | Prot::EXEC
+            }
+            RAM.. => Prot::READ | Prot::WRITE,
             _ if read_only.iter().any(|area| area.contains(&address)) => Prot::READ | Prot::EXEC,
-            _ if address < RAM || code_pages.contains(&address) => Prot::ALL,
-            _ => Prot::READ | Prot::WRITE,
+            _ => Prot::ALL,
         };
         Some(TlbEntry { paddr: address, perms })
     })?;
