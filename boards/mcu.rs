@@ -61,15 +61,15 @@ pub fn end(fault: Fault) -> ! {
     crate::system::reset()
 }
 
-/// Makes the board's `main`: control on an executor in an interrupt that no driver uses, at the lowest priority of all, and
-/// radio and service on the thread. `$parts` is the function that takes the chip from reset to [`sockeye_firmware::Parts`].
-/// A board with a tag or a serial line names its fourth task, `maintenance`, at the end.
+/// Makes the board's `main`: control and watch on an executor in an interrupt that no driver uses, at the lowest priority of all,
+/// and radio and service on the thread. `$parts` is the function that takes the chip from reset to [`sockeye_firmware::Parts`].
+/// A board with a tag or a serial line names its fifth task, `maintenance`, at the end.
 macro_rules! socket {
     ($board:ty, $parts:path, $interrupt:ident, $priority:path $(, $maintenance:ident)?) => {
-        /// Runs control above the other tasks.
+        /// Runs control and watch above the other tasks.
         static ABOVE: embassy_executor::InterruptExecutor = embassy_executor::InterruptExecutor::new();
 
-        /// Polls control.
+        /// Polls control and watch.
         #[interrupt]
         unsafe fn $interrupt() {
             // SAFETY: this is the interrupt that the executor was started with, and its only caller.
@@ -84,6 +84,15 @@ macro_rules! socket {
             shared: &'static sockeye_firmware::Shared,
         ) -> impl Future<Output = mcu::Never> {
             async move { sockeye_firmware::control(&mut control, shared).await }
+        }
+
+        #[embassy_executor::task]
+        #[allow(clippy::manual_async_fn, reason = "as above")]
+        fn watch(
+            mut watch: sockeye_firmware::Watch<$board>,
+            shared: &'static sockeye_firmware::Shared,
+        ) -> impl Future<Output = mcu::Never> {
+            async move { sockeye_firmware::watch(&mut watch, shared).await }
         }
 
         #[embassy_executor::task]
@@ -136,7 +145,9 @@ macro_rules! socket {
                 panic!("the flash of an MCU does not wait")
             };
             interrupt::$interrupt.set_priority($priority);
-            ABOVE.start(interrupt::$interrupt).spawn(control(tasks.control, shared).expect("spawned once"));
+            let above = ABOVE.start(interrupt::$interrupt);
+            above.spawn(control(tasks.control, shared).expect("spawned once"));
+            above.spawn(watch(tasks.watch, shared).expect("spawned once"));
             spawner.spawn(service(tasks.service, shared).expect("spawned once"));
             $(spawner.spawn($maintenance(tasks.maintenance, shared).expect("spawned once"));)?
             spawner.spawn(radio(tasks.radio, shared).expect("spawned once"));

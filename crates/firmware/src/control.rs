@@ -1,4 +1,4 @@
-//! The control task: button, meter and state machine in, relay and LED out.
+//! The control task: meter and state machine in, relay and LED out; and the watch task, which tells it of button and mains.
 //!
 //! It never waits for the radio, the tag or the flash: what it asks of them lies in mailboxes until they come
 //! to it. The relay is written here and nowhere else (design rule 1).
@@ -7,7 +7,7 @@ use core::future::poll_fn;
 use core::sync::atomic::Ordering;
 use core::task::Poll;
 
-use embassy_futures::join::join4;
+use embassy_futures::join::join;
 use embassy_futures::select::{Either3, select3};
 use embedded_hal::digital::{InputPin, OutputPin};
 use embedded_hal_async::digital::Wait;
@@ -35,15 +35,26 @@ const SERVICE_LIMIT_S: u32 = 5;
 pub struct Control<B: Board> {
     pub(crate) clock: B::Clock,
     pub(crate) outputs: Outputs<B>,
-    pub(crate) button: B::Button,
     pub(crate) meter: B::Meter,
-    pub(crate) supply: B::Supply,
     pub(crate) socket: Socket,
 }
 
 impl<B: Board> core::fmt::Debug for Control<B> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+/// What the watch task owns: the pins that somebody else moves.
+pub struct Watch<B: Board> {
+    pub(crate) clock: B::Clock,
+    pub(crate) button: B::Button,
+    pub(crate) supply: B::Supply,
+}
+
+impl<B: Board> core::fmt::Debug for Watch<B> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
     }
 }
 
@@ -134,16 +145,19 @@ fn store(now_ms: u64, item: StoreItem, socket: &Socket, shared: &Shared) {
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept. Dropped, it leaves relay and LED as they are.
 pub async fn control<B: Board>(control: &mut Control<B>, shared: &Shared) -> ! {
-    let Control { clock, outputs, button, meter, supply, socket } = control;
+    let Control { clock, outputs, meter, socket } = control;
     // In this order: a poll that brings a reading goes on to what is decided of it.
-    join4(
-        read_meter(meter, clock, shared),
-        watch_supply(supply, shared),
-        watch_button(button, clock, shared),
-        decide::<B>(clock, outputs, socket, shared),
-    )
-    .await
-    .3
+    join(read_meter(meter, clock, shared), decide::<B>(clock, outputs, socket, shared)).await.1
+}
+
+/// Runs the watch task, which tells control of the button and of the mains. It never returns. A task of its own, as control is
+/// polled ten times a second: each poll of a wait for a pin takes a dozen accesses to registers.
+///
+/// # Cancel safety
+/// None: it is meant to be spawned once and kept. Dropped, it tells nothing any more.
+pub async fn watch<B: Board>(watch: &mut Watch<B>, shared: &Shared) -> ! {
+    let Watch { clock, button, supply } = watch;
+    join(watch_supply(supply, shared), watch_button(button, clock, shared)).await.1
 }
 
 /// Reads the meter ten times a second, and hands over the newest result.
@@ -165,8 +179,7 @@ async fn watch_supply<S: SupplyMonitor>(supply: &mut S, shared: &Shared) -> ! {
     }
 }
 
-/// Tells of each change of the button's pin (low is pressed). The wait for it is never given up: to begin one takes a dozen
-/// accesses to registers, and a reading comes ten times a second.
+/// Tells of each change of the button's pin (low is pressed).
 async fn watch_button<P: InputPin + Wait, C: Clock>(button: &mut P, clock: &C, shared: &Shared) -> ! {
     let mut pressed = false;
     loop {

@@ -1,8 +1,8 @@
-//! The socket's firmware: three async tasks, generic over a [`Board`].
+//! The socket's firmware: five async tasks, generic over a [`Board`].
 //!
-//! A board fills a [`Parts`] and either calls [`run`], or calls [`start`] and spawns the three futures
-//! [`control`], [`radio`] and [`service`] itself: control on an interrupt executor above the others. They borrow
-//! what they own, so that it lies in memory once: a future keeps its arguments beside what is moved out of them.
+//! A board fills a [`Parts`] and either calls [`run`], or calls [`start`] and spawns the futures [`control`], [`watch`],
+//! [`radio`], [`service`] and, if it has a port, [`maintenance`] itself: the first two on an interrupt executor above the others.
+//! They borrow what they own, so that it lies in memory once: a future keeps its arguments beside what is moved out of them.
 //!
 //! No byte that comes in by radio, flash or meter can panic the tasks; what goes wrong is told as a
 //! [`Notice`] and the tasks go on.
@@ -39,7 +39,7 @@ mod start;
 mod upgrade;
 
 pub use board::{Board, Clock, Parts, SupplyMonitor, System};
-pub use control::{Control, control};
+pub use control::{Control, Watch, control, watch};
 #[cfg(feature = "embassy-time")]
 pub use embassy::EmbassyClock;
 pub use faults::{Fault, FaultKind, Faults};

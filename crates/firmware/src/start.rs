@@ -1,6 +1,6 @@
-//! From reset to three running tasks.
+//! From reset to running tasks.
 
-use embassy_futures::join::join4;
+use embassy_futures::join::join5;
 use sockeye_d2d_agent::{self as d2d, Agent};
 use sockeye_lorawan_mac as mac;
 use sockeye_metering::{Correction, EnergyMeter, LineFrequency};
@@ -11,7 +11,7 @@ use sockeye_storage::{MAX_RECORD, RecordId, Storage};
 use sockeye_upgrade::State;
 
 use crate::board::{Board, Clock, Parts};
-use crate::control::{Control, Outputs, control};
+use crate::control::{Control, Outputs, Watch, control, watch};
 use crate::mac_config::{is_silent, mac_config};
 use crate::maintenance::{Maintenance, maintenance};
 use crate::notice::{Notice, Observer};
@@ -28,8 +28,10 @@ pub const SOFTWARE_VERSION: [u8; 2] = [0x00, 0x01];
 /// The tasks of a socket, ready to run.
 #[derive(Debug)]
 pub struct Tasks<B: Board> {
-    /// For [`control`], above the other two where the chip allows.
+    /// For [`control`], above the others where the chip allows.
     pub control: Control<B>,
+    /// For [`watch`], beside it.
+    pub watch: Watch<B>,
     /// For [`radio`].
     pub radio: RadioTask<B>,
     /// For [`service`].
@@ -148,7 +150,8 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
     shared.service_alive.beat(now_ms);
     let driver = mac::Driver::new(mac, phy, MacTimer::new(clock.clone(), epoch));
     Tasks {
-        control: Control { clock: clock.clone(), outputs, button, meter, supply, socket },
+        control: Control { clock: clock.clone(), outputs, meter, socket },
+        watch: Watch { clock: clock.clone(), button, supply },
         radio: RadioTask {
             clock: clock.clone(),
             driver,
@@ -196,8 +199,11 @@ pub async fn start<B: Board>(parts: Parts<B>, shared: &Shared) -> Tasks<B> {
 /// None. Dropping it is what a power cut is: the flash holds each record's old or new value.
 pub async fn run<B: Board>(parts: Parts<B>, shared: &Shared) -> ! {
     let mut tasks = start(parts, shared).await;
-    let Tasks { control: one, radio: two, service: three, maintenance: four } = &mut tasks;
-    join4(control(one, shared), radio(two, shared), service(three, shared), maintenance(four, shared)).await.0
+    let Tasks { control: one, watch: two, radio: three, service: four, maintenance: five } = &mut tasks;
+    let radio = radio(three, shared);
+    join5(control(one, shared), watch(two, shared), radio, service(four, shared), maintenance(five, shared))
+        .await
+        .0
 }
 
 /// Goes on with what was sent before a reset: neither a hang that comes again and again nor a restart by downlink may
