@@ -33,8 +33,9 @@ use embassy_rp::flash::{self, Flash};
 use embassy_rp::gpio::{Flex, Input, Level, Output, Pull};
 use embassy_rp::interrupt;
 use embassy_rp::interrupt::{InterruptExt, Priority};
-use embassy_rp::peripherals::{FLASH, UART0};
-use embassy_rp::uart::{BufferedInterruptHandler, BufferedUart};
+use embassy_rp::peripherals::FLASH;
+#[cfg(feature = "serial")]
+use embassy_rp::uart::BufferedInterruptHandler;
 use embassy_rp::{bind_interrupts, config};
 use embassy_time::Delay;
 use sockeye_firmware::{Board, EmbassyClock, Parts, PinSupply};
@@ -45,7 +46,7 @@ use sockeye_upgrade::BoardName;
 use crate::system::System;
 
 bind_interrupts!(struct Irqs {
-    UART0_IRQ => BufferedInterruptHandler<UART0>;
+    UART0_IRQ => line::InterruptHandler;
 });
 
 #[cfg(feature = "serial")]
@@ -93,7 +94,7 @@ impl Board for Rp2040Sx1262 {
     type Relay = relay::Relay;
     type Led = Output<'static>;
     type Button = Input<'static>;
-    type Meter = Bl0942<BufferedUart, Delay>;
+    type Meter = Bl0942<line::Line, Delay>;
     type Supply = PinSupply<Input<'static>>;
     type Phy = radio::Phy;
     type Flash = BlockingAsync<PicoFlash>;
@@ -130,7 +131,7 @@ fn parts() -> Parts<Rp2040Sx1262> {
         led: Output::new(p.PIN_25, Level::Low),
         button: Input::new(p.PIN_7, Pull::Up),
         meter: Bl0942::new(
-            line::open(p.UART0, p.PIN_0, p.PIN_1, Irqs),
+            line::Line::new(p.UART0, p.PIN_0, p.PIN_1, Irqs),
             Delay,
             Calibration::bl0942(FrontEnd::TYPICAL),
         ),

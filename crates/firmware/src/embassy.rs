@@ -1,8 +1,9 @@
 //! The firmware's clock on embassy's time driver, for every board that has one.
 
-use embassy_time::{Duration, Instant, Timer};
+use embassy_time::{Duration, Instant, TICK_HZ, Timer};
 
 use crate::board::Clock;
+use crate::milliseconds;
 
 /// A [`Clock`] on embassy's time driver, which counts from 0 at reset.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,7 +11,8 @@ pub struct EmbassyClock;
 
 impl Clock for EmbassyClock {
     fn now_ms(&self) -> u64 {
-        Instant::now().as_millis()
+        let now = Instant::now();
+        if TICK_HZ == 1_000_000 { milliseconds::of_us(now.as_ticks()) } else { now.as_millis() }
     }
 
     async fn until_ms(&self, at_ms: u64) {

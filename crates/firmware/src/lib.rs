@@ -28,6 +28,8 @@ mod embassy;
 mod faults;
 mod mac_config;
 mod maintenance;
+#[cfg(any(test, feature = "embassy-time"))]
+mod milliseconds;
 mod notice;
 mod pin_supply;
 mod radio;
