@@ -46,6 +46,8 @@ pub struct About {
     /// A file in the board's folder, `TARGET.json`, that describes the target to the compiler for images, instead of what it
     /// knows itself; the core library is then built with the image.
     pub target_file: Option<String>,
+    /// How the compiler optimises its images, if not as the profile says: for size.
+    pub opt_level: Option<String>,
     /// The package of its bootloader, if it has one.
     pub bootloader: Option<String>,
 }
@@ -198,6 +200,9 @@ impl Board {
     pub fn image(&self, cargo: &mut Command) {
         // For all boards, since what they share on this computer would else be built anew after each change of the board.
         cargo.env("RUSTC_BOOTSTRAP", "1");
+        if let Some(level) = &self.about.opt_level {
+            cargo.args(["--config", &format!("profile.firmware.opt-level='{level}'")]);
+        }
         cargo.args(["--profile", "firmware", "--target"]);
         let Some(file) = &self.about.target_file else {
             cargo.arg(&self.about.target);
