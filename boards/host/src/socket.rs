@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use lora_phy::sx126x::{self, Sx1262, TcxoCtrlVoltage};
-use sockeye_firmware::{Parts, Retained, Shared, Tasks, control, maintenance, radio, service, start};
+use sockeye_firmware::{Parts, Retained, Shared, Tasks, control, maintenance, radio, service, start, watch};
 use sockeye_metering::{Bl0942, Calibration, FrontEnd};
 use sockeye_nfc::{Tag, i2c_password};
 use sockeye_settings::{Identity, MAX_STORED, Region, Settings};
@@ -270,19 +270,24 @@ impl Socket {
         }
         let shared = Rc::new(Shared::new());
         self.0.shared.replace(shared.clone());
-        let Tasks { control: mut one, radio: mut two, service: mut three, maintenance: mut four } =
-            start(self.parts(cause), &shared).await;
+        let tasks = start(self.parts(cause), &shared).await;
+        let Tasks { control: mut one, watch: mut two, radio: mut three, service: mut four, .. } = tasks;
+        let mut five = tasks.maintenance;
         let for_radio = shared.clone();
         self.add_task(async move {
-            radio(&mut two, &for_radio).await;
+            radio(&mut three, &for_radio).await;
         });
         let for_service = shared.clone();
         self.add_task(async move {
-            service(&mut three, &for_service).await;
+            service(&mut four, &for_service).await;
         });
         let for_maintenance = shared.clone();
         self.add_task(async move {
-            maintenance(&mut four, &for_maintenance).await;
+            maintenance(&mut five, &for_maintenance).await;
+        });
+        let for_watch = shared.clone();
+        self.add_task(async move {
+            watch(&mut two, &for_watch).await;
         });
         control(&mut one, &shared).await;
     }
