@@ -201,7 +201,7 @@ impl Board {
         // For all boards, since what they share on this computer would else be built anew after each change of the board.
         cargo.env("RUSTC_BOOTSTRAP", "1");
         if let Some(level) = &self.about.opt_level {
-            cargo.args(["--config", &format!("profile.firmware.opt-level='{level}'")]);
+            cargo.env("CARGO_PROFILE_FIRMWARE_OPT_LEVEL", level);
         }
         cargo.args(["--profile", "firmware", "--target"]);
         let Some(file) = &self.about.target_file else {

@@ -214,8 +214,8 @@ fn a_dry_run_prints_the_commands_and_needs_no_tool() {
     check(
         &format!("flash --board rp2040-sx1262 --drive {drive} --dry-run"),
         &[
-            "RUSTC_BOOTSTRAP=1 cargo build --profile firmware --target thumbv6m-none-eabi --package sockeye-rp2040-sx1262-bootloader",
-            "RUSTC_BOOTSTRAP=1 cargo build --profile firmware --target thumbv6m-none-eabi --package sockeye-rp2040-sx1262 --no-default-features",
+            "CARGO_PROFILE_FIRMWARE_OPT_LEVEL=s RUSTC_BOOTSTRAP=1 cargo build --profile firmware --target thumbv6m-none-eabi --package sockeye-rp2040-sx1262-bootloader",
+            "CARGO_PROFILE_FIRMWARE_OPT_LEVEL=s RUSTC_BOOTSTRAP=1 cargo build --profile firmware --target thumbv6m-none-eabi --package sockeye-rp2040-sx1262 --no-default-features",
             &format!(
                 "cp /nowhere/thumbv6m-none-eabi/firmware/sockeye-rp2040-sx1262.uf2 {drive}/sockeye-rp2040-sx1262.uf2"
             ),
