@@ -7,7 +7,7 @@ use object::read::elf::{FileHeader, ProgramHeader, Sym};
 use crate::rtt::Log;
 
 /// What lies in flash, and the names of the functions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Image {
     /// Addresses in flash, and bytes.
     pub segments: Vec<(u32, Vec<u8>)>,

@@ -5,10 +5,10 @@
 //! Cortex-M does by itself: it stacks registers and enters a handler, and lets time jump while the CPU sleeps.
 
 mod debug;
+mod ram_code;
 mod reads;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::rc::Rc;
 
 use sockeye_firmware::Retained;
@@ -21,6 +21,7 @@ use crate::time::{Time, ticks_of_us};
 use crate::trace::Trace;
 
 pub use self::debug::{Halt, Registers};
+use self::ram_code::RamCode;
 pub use self::reads::Reads;
 
 /// A handler returns here, to a breakpoint. A Cortex-M has a number there that is no address.
@@ -166,6 +167,7 @@ impl<C: Chip> Machine<C> {
         for Area { start, contents, .. } in areas {
             self.fill(start, &contents)?;
         }
+        self.ram_code.forget(&mut self.cpu)?;
         self.set_registers(&Registers::default())?;
         self.trapped.set(false);
         self.slept.set(None);
@@ -476,7 +478,7 @@ impl<C: Chip> Machine<C> {
         let result = self.cpu.emu_start(u64::from(self.pc | 1), RETURN, 0, instructions);
         self.pc = self.register(RegisterARM::PC)?;
         if u64::from(self.pc) < RAM {
-            self.ram_code.leave(&mut self.cpu)?;
+            self.ram_code.pass(&mut self.cpu)?;
         }
         let slept = self.slept.take();
         if self.take_hit() {
@@ -510,7 +512,8 @@ impl<C: Chip> Machine<C> {
             caller: self.register(RegisterARM::LR)?,
             is_masked: self.is_masked()?,
         };
-        let mut memory = reads::Watched { cpu: &mut self.cpu, reads: self.reads.as_ref() };
+        let mut memory =
+            reads::Watched { cpu: &mut self.cpu, reads: self.reads.as_ref(), ram_code: &self.ram_code };
         let result = self.chip.borrow_mut().call(&mut memory, call);
         match result {
             Some(value) => {
@@ -544,25 +547,6 @@ impl<C: Chip> Machine<C> {
 /// The registers of a stack frame, in their order.
 const STACKED: [RegisterARM; 6] =
     [RegisterARM::R0, RegisterARM::R1, RegisterARM::R2, RegisterARM::R3, RegisterARM::R12, RegisterARM::LR];
-
-/// The pages of RAM that code was fetched from.
-#[derive(Clone, Default)]
-struct RamCode(Rc<RefCell<HashSet<u64>>>);
-
-impl RamCode {
-    fn enter(&self, page: u64) {
-        self.0.borrow_mut().insert(page);
-    }
-
-    /// Forgets what was translated, once the CPU runs elsewhere: a routine that writes to the flash may have run on the stack.
-    fn leave(&self, cpu: &mut Unicorn<'static, ()>) -> Result<(), Error> {
-        if self.0.borrow().is_empty() {
-            return Ok(());
-        }
-        let page_bytes = u64::from(cpu.ctl_get_page_size()?);
-        self.0.take().into_iter().try_for_each(|page| cpu.ctl_remove_cache(page, page + page_bytes))
-    }
-}
 
 fn map_memory(cpu: &mut Unicorn<'static, ()>, areas: &[Area]) -> Result<(), Error> {
     for Area { start, contents } in areas {
@@ -631,14 +615,13 @@ fn translate_addresses<C: Chip>(
             let perms = if is_store { Prot::WRITE } else { Prot::READ };
             return Some(TlbEntry { paddr: u64::from(alias), perms });
         }
+        if is_fetch && address >= RAM {
+            ram_code.enter(address);
+        }
         let perms = match address {
-            RAM.. if is_fetch => {
-                ram_code.enter(address);
-                Prot::READ | Prot::EXEC
-            }
-            RAM.. => Prot::READ | Prot::WRITE,
             _ if read_only.iter().any(|area| area.contains(&address)) => Prot::READ | Prot::EXEC,
-            _ => Prot::ALL,
+            _ if address < RAM || ram_code.has(address) => Prot::ALL,
+            _ => Prot::READ | Prot::WRITE,
         };
         Some(TlbEntry { paddr: address, perms })
     })?;

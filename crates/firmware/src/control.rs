@@ -151,7 +151,7 @@ pub async fn control<B: Board>(control: &mut Control<B>, shared: &Shared) -> ! {
 }
 
 /// Runs the watch task, which tells control of the button and of the mains. It never returns. A task of its own, as control is
-/// polled ten times a second: each poll of a wait for a pin takes a dozen accesses to registers.
+/// polled with each reading, twice: each poll of a wait for a pin takes a dozen accesses to registers.
 ///
 /// # Cancel safety
 /// None: it is meant to be spawned once and kept. Dropped, it tells nothing any more.

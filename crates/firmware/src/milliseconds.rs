@@ -21,7 +21,8 @@ mod tests {
 
     #[test]
     fn milliseconds_are_those_of_a_division() {
-        let edges = (0..61).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]);
+        let edges =
+            (0..61).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit, (1 << bit) + 1]).chain([(1 << 61) - 1]);
         let thousands = (0..2000).flat_map(|n| [n * 1000, n * 1000 + 999]);
         let wraps = (0..2000).map(|n| n * 34_359_738_368 + n);
         let walk = (0..100_000_u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 3); // below 2^61

@@ -1,4 +1,4 @@
-//! What the three tasks share: a bounded channel, mailboxes, and nothing that one of them could hold on to.
+//! What the tasks share: a bounded channel, mailboxes, and nothing that one of them could hold on to.
 
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,7 +22,7 @@ use crate::upgrade::{Health, Piece};
 /// Longest application payload of any data rate, in bytes (LoRaWAN regional parameters, N at M = 250).
 pub const MAX_PAYLOAD: usize = 242;
 
-/// What control hears from the other tasks, and from what it watches itself.
+/// What control hears from the other tasks.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is no heap to box a payload in")]
 pub(crate) enum ControlEvent {
@@ -187,7 +187,7 @@ pub(crate) type MeterResult = Result<Reading, MeterFailure>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MeterFailure;
 
-/// Channels and signals between control, radio and service.
+/// Channels and signals between the tasks.
 ///
 /// One for each socket; on a chip it lies in a `StaticCell`.
 pub struct Shared {

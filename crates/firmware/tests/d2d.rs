@@ -1,4 +1,4 @@
-//! D2D on the three tasks: in flash first, then obeyed.
+//! D2D on the tasks: in flash first, then obeyed.
 #![allow(missing_docs, reason = "tests")]
 
 mod bench;

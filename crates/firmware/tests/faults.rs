@@ -62,10 +62,13 @@ fn a_slow_flash_is_no_hang() {
     let bench = Bench::new();
     bench.start_apart(ResetCause::PowerOn);
     bench.run_ms(60_000);
-    for _ in 0..5 {
+    for on in [false, true, false, true, false] {
         bench.flash_hangs.set(true);
         bench.button.hold(100_000);
         bench.run_ms(7_000);
+        // The press was heard, and what it changed is not in flash.
+        assert_eq!(bench.relay.get(), Some(on));
+        assert_ne!(bench.load(RecordId::RelayState), Some(vec![u8::from(on)]));
         // It answers at last: noticed by control, and taken back.
         bench.flash_hangs.set(false);
         bench.flash_goes_on.notify();

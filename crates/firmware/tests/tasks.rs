@@ -1,4 +1,4 @@
-//! The three tasks on a board whose parts can be made to hang.
+//! The tasks on a board whose parts can be made to hang.
 #![allow(missing_docs, reason = "tests")]
 
 mod bench;

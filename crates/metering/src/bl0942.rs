@@ -2,7 +2,7 @@
 //!
 //! Facts are from the BL0942 data sheet: UART protocol, full packet, register list. The serial line is 8N1
 //! at 4800 or 9600 baud, as the chip's pin SCLK_BPS says; a reading takes 25 bytes, some 57 or 29 ms. The
-//! line must be buffered by interrupt or DMA: the answer begins right after the request.
+//! line must be buffered, by interrupt, by DMA or by a UART that holds an answer: it begins right after the request.
 //!
 //! Of the chip's registers these are written, with protection lifted before and set again after, and read
 //! back:

@@ -216,7 +216,9 @@ impl<C: Chip> Machine<C> {
 
     /// Writes to RAM or to registers of the chip; tells whether that can be. Flash is programmed by the image only.
     pub fn write_memory(&mut self, address: u32, bytes: &[u8]) -> bool {
-        u64::from(address) >= RAM && self.cpu.mem_write(u64::from(address), bytes).is_ok()
+        u64::from(address) >= RAM
+            && self.cpu.mem_write(u64::from(address), bytes).is_ok()
+            && self.ram_code.written(&mut self.cpu, address, bytes.len()).is_ok()
     }
 
     /// The CPU is to do one instruction.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use unicorn_engine::{HookType, Unicorn};
 
-use super::{Error, Machine, RAM};
+use super::{Error, Machine, RAM, RamCode};
 use crate::chip::Chip;
 use crate::memory::Memory;
 
@@ -60,6 +60,7 @@ impl<C: Chip> Machine<C> {
 pub(super) struct Watched<'a> {
     pub(super) cpu: &'a mut Unicorn<'static, ()>,
     pub(super) reads: Option<&'a Reads>,
+    pub(super) ram_code: &'a RamCode,
 }
 
 impl Memory for Watched<'_> {
@@ -71,6 +72,6 @@ impl Memory for Watched<'_> {
     }
 
     fn write(&mut self, address: u32, bytes: &[u8]) -> bool {
-        self.cpu.write(address, bytes)
+        self.cpu.write(address, bytes) && self.ram_code.written(self.cpu, address, bytes.len()).is_ok()
     }
 }

@@ -760,3 +760,13 @@ const fn counted<const N: usize>() -> [u32; N] {
     }
     all
 }
+
+/// Makes a second-stage loader of code: filled up, and with its check.
+#[cfg(test)]
+pub(crate) fn loader(code: &[u8]) -> Vec<u8> {
+    let mut loader = code.to_vec();
+    loader.resize(LOADER_BYTES - 4, 0);
+    let check = rom::crc32(&loader);
+    loader.extend(check.to_le_bytes());
+    loader
+}

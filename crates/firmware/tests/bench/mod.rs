@@ -12,7 +12,7 @@ use embedded_storage_async::nor_flash::{self as nor, NorFlash, ReadNorFlash};
 use lorawan_device::async_device::radio::{PhyRxTx, RxConfig, RxQuality, RxStatus, TxConfig};
 use sockeye_firmware::{
     Board, Clock, Notice, Observer, Parts, Retained, Shared, SupplyMonitor, System, Tasks, UpgradeParts,
-    control, radio, run, service,
+    control, radio, run, service, watch,
 };
 use sockeye_lorawan_mac::{CarrierSense, ListenBeforeTalk};
 use sockeye_metering::{Correction, EnergyMeter, LineFrequency, Reading};
@@ -165,11 +165,14 @@ impl Bench {
         shared
     }
 
-    /// Starts control, radio and service as tasks that can be ended one by one.
+    /// Starts control, radio and service as tasks that can be ended one by one, and beside them the watch on the button.
     pub fn start_apart(&self, reset_cause: ResetCause) -> [TaskId; 3] {
         let shared: &'static Shared = Box::leak(Box::default());
         let tasks = futures::executor::block_on(sockeye_firmware::start(self.parts(reset_cause), shared));
-        let Tasks { control: mut one, radio: mut two, service: mut three, .. } = tasks;
+        let Tasks { control: mut one, radio: mut two, service: mut three, watch: mut four, .. } = tasks;
+        self.sim.spawn(async move {
+            watch(&mut four, shared).await;
+        });
         [
             self.sim.spawn(async move {
                 control(&mut one, shared).await;
