@@ -17,11 +17,11 @@ pub const COMMANDS_LIMIT_MS: u32 = 1000;
 pub const MARGIN_MS: u32 = 100;
 
 /// How often the chip is asked in a continuous receive whether it still receives, in milliseconds: what is wrong with it
-/// is over within 10 s.
-pub const LOOK_PERIOD_MS: u32 = 4_000;
+/// is over within 10 s, also where the interrupt line died in an uplink, whose end and windows are waited for in vain before that.
+pub const LOOK_PERIOD_MS: u32 = 2_000;
 
 /// After how many looks that found nothing a continuous receive is armed again: five minutes of silence (CC-07).
-pub(crate) const LOOKS: u32 = 75;
+pub(crate) const LOOKS: u32 = 150;
 
 /// How long before a window `setup_rx` should begin, in milliseconds: some twenty commands, and, from a reset, the start of
 /// a TCXO (10 ms).

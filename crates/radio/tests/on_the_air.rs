@@ -8,7 +8,7 @@ use std::rc::Rc;
 use lora_modulation::SpreadingFactor::{_7, _9, _12};
 use lorawan_device::async_device::Timings;
 use lorawan_device::async_device::radio::{PhyRxTx, RxStatus};
-use sockeye_radio::{Error, WINDOW_LEAD_MS};
+use sockeye_radio::{Error, LOOK_PERIOD_MS, WINDOW_LEAD_MS};
 use sockeye_virtual_hardware::air::Modulation;
 use world::{FREQ_HZ, RX2_HZ, World, downlink, rxc, uplink, window};
 
@@ -115,7 +115,8 @@ fn an_idle_rxc_waits_for_nothing_but_a_frame_and_the_next_look() {
     });
     sim.run_until_us(1_000_000);
     let look_us = sim.next_timer_us().expect("a timer");
-    assert!((4_000_000..4_100_000).contains(&look_us), "{look_us} µs");
+    let period_us = u64::from(LOOK_PERIOD_MS) * 1000;
+    assert!((period_us..period_us + 100_000).contains(&look_us), "{look_us} µs");
     // Frames elsewhere do not concern it.
     for elsewhere in [downlink(RX2_HZ, 8), downlink(FREQ_HZ, 7), Modulation::uplink(RX2_HZ, 7, 125_000)] {
         let sent = world.gateway.send(elsewhere, 27, b"not here");
