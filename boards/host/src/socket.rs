@@ -270,9 +270,13 @@ impl Socket {
         }
         let shared = Rc::new(Shared::new());
         self.0.shared.replace(shared.clone());
-        let tasks = start(self.parts(cause), &shared).await;
-        let Tasks { control: mut one, watch: mut two, radio: mut three, service: mut four, .. } = tasks;
-        let mut five = tasks.maintenance;
+        let Tasks {
+            control: mut one,
+            watch: mut two,
+            radio: mut three,
+            service: mut four,
+            maintenance: mut five,
+        } = start(self.parts(cause), &shared).await;
         let for_radio = shared.clone();
         self.add_task(async move {
             radio(&mut three, &for_radio).await;

@@ -161,17 +161,6 @@ fn noise_half_frames_and_two_requests_at_once_do_no_harm<B: Devkit>() {
     bench.is_clean();
 }
 
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod stm32wl {
-            $(#[test] fn $name() { super::$name::<super::Stm32wl>(); })*
-        }
-        mod rp2040 {
-            $(#[test] fn $name() { super::$name::<super::Rp2040>(); })*
-        }
-    };
-}
-
 on_both! {
     status_and_settings_are_read_and_settings_written_over_the_line
     a_wrong_password_changes_nothing_and_five_cost_a_wait

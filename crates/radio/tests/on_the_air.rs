@@ -135,10 +135,10 @@ fn a_frame_on_the_air_while_the_chip_is_looked_at_is_heard() {
         radio.setup_rx(rxc(_7)).await.expect("set up");
         let ready_us = sim.now_us();
         sim.spawn(async move {
-            // The looks come every 4 s from then on, but for the time that a frame before has put them off.
+            // The looks come at their period from then on, but for the time that a frame before has put them off.
             for n in 1..=5 {
                 let sent = gateway.send(downlink(RX2_HZ, 7), 27, &[n; 100]);
-                sim2.sleep_until_us(sent.end_us + 4_000_000 - 80_000).await;
+                sim2.sleep_until_us(sent.end_us + u64::from(LOOK_PERIOD_MS) * 1000 - 80_000).await;
             }
         });
         let mut heard = 0;

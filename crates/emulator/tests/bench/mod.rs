@@ -14,19 +14,6 @@ use sockeye_host::world::World;
 
 use crate::image::{self, Board};
 
-/// Makes of tests that are generic over the board one for each of the two.
-#[macro_export]
-macro_rules! on_both {
-    ($($(#[$attribute:meta])* $name:ident)*) => {
-        mod stm32wl {
-            $(#[test] $(#[$attribute])* fn $name() { super::$name::<sockeye_emulator::stm32wl::Stm32wl>(); })*
-        }
-        mod rp2040 {
-            $(#[test] $(#[$attribute])* fn $name() { super::$name::<sockeye_emulator::rp2040::Rp2040>(); })*
-        }
-    };
-}
-
 /// A socket, and what was told of it.
 pub struct Bench<B: Board> {
     pub world: World<EmulatedSocket<B>>,

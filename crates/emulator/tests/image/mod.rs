@@ -35,6 +35,19 @@ impl Board for Rp2040 {
     const TEARS: u64 = 4;
 }
 
+/// Makes of tests that are generic over the board one for each of the two.
+#[macro_export]
+macro_rules! on_both {
+    ($($(#[$attribute:meta])* $name:ident)*) => {
+        mod stm32wl {
+            $(#[test] $(#[$attribute])* fn $name() { super::$name::<sockeye_emulator::stm32wl::Stm32wl>(); })*
+        }
+        mod rp2040 {
+            $(#[test] $(#[$attribute])* fn $name() { super::$name::<sockeye_emulator::rp2040::Rp2040>(); })*
+        }
+    };
+}
+
 /// Reads bootloader and application of the STM32WL.
 pub fn image() -> Rc<Image> {
     of::<Stm32wl>()

@@ -169,7 +169,9 @@ impl Bench {
     pub fn start_apart(&self, reset_cause: ResetCause) -> [TaskId; 3] {
         let shared: &'static Shared = Box::leak(Box::default());
         let tasks = futures::executor::block_on(sockeye_firmware::start(self.parts(reset_cause), shared));
-        let Tasks { control: mut one, radio: mut two, service: mut three, watch: mut four, .. } = tasks;
+        // All by name: a new task is not to be forgotten.
+        let Tasks { control: mut one, radio: mut two, service: mut three, watch: mut four, maintenance: _ } =
+            tasks;
         self.sim.spawn(async move {
             watch(&mut four, shared).await;
         });
